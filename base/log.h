@@ -1,0 +1,25 @@
+/*
+ * What a run says.
+ *
+ * Lines go to standard output and, once a run folder exists, to its log.txt as well. Ranks other than 0 are muted: they
+ * speak only through their exit code and, when they fail, through main.c. Lines end without a newline in the call.
+ */
+#ifndef THAW_BASE_LOG_H
+#define THAW_BASE_LOG_H
+
+#include <stdbool.h>
+
+#include "base/status.h"
+
+/* A muted process prints neither lines nor warnings. */
+void thaw_log_mute(bool muted);
+
+/* From now on lines are appended to `path` too; lines said before are written there first. NULL closes it. */
+thaw_status thaw_log_open(const char *path);
+
+void thaw_log(const char *format, ...) THAW_PRINTF(1, 2);
+
+/* "thaw: warning: ..." on standard error, and in the log file. */
+void thaw_warn(const char *format, ...) THAW_PRINTF(1, 2);
+
+#endif

@@ -1,0 +1,55 @@
+#define _GNU_SOURCE /* MADV_HUGEPAGE */
+#include "base/mem.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/status.h"
+
+void *thaw_alloc(size_t count, size_t size_bytes)
+{
+	void *memory = calloc(count ? count : 1, size_bytes ? size_bytes : 1); /* calloc checks the product */
+
+	if (!memory)
+		thaw_fail(THAW_OUT_OF_MEMORY, "out of memory: %zu objects of %zu bytes", count, size_bytes);
+	return memory;
+}
+
+/* calloc's memory is fresh from the kernel when it is large, and then not cleared again. Before the slab stands calloc's pointer. */
+void *thaw_alloc_slab(size_t size_bytes, const char *what)
+{
+	const size_t huge = (size_t)2 << 20;
+	size_t alignment = size_bytes >= huge ? huge : 64, room = alignment + sizeof(void *);
+	char *memory = size_bytes <= SIZE_MAX - room ? calloc(size_bytes + room, 1) : NULL, *slab;
+
+	if (!memory) {
+		thaw_fail(THAW_OUT_OF_MEMORY, "out of memory: %s need %.1f MiB", what, (double)size_bytes / 1048576.0);
+		return NULL;
+	}
+	slab = memory + sizeof(void *);
+	slab += (alignment - (uintptr_t)slab % alignment) % alignment;
+	memcpy(slab - sizeof(void *), &memory, sizeof memory);
+	if (size_bytes >= huge)
+		(void)madvise(slab, size_bytes, MADV_HUGEPAGE); /* a wish, not a need */
+	return slab;
+}
+
+void thaw_free_slab(void *slab)
+{
+	void *memory;
+
+	if (!slab)
+		return;
+	memcpy(&memory, (char *)slab - sizeof(void *), sizeof memory);
+	free(memory);
+}
+
+char *thaw_copy_text(const char *text)
+{
+	size_t size_bytes = strlen(text) + 1;
+	char *copy = thaw_alloc(size_bytes, 1);
+
+	return copy ? memcpy(copy, text, size_bytes) : NULL;
+}

@@ -1,0 +1,31 @@
+/*
+ * Memory.
+ *
+ * Every allocation is zeroed and checked here, so that callers write one test and no words:
+ *
+ *     p = thaw_alloc(n, sizeof *p);
+ *     if (!p)
+ *             return THAW_OUT_OF_MEMORY;
+ *
+ * What thaw_alloc_slab() gave is released with thaw_free_slab(), all else with free(). May be called from any thread. Depends on libc
+ * only.
+ */
+#ifndef THAW_BASE_MEM_H
+#define THAW_BASE_MEM_H
+
+#include <stddef.h>
+
+/* `count` zeroed objects of `size_bytes` each; never NULL for a count of 0. NULL after thaw_fail(THAW_OUT_OF_MEMORY),
+ * also when the product overflows. */
+void *thaw_alloc(size_t count, size_t size_bytes);
+
+/* A zeroed block for bulk numbers: starts on a 2 MiB boundary when it is at least that long, on 64 bytes otherwise, and
+ * asks for huge pages. Pages that are never touched cost nothing. NULL after thaw_fail(THAW_OUT_OF_MEMORY), naming `what`
+ * ("activations"). */
+void *thaw_alloc_slab(size_t size_bytes, const char *what);
+void thaw_free_slab(void *slab); /* NULL is fine */
+
+/* A copy of `text`. NULL after thaw_fail(THAW_OUT_OF_MEMORY). */
+char *thaw_copy_text(const char *text);
+
+#endif

@@ -1,0 +1,332 @@
+#include "io/checkpoint.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "io/h5.h"
+#include "io/seal.h"
+
+enum { FORMAT_VERSION = 1, DEPTH_LIMIT = 8, LINKS_LIMIT = 1 << 20 };
+
+static const size_t file_limit = (size_t)64 << 30;
+
+struct entry {
+	struct thaw_checkpoint_tensor tensor; /* its name is owned */
+	uint64_t offset;                      /* of its first byte in the file */
+};
+
+struct thaw_checkpoint {
+	char *path;
+	char *bytes; /* the file */
+	struct thaw_checkpoint_facts facts;
+	char **names, **job, **build; /* what the facts point to */
+	struct entry *entries;        /* (count), ascending by name */
+	int count, capacity;
+};
+
+static void put_facts(struct thaw_h5_writer *writer, const struct thaw_checkpoint_facts *facts)
+{
+	thaw_h5_put_int(writer, "format_version", FORMAT_VERSION);
+	thaw_h5_put_int(writer, "epoch", facts->epoch);
+	thaw_h5_put_int(writer, "step", facts->step);
+	thaw_h5_put_numbers(writer, "best", H5T_IEEE_F64LE, &facts->best, 1);
+	thaw_h5_put_int(writer, "best_epoch", facts->best_epoch);
+	thaw_h5_put_text(writer, "metric", facts->metric);
+	thaw_h5_put_text(writer, "arch", facts->arch);
+	thaw_h5_put_numbers(writer, "mean", H5T_IEEE_F32LE, facts->mean, 3);
+	thaw_h5_put_numbers(writer, "std", H5T_IEEE_F32LE, facts->std, 3);
+	thaw_h5_put_texts(writer, "classes", facts->names, facts->classes);
+	thaw_h5_put_texts(writer, "job", &facts->job, 1);
+	thaw_h5_put_texts(writer, "build", &facts->build, 1);
+}
+
+static void put_tensor(struct thaw_h5_writer *writer, const struct thaw_checkpoint_tensor *tensor)
+{
+	hsize_t dims[4];
+
+	for (int i = 0; i < tensor->rank; i++)
+		dims[i] = (hsize_t)tensor->dims[i];
+	thaw_h5_put_array(writer, tensor->name,
+					  &(struct thaw_h5_array){
+						  .file_type = H5T_IEEE_F32LE,
+						  .memory_type = H5T_IEEE_F32LE,
+						  .rank = tensor->rank,
+						  .dims = dims,
+						  .data = tensor->data,
+					  });
+}
+
+thaw_status thaw_checkpoint_write(const char *path, const struct thaw_checkpoint_facts *facts,
+								  const struct thaw_checkpoint_tensor *tensors, int count)
+{
+	struct thaw_h5_writer writer;
+	struct thaw_h5_image image;
+	struct thaw_seal seal = {.kind = "checkpoint"};
+	thaw_status status;
+
+	thaw_h5_begin(&writer, path);
+	put_facts(&writer, facts);
+	for (int i = 0; i < count; i++)
+		put_tensor(&writer, &tensors[i]);
+	status = thaw_h5_end(&writer, &image);
+	if (status)
+		return status;
+	seal.length = image.length;
+	thaw_seal_make(&seal, image.bytes, (uint8_t *)image.bytes + image.length);
+	status = thaw_file_publish(path, image.bytes, (size_t)image.length + THAW_SEAL_LENGTH);
+	free(image.bytes);
+	return status;
+}
+
+static thaw_status read_text(const struct thaw_h5_reader *reader, const char *name, char ***texts_out)
+{
+	int64_t count;
+	thaw_status status = thaw_h5_get_texts(reader, name, texts_out, &count);
+
+	if (!status && count != 1)
+		status = thaw_fail(THAW_FAILED, "'%s': '%s' has %lld texts, expected 1", reader->path, name, (long long)count);
+	return status;
+}
+
+static thaw_status read_facts(const struct thaw_h5_reader *reader, struct thaw_checkpoint *checkpoint)
+{
+	struct thaw_checkpoint_facts *facts = &checkpoint->facts;
+	int64_t version, classes;
+	thaw_status status;
+
+	if ((status = thaw_h5_get_int(reader, "format_version", &version)))
+		return status;
+	if (version != FORMAT_VERSION)
+		return thaw_fail(THAW_FAILED, "'%s' has format version %lld, this thaw reads %d", reader->path,
+						 (long long)version, FORMAT_VERSION);
+	if ((status = thaw_h5_get_int(reader, "epoch", &facts->epoch)) ||
+		(status = thaw_h5_get_int(reader, "step", &facts->step)) ||
+		(status = thaw_h5_get_numbers(reader, "best", H5T_IEEE_F64LE, &facts->best, 1)) ||
+		(status = thaw_h5_get_int(reader, "best_epoch", &facts->best_epoch)) ||
+		(status = thaw_h5_get_text(reader, "metric", facts->metric, sizeof facts->metric)) ||
+		(status = thaw_h5_get_text(reader, "arch", facts->arch, sizeof facts->arch)) ||
+		(status = thaw_h5_get_numbers(reader, "mean", H5T_IEEE_F32LE, facts->mean, 3)) ||
+		(status = thaw_h5_get_numbers(reader, "std", H5T_IEEE_F32LE, facts->std, 3)) ||
+		(status = thaw_h5_get_texts(reader, "classes", &checkpoint->names, &classes)) ||
+		(status = read_text(reader, "job", &checkpoint->job)) ||
+		(status = read_text(reader, "build", &checkpoint->build)))
+		return status;
+	if (facts->epoch < 0 || facts->step < 0 || facts->best_epoch < 0 || classes > INT32_MAX)
+		return thaw_fail(THAW_FAILED, "'%s': epoch %lld, step %lld, best epoch %lld: allowed are 0 and more",
+						 reader->path, (long long)facts->epoch, (long long)facts->step, (long long)facts->best_epoch);
+	facts->classes = (int)classes;
+	facts->names = (const char *const *)checkpoint->names;
+	facts->job = checkpoint->job[0];
+	facts->build = checkpoint->build[0];
+	return THAW_OK;
+}
+
+static thaw_status add_entry(struct thaw_checkpoint *checkpoint, const char *name, const struct thaw_h5_plain *plain)
+{
+	struct entry *entry;
+
+	if (checkpoint->count == checkpoint->capacity) {
+		int capacity = checkpoint->capacity ? 2 * checkpoint->capacity : 128;
+		struct entry *entries = realloc(checkpoint->entries, (size_t)capacity * sizeof *entries);
+
+		if (!entries)
+			return thaw_fail(THAW_OUT_OF_MEMORY, "out of memory: %d tensors", capacity);
+		checkpoint->entries = entries;
+		checkpoint->capacity = capacity;
+	}
+	entry = &checkpoint->entries[checkpoint->count];
+	*entry = (struct entry){.tensor = {.name = thaw_copy_text(name), .rank = plain->rank}, .offset = plain->offset};
+	if (!entry->tensor.name)
+		return THAW_OUT_OF_MEMORY;
+	memcpy(entry->tensor.dims, plain->dims, sizeof plain->dims);
+	checkpoint->count++;
+	return THAW_OK;
+}
+
+/* A walk through the groups. */
+struct walk {
+	const struct thaw_h5_reader *reader;
+	struct thaw_checkpoint *checkpoint;
+	thaw_status status;
+	char path[512]; /* of the group it stands in: "" or "model/" */
+	size_t length;
+	int depth, links;
+};
+
+static thaw_status walk_group(struct walk *walk, hid_t group);
+
+/* A dataset in a group is a tensor; those beside the groups are facts. */
+static thaw_status visit_object(struct walk *walk, hid_t object)
+{
+	struct thaw_h5_plain plain;
+	thaw_status status;
+
+	switch (H5Iget_type(object)) {
+	case H5I_DATASET:
+		if (walk->depth == 1)
+			return THAW_OK;
+		status = thaw_h5_find(walk->reader, walk->path, H5T_IEEE_F32LE, &plain);
+		if (status)
+			return status;
+		H5Dclose(plain.dataset);
+		return add_entry(walk->checkpoint, walk->path, &plain);
+	case H5I_GROUP:
+		walk->path[walk->length++] = '/';
+		walk->path[walk->length] = '\0';
+		return walk_group(walk, object);
+	default:
+		return thaw_fail(THAW_FAILED, "'%s': '%s' is neither a group nor a dataset", walk->reader->path, walk->path);
+	}
+}
+
+/* HDF5 calls this for every link of a group; a positive answer ends the walk. */
+static herr_t visit_link(hid_t group, const char *name, const H5L_info_t *link, void *context)
+{
+	struct walk *walk = context;
+	size_t length = walk->length, name_length = strlen(name);
+	hid_t object;
+
+	if (++walk->links > LINKS_LIMIT || length + name_length + 2 > sizeof walk->path || link->type != H5L_TYPE_HARD) {
+		walk->status = thaw_fail(THAW_FAILED, "'%s': '%s%.100s' is a link to elsewhere, or one too many",
+								 walk->reader->path, walk->path, name);
+		return 1;
+	}
+	memcpy(walk->path + length, name, name_length + 1);
+	walk->length += name_length;
+	object = H5Oopen(group, name, H5P_DEFAULT);
+	walk->status = visit_object(walk, object);
+	H5Oclose(object);
+	walk->length = length;
+	walk->path[length] = '\0';
+	return walk->status != THAW_OK;
+}
+
+static thaw_status walk_group(struct walk *walk, hid_t group)
+{
+	if (walk->depth == DEPTH_LIMIT)
+		return thaw_fail(THAW_FAILED, "'%s': more than %d groups within each other", walk->reader->path, DEPTH_LIMIT);
+	walk->depth++;
+	if (H5Literate(group, H5_INDEX_NAME, H5_ITER_NATIVE, NULL, visit_link, walk) < 0 && !walk->status)
+		walk->status = thaw_fail(THAW_FAILED, "'%s': cannot look into '/%s'", walk->reader->path, walk->path);
+	walk->depth--;
+	return walk->status;
+}
+
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(((const struct entry *)a)->tensor.name, ((const struct entry *)b)->tensor.name);
+}
+
+/* Everything that HDF5 has to tell. */
+static thaw_status parse(struct thaw_checkpoint *checkpoint, size_t length)
+{
+	struct thaw_h5_reader reader;
+	struct walk walk = {.reader = &reader, .checkpoint = checkpoint};
+	thaw_status status = thaw_h5_open(checkpoint->path, checkpoint->bytes, length, &reader);
+
+	if (status)
+		return status;
+	status = read_facts(&reader, checkpoint);
+	if (!status)
+		status = walk_group(&walk, reader.file);
+	thaw_h5_close(&reader);
+	if (!status && checkpoint->count > 0)
+		qsort(checkpoint->entries, (size_t)checkpoint->count, sizeof *checkpoint->entries, by_name);
+	return status;
+}
+
+thaw_status thaw_checkpoint_open(const char *path, struct thaw_checkpoint **checkpoint_out)
+{
+	struct thaw_checkpoint *checkpoint = thaw_alloc(1, sizeof *checkpoint);
+	struct thaw_seal seal = {.length = 0};
+	size_t length = 0;
+	thaw_status status;
+
+	if (!checkpoint)
+		return THAW_OUT_OF_MEMORY;
+	checkpoint->path = thaw_copy_text(path);
+	status = checkpoint->path ? thaw_file_read(path, file_limit, &checkpoint->bytes, &length) : THAW_OUT_OF_MEMORY;
+	if (!status)
+		status = thaw_seal_check(path, "checkpoint", checkpoint->bytes, length, &seal);
+	if (!status && seal.left_out > 0)
+		status = thaw_fail(THAW_FAILED, "'%s' is damaged: its seal leaves %llu bytes out", path,
+						   (unsigned long long)seal.left_out);
+	if (!status)
+		status = parse(checkpoint, (size_t)seal.length);
+	if (status)
+		thaw_checkpoint_free(checkpoint);
+	else
+		*checkpoint_out = checkpoint;
+	return status;
+}
+
+void thaw_checkpoint_free(struct thaw_checkpoint *checkpoint)
+{
+	if (!checkpoint)
+		return;
+	for (int i = 0; i < checkpoint->count; i++)
+		free((char *)checkpoint->entries[i].tensor.name);
+	free(checkpoint->entries);
+	free(checkpoint->names);
+	free(checkpoint->job);
+	free(checkpoint->build);
+	free(checkpoint->bytes);
+	free(checkpoint->path);
+	free(checkpoint);
+}
+
+const struct thaw_checkpoint_facts *thaw_checkpoint_facts(const struct thaw_checkpoint *checkpoint)
+{
+	return &checkpoint->facts;
+}
+
+int thaw_checkpoint_count(const struct thaw_checkpoint *checkpoint)
+{
+	return checkpoint->count;
+}
+
+const struct thaw_checkpoint_tensor *thaw_checkpoint_tensor(const struct thaw_checkpoint *checkpoint, int i)
+{
+	return &checkpoint->entries[i].tensor;
+}
+
+/* "(64, 3, 7, 7)" */
+static const char *shape_text(const struct thaw_checkpoint_tensor *tensor, char text_out[96])
+{
+	size_t length = 1;
+
+	text_out[0] = '(';
+	for (int i = 0; i < tensor->rank; i++)
+		length += (size_t)snprintf(text_out + length, 96 - length, i ? ", %lld" : "%lld", (long long)tensor->dims[i]);
+	snprintf(text_out + length, 96 - length, ")");
+	return text_out;
+}
+
+thaw_status thaw_checkpoint_read(const struct thaw_checkpoint *checkpoint, const struct thaw_checkpoint_tensor *want)
+{
+	struct entry key = {.tensor = *want};
+	const struct entry *found =
+		checkpoint->count == 0 ? NULL
+							   : bsearch(&key, checkpoint->entries, (size_t)checkpoint->count, sizeof key, by_name);
+	char got_text[96], want_text[96];
+	size_t bytes = sizeof *want->data;
+	bool same;
+
+	if (!found)
+		return thaw_fail(THAW_FAILED, "'%s' has no tensor '%s'", checkpoint->path, want->name);
+	same = found->tensor.rank == want->rank;
+	for (int i = 0; same && i < want->rank; i++) {
+		same = found->tensor.dims[i] == want->dims[i];
+		bytes *= (size_t)want->dims[i];
+	}
+	if (!same)
+		return thaw_fail(THAW_FAILED, "'%s': '%s' is %s, expected %s", checkpoint->path, want->name,
+						 shape_text(&found->tensor, got_text), shape_text(want, want_text));
+	memcpy(want->data, checkpoint->bytes + found->offset, bytes);
+	return THAW_OK;
+}

@@ -1,0 +1,57 @@
+/*
+ * Checkpoints: named tensors and facts in one HDF5 file that h5py reads without thaw.
+ *
+ * HDF5 only builds or parses an image in memory; the bytes are written by thaw_file_publish(). Behind the image stands
+ * a seal (io/seal.h) that is checked before HDF5 sees a byte; HDF5 readers ignore what follows their end of file.
+ *
+ * Layout: /model/<torchvision name>, /optimizer/<slot>/<name> (float32, PyTorch's layout); the facts are attributes of
+ * /, but for the texts that may be long: /classes (names), /job and /build (one each). The same content gives the same
+ * bytes.
+ */
+#ifndef THAW_IO_CHECKPOINT_H
+#define THAW_IO_CHECKPOINT_H
+
+#include <stdint.h>
+
+#include "base/status.h"
+
+struct thaw_checkpoint_tensor {
+	const char *name; /* full path: "model/conv1.weight", "optimizer/momentum/conv1.weight" */
+	int rank;         /* 0 .. 4 */
+	int64_t dims[4];
+	float *data;      /* C order */
+};
+
+struct thaw_checkpoint_facts {
+	int64_t epoch, step;         /* epochs and optimizer steps done */
+	double best;                 /* best value of `metric` so far */
+	int64_t best_epoch;          /* epochs done when it was reached */
+	char metric[16];             /* "top1" */
+	char arch[32];               /* "resnet18" */
+	float mean[3], std[3];       /* normalisation of the input */
+	int classes;
+	const char *const *names;    /* (classes) */
+	const char *job;             /* the resolved job file, YAML */
+	const char *build;           /* library versions, ISA, threads per rank: what the bits depend on */
+};
+
+/* Publishes a checkpoint. THAW_FAILED names path and reason; what was there before stays. */
+thaw_status thaw_checkpoint_write(const char *path, const struct thaw_checkpoint_facts *facts,
+                                  const struct thaw_checkpoint_tensor *tensors, int count);
+
+struct thaw_checkpoint;
+
+/* Opens and verifies. THAW_FAILED: not a checkpoint, cut short, digest differs, each by name. */
+thaw_status thaw_checkpoint_open(const char *path, struct thaw_checkpoint **checkpoint_out);
+void thaw_checkpoint_free(struct thaw_checkpoint *checkpoint); /* NULL is fine */
+
+const struct thaw_checkpoint_facts *thaw_checkpoint_facts(const struct thaw_checkpoint *checkpoint); /* borrowed */
+
+/* Number of tensors; the i-th (data is NULL), in byte-wise order of their names. */
+int thaw_checkpoint_count(const struct thaw_checkpoint *checkpoint);
+const struct thaw_checkpoint_tensor *thaw_checkpoint_tensor(const struct thaw_checkpoint *checkpoint, int i);
+
+/* Copies tensor `want->name` into want->data. THAW_FAILED when it is missing or of another shape, naming both. */
+thaw_status thaw_checkpoint_read(const struct thaw_checkpoint *checkpoint, const struct thaw_checkpoint_tensor *want);
+
+#endif

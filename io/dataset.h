@@ -1,0 +1,66 @@
+/*
+ * A split of packed pictures: all shards of `train` or of `val`, read at memory speed.
+ *
+ * Shards are HDF5 files that tools/pack writes (the format stands in docs/formats.md): `pixels` (uint8, contiguous:
+ * RGB pictures one after another, each (H,W,3)), `index` (one thaw_picture each), `names` (source paths), `classes`
+ * (byte-wise sorted), and attributes. Opening validates everything once, takes the address of `pixels` in the file and
+ * maps the file; after that HDF5 is out of the way and a picture is a pointer. HDF5 is seen only by io/h5.c, io/shard.c
+ * and io/checkpoint.c.
+ *
+ * An open dataset does not change: any number of threads may read it.
+ */
+#ifndef THAW_IO_DATASET_H
+#define THAW_IO_DATASET_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/status.h"
+
+/* One row of a shard's `index`. */
+struct thaw_picture {
+	uint64_t offset; /* of the first byte within `pixels` */
+	uint16_t height, width;
+	int32_t label;   /* 0 .. classes - 1 */
+	uint32_t crc32c; /* of the height * width * 3 bytes */
+};
+
+/* What is the same in all shards of a split. */
+struct thaw_dataset_facts {
+	char split[8];         /* "train" or "val" */
+	int64_t count;         /* pictures */
+	int classes;
+	int resize;            /* length of the shorter edge */
+	float mean[3], std[3]; /* normalisation the shards were packed for, of pixels scaled to [0, 1] */
+};
+
+struct thaw_dataset;
+
+/* Opens every shard that `pattern` (a glob: "data/train-*.h5") matches, in the order of their numbers. They must be one
+ * whole split: the same facts and classes, each `-i-of-n` once. Errors name the shard and what is wrong with it,
+ * THAW_FAILED; no match at all is THAW_BAD_JOB. */
+thaw_status thaw_dataset_open(const char *pattern, struct thaw_dataset **dataset_out);
+void thaw_dataset_free(struct thaw_dataset *dataset); /* NULL is fine */
+
+const struct thaw_dataset_facts *thaw_dataset_facts(const struct thaw_dataset *dataset);
+
+/* The name of class 0 .. classes - 1. Borrowed until the dataset is freed. */
+const char *thaw_dataset_class(const struct thaw_dataset *dataset, int label);
+
+/* Pictures with this label. */
+int64_t thaw_dataset_class_count(const struct thaw_dataset *dataset, int label);
+
+/* Picture 0 .. count - 1 over all shards; `pixels_out` (may be NULL) gets its (H,W,3) bytes, borrowed from the map. */
+const struct thaw_picture *thaw_dataset_picture(const struct thaw_dataset *dataset, int64_t i,
+                                                const uint8_t **pixels_out);
+
+/* The path that picture was packed from, relative to the split's folder ("ants/0013035.jpg"). */
+const char *thaw_dataset_name(const struct thaw_dataset *dataset, int64_t i);
+
+/* Reads every picture and compares its checksum: THAW_FAILED naming shard and picture of the first that differs. */
+thaw_status thaw_dataset_verify(const struct thaw_dataset *dataset);
+
+/* THAW_BAD_JOB unless both have the same class list and normalisation; names the first difference. */
+thaw_status thaw_dataset_match(const struct thaw_dataset *a, const struct thaw_dataset *b);
+
+#endif

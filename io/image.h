@@ -1,0 +1,33 @@
+/*
+ * Pictures from files: JPEG, PNG and WebP to 8-bit RGB, as Pillow's `open(f).convert("RGB")` after `exif_transpose` sees
+ * them, so that what is trained on here is what a PyTorch user trains on.
+ *
+ * The kind is told by content, never by name. Decoders are libjpeg-turbo, libpng and libwebp, each in one file.
+ */
+#ifndef THAW_IO_IMAGE_H
+#define THAW_IO_IMAGE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/status.h"
+
+struct thaw_image {
+	int height, width;
+	uint8_t *pixels; /* (height, width, 3) RGB, owned */
+};
+
+void thaw_image_release(struct thaw_image *image);
+
+/* Decodes `length` bytes; `name` is for messages. THAW_FAILED says what the file is instead (GIF, not a picture), that
+ * it is truncated or damaged, or too large (over 2^28 pixels): "'x.gif' is a GIF: only JPEG, PNG and WebP are read". */
+thaw_status thaw_image_decode(const char *name, const void *bytes, size_t length, struct thaw_image *image_out);
+
+/* Reads and decodes a file. */
+thaw_status thaw_image_read(const char *path, struct thaw_image *image_out);
+
+/* Writers for `thaw demo` and tests. THAW_FAILED names the path. */
+thaw_status thaw_image_write_jpeg(const char *path, const struct thaw_image *image, int quality);
+thaw_status thaw_image_write_png(const char *path, const struct thaw_image *image);
+
+#endif

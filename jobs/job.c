@@ -1,0 +1,209 @@
+#include "jobs/job.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "jobs/schema.h"
+
+/* A job while it is read: given[i] is where key i of the schema was given last, source NULL if nowhere. */
+struct reading {
+	struct thaw_job *job;
+	struct thaw_place start; /* of the file */
+	struct thaw_place given[THAW_SCHEMA_KEYS];
+};
+
+static struct thaw_place *place_of(struct reading *reading, const char *path)
+{
+	return &reading->given[thaw_schema_find(&thaw_job_schema, path) - thaw_job_schema.keys];
+}
+
+static thaw_status read_file(struct reading *reading, const char *yaml, size_t length)
+{
+	struct thaw_yaml *root;
+	thaw_status status = thaw_yaml_parse(reading->start, yaml, length, &root);
+
+	if (status)
+		return status;
+	if (root->kind == THAW_YAML_MAP)
+		status = thaw_schema_read(&thaw_job_schema, "", root, reading->job, reading->given);
+	else
+		status = thaw_place_fail(root->place, NULL, "not a job, wanted is a map of keys");
+	thaw_yaml_free(root);
+	return status;
+}
+
+static thaw_status read_set(struct reading *reading, const char *set)
+{
+	struct thaw_place place = {set, 0, 0};
+	size_t path_length = strcspn(set, "=");
+	const struct thaw_key *key;
+	char path[160];
+
+	if (!set[path_length])
+		return thaw_fail(THAW_BAD_JOB, "--set %s: wanted is path=value", thaw_show(set).text);
+	snprintf(path, sizeof path, "%.*s", (int)path_length, set); /* cut, it is like no key */
+	key = thaw_schema_find(&thaw_job_schema, path);
+	if (!key)
+		return thaw_schema_fail_unknown(&thaw_job_schema, place, path);
+	reading->given[key - thaw_job_schema.keys] = place;
+	return thaw_key_read_text(key, place, set + path_length + 1, reading->job);
+}
+
+/* Without `name`, the job file's name without folders and extension. */
+static thaw_status complete_name(struct reading *reading)
+{
+	const char *slash = strrchr(reading->start.source, '/');
+	const char *base = slash ? slash + 1 : reading->start.source;
+	const char *dot = strrchr(base, '.');
+	char name[sizeof reading->job->name + 1] = ""; /* room to see that one is too long */
+	size_t length = dot && dot > base ? (size_t)(dot - base) : strlen(base);
+
+	if (place_of(reading, "name")->source)
+		return THAW_OK;
+	memcpy(name, base, length < sizeof name ? length : sizeof name - 1);
+	return thaw_key_read_text(thaw_schema_find(&thaw_job_schema, "name"), reading->start, name, reading->job);
+}
+
+/* Phases and `epochs` follow from each other, and a phase's rate from the job's. */
+static thaw_status complete_phases(struct reading *reading)
+{
+	const struct thaw_key *epochs_key = thaw_schema_find(&thaw_job_schema, "epochs");
+	struct thaw_place epochs = *place_of(reading, "epochs"), phases = *place_of(reading, "phases");
+	struct thaw_job *job = reading->job;
+	int sum = 0;
+
+	if (!phases.source) {
+		job->phases_count = 1;
+		job->phases[0].epochs = job->epochs;
+		job->phases[0].train.count = 1;
+		strcpy(job->phases[0].train.text[0], "all");
+		job->phases[0].lr = job->optimizer.lr;
+		return THAW_OK;
+	}
+	for (int i = 0; i < job->phases_count; i++) {
+		sum += job->phases[i].epochs;
+		if (job->phases[i].lr < 0)
+			job->phases[i].lr = job->optimizer.lr;
+	}
+	if (epochs.source && job->epochs != sum)
+		return thaw_place_fail(epochs, "epochs", "%d, but the phases add up to %d", job->epochs, sum);
+	if (sum > epochs_key->high)
+		return thaw_place_fail(phases, "phases", "%d epochs in all, allowed are up to %.0f", sum, epochs_key->high);
+	job->epochs = sum;
+	return THAW_OK;
+}
+
+static thaw_status read_job(struct reading *reading, const char *yaml, size_t length, const char *const *sets,
+                            int sets_count)
+{
+	const struct thaw_job *job = reading->job;
+	thaw_status status = read_file(reading, yaml, length);
+
+	for (int i = 0; i < sets_count && !status; i++)
+		status = read_set(reading, sets[i]);
+	if (!status)
+		status = complete_name(reading);
+	if (!status)
+		status = thaw_schema_complete(&thaw_job_schema, reading->start, reading->given, reading->job);
+	if (!status)
+		status = complete_phases(reading);
+	if (!status && job->replicas > job->batch)
+		status = thaw_place_fail(*place_of(reading, "replicas"), "replicas", "%d, allowed are up to the batch of %d",
+		                         job->replicas, job->batch);
+	return status;
+}
+
+thaw_status thaw_job_parse(const char *name, const char *yaml, size_t length, const char *const *sets, int sets_count,
+                           struct thaw_job *job_out)
+{
+	struct reading reading = {.job = thaw_alloc(1, sizeof *job_out), .start = {name, 1, 1}};
+	thaw_status status;
+
+	if (!reading.job)
+		return THAW_OUT_OF_MEMORY;
+	status = read_job(&reading, yaml, length, sets, sets_count);
+	if (!status)
+		memcpy(job_out, reading.job, sizeof *job_out); /* padding too: equal jobs are equal bytes */
+	free(reading.job);
+	return status;
+}
+
+thaw_status thaw_job_load(const char *path, const char *const *sets, int sets_count, struct thaw_job *job_out)
+{
+	size_t length;
+	char *yaml;
+	thaw_status status = thaw_file_read(path, THAW_YAML_BYTES, &yaml, &length);
+
+	if (status == THAW_FAILED) {
+		char words[512];
+
+		snprintf(words, sizeof words, "%s", thaw_fail_text());
+		return thaw_fail(THAW_BAD_JOB, "%s", words); /* a job file that cannot be read is a bad one */
+	}
+	if (status)
+		return status;
+	status = thaw_job_parse(path, yaml, length, sets, sets_count, job_out);
+	free(yaml);
+	return status;
+}
+
+/* The section of a path: how many of its characters stand before the dot, 0 for a key without section. */
+static size_t section_length(const char *path)
+{
+	const char *dot = strchr(path, '.');
+
+	return dot ? (size_t)(dot - path) : 0;
+}
+
+/* Whether a key stands in another section than the one before it. */
+static bool begins_section(const struct thaw_key *key, const struct thaw_key *before)
+{
+	size_t length = section_length(key->path);
+
+	return !before || length != section_length(before->path) || strncmp(key->path, before->path, length) != 0;
+}
+
+thaw_status thaw_job_dump(const struct thaw_job *job, struct thaw_text *yaml_out)
+{
+	for (int i = 0; i < thaw_job_schema.count; i++) {
+		const struct thaw_key *key = &thaw_job_schema.keys[i];
+		size_t section = section_length(key->path);
+
+		if (section > 0 && begins_section(key, i > 0 ? key - 1 : NULL))
+			thaw_text_add(yaml_out, "%.*s:\n", (int)section, key->path);
+		thaw_text_add(yaml_out, "%s%s:%s", section ? "  " : "", key->path + (section ? section + 1 : 0),
+		              key->type->block ? "" : " ");
+		key->type->print(key, job, yaml_out);
+		thaw_text_add(yaml_out, "\n");
+	}
+	return thaw_text_status(yaml_out);
+}
+
+static void print_keys(FILE *file, const struct thaw_schema *schema)
+{
+	for (int i = 0; i < schema->count; i++) {
+		const struct thaw_key *key = &schema->keys[i];
+		struct thaw_text allowed = THAW_TEXT_EMPTY;
+
+		if (begins_section(key, i > 0 ? key - 1 : NULL))
+			fprintf(file, "\n");
+		key->type->describe(key, &allowed);
+		fprintf(file, "  %-22s  %-40s  %s (%s)\n", key->path, allowed.data, key->meaning,
+		        key->fallback  ? key->fallback
+		        : key->derived ? key->derived
+		                       : "required");
+		thaw_text_release(&allowed);
+	}
+}
+
+void thaw_job_print_keys(FILE *file)
+{
+	fprintf(file, "The keys of a job file, with what is allowed and, in brackets, what holds when one is left out.\n"
+	              "A section is a map, `optimizer: {lr: 1e-3}`; on the command line, `--set optimizer.lr=1e-3`.\n");
+	print_keys(file, &thaw_job_schema);
+	fprintf(file, "\nEach entry of `phases`, `{epochs: 3, train: [layer4, fc], lr: 1e-4}`, has\n");
+	print_keys(file, &thaw_phase_schema);
+}

@@ -1,0 +1,93 @@
+/*
+ * A job: what `thaw train` is asked to do, as plain data.
+ *
+ * Job files are YAML, read strictly through one schema table (jobs/schema.c): path, type, default, bounds, unit,
+ * meaning. The same table serves `--set path=value`, the resolved dump and the key reference (`thaw help job`). Every
+ * fault is one line "file:line:col: what, what is allowed" or "--set path: ...", THAW_BAD_JOB, before anything is
+ * written.
+ */
+#ifndef THAW_JOBS_JOB_H
+#define THAW_JOBS_JOB_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/status.h"
+
+enum { THAW_PHASES = 64, THAW_PATTERNS = 32, THAW_TEXT = 256 };
+
+/* Parts of a network that train: "fc", "layer4", "layer4.1", or the single word "all". */
+struct thaw_patterns {
+	int count;
+	char text[THAW_PATTERNS][48];
+};
+
+struct thaw_phase {
+	int epochs;                  /* >= 1 */
+	struct thaw_patterns train;
+	double lr;                   /* base rate of this phase; the job's unless the phase says otherwise */
+};
+
+struct thaw_job {
+	char name[64];                     /* name: [A-Za-z0-9._-]+, not starting with a dot; the run folder's name */
+	char runs[THAW_TEXT];              /* runs: folder of run folders, "runs" */
+	struct {
+		char arch[32];                 /* model.arch */
+	} model;
+	struct {
+		char train[THAW_TEXT], val[THAW_TEXT]; /* data.train, data.val: globs of shards */
+		int crop;                      /* data.crop: edge of the network's input, pixels */
+		int threads;                   /* data.threads: loader threads per rank */
+	} data;
+	char device[16];                   /* device: auto | cpu | reference */
+	char precision[8];                 /* precision: fp32 */
+	int threads;                       /* threads: compute threads per rank, 0 = what the rank may use */
+	int epochs;                        /* epochs */
+	int batch;                         /* batch: global */
+	int replicas;                      /* replicas: micro-batches, 0 = one per rank */
+	uint64_t seed;                     /* seed */
+	char batchnorm[8];                 /* batchnorm: frozen | train (what frozen parts do) */
+	struct {
+		char kind[16];                 /* optimizer.kind */
+		double lr, momentum, weight_decay;
+		bool decay_norms;              /* optimizer.decay_norms: weight decay on norms and biases too */
+	} optimizer;
+	struct {
+		char kind[16];                 /* schedule.kind: constant | step */
+		int step;                      /* schedule.step: epochs between drops */
+		double gamma;                  /* schedule.gamma: factor of a drop */
+	} schedule;
+	int phases_count;                  /* >= 1 after loading: without `phases`, one phase of `epochs` that trains all */
+	struct thaw_phase phases[THAW_PHASES];
+	struct {
+		char crop[24];                 /* augment.crop: random_resized | center */
+		double scale[2], ratio[2];
+		double flip;
+	} augment;
+	struct {
+		char metric[8];                /* checkpoint.metric: top1 */
+		int every;                     /* checkpoint.every: epochs between `last` checkpoints */
+	} checkpoint;
+};
+
+/* Reads `path`, applies `sets` ("optimizer.lr=1e-2", in order), fills defaults, checks everything that can be checked
+ * without opening data and without knowing the architectures. If `phases` is given, its epochs must add up to `epochs`
+ * when that is given too. A list is set as YAML ("augment.scale=[0.3, 1]"), all else is taken as it is. Every byte of
+ * *job_out is written, padding included: equal jobs are equal under memcmp. */
+thaw_status thaw_job_load(const char *path, const char *const *sets, int sets_count, struct thaw_job *job_out);
+
+/* The same from memory; `name` stands for the file in messages. */
+thaw_status thaw_job_parse(const char *name, const char *yaml, size_t length, const char *const *sets, int sets_count,
+                           struct thaw_job *job_out);
+
+struct thaw_text;
+
+/* Appends the resolved job as YAML: every key of the schema, only a phase's `lr` is left out where it is the job's.
+ * Loads back to the same bytes. The caller releases the text. */
+thaw_status thaw_job_dump(const struct thaw_job *job, struct thaw_text *yaml_out);
+
+/* The key reference: a line per key with type, default, bounds, unit, meaning. */
+void thaw_job_print_keys(FILE *file);
+
+#endif

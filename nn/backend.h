@@ -1,0 +1,144 @@
+/*
+ * What a backend provides: steps, the units of work that nn/plan.c makes of a net's operations.
+ *
+ * A step is one operation together with what was fused into it. For one batch size, set of trained parameters and mode the plan
+ * fills in everything a step may need to know; the backend's `prepare` chooses layouts and sizes, then the plan places all
+ * memory, then forward and backward run without allocating.
+ *
+ *     step         computes                                                       fused
+ *     INPUT        y = (pixels / 255 - mean) / std
+ *     CONV         y = conv(x, weight) [+ bias] [+ residual] [relu]                 batch norm (`fold`), add, relu: only without backward
+ *     BATCH_NORM   y = (x - mean) / sqrt(var + epsilon) * gamma + beta [+ residual] [relu]   add, relu
+ *     RELU         y = max(x, 0)
+ *     ADD          y = x + residual [relu]                                            relu
+ *     MAX_POOL, GLOBAL_POOL, SHORTCUT, LINEAR: as nn/net.h says
+ *     LOSS         run->score, and logits' gradient
+ *
+ * Backward: `dy` holds 1 .. ops->gradients_limit tensors whose sum is the gradient of y. A backward writes (never adds to) dx, dresidual and
+ * the d-parameters that are not NULL. dx has x's layout, dresidual and dy have y's. All numbers are float32.
+ *
+ * nn/reference is the plain one that tests compare with; nn/cpu the fast one. The table of backends stands in nn/device.c.
+ */
+#ifndef THAW_NN_BACKEND_H
+#define THAW_NN_BACKEND_H
+
+#include <stddef.h>
+
+#include "nn/net.h"
+
+/* A value or gradient of a plan. Element (n,c,h,w) is data[(((n * ceil(C/block) + c / block) * H + h) * W + w) * block + c % block]:
+ * block 1 is NCHW, C is NHWC, 8 and 16 are oneDNN's nChw8c and nChw16c (lanes beyond C hold 0). */
+struct thaw_tensor {
+	int n, c, h, w;
+	int block;
+	size_t size_bytes; /* set by thaw_tensor_layout() */
+	float *data;       /* placed by the plan */
+};
+
+/* Sets block and size_bytes. */
+void thaw_tensor_layout(struct thaw_tensor *tensor, int block);
+
+/* Index into data; for readable code, not for inner loops. */
+static inline size_t thaw_tensor_at(const struct thaw_tensor *t, int n, int c, int h, int w)
+{
+	size_t blocks = ((size_t)t->c + (size_t)t->block - 1) / (size_t)t->block;
+
+	return ((((size_t)n * blocks + (size_t)(c / t->block)) * (size_t)t->h + (size_t)h) * (size_t)t->w + (size_t)w) *
+	               (size_t)t->block + (size_t)(c % t->block);
+}
+
+/* What a forward pass counts: sums over the pictures of the batch. */
+struct thaw_score {
+	double loss;         /* sum of the pictures' losses */
+	int64_t count;       /* pictures */
+	int64_t top1, top5;  /* pictures whose label has the largest, one of the five largest logits; of equal ones the smaller
+	                      * class comes first, a NaN logit is never right */
+};
+
+/* What changes from one forward pass to the next. One per plan; steps hold a pointer. */
+struct thaw_run {
+	const uint8_t *pixels;     /* (N,H,W,3) */
+	const int32_t *labels;     /* (N); -1: fills up the batch, counts for nothing */
+	float mean[3], std[3];     /* normalisation */
+	double gradient_scale;     /* 1 / pictures in the global batch: the loss gradient of each picture is multiplied by it */
+	double share;              /* pictures in this batch / pictures in the global batch: weight of its batch statistics */
+	struct thaw_score score;   /* written by LOSS forward */
+	float *predictions;        /* (N, classes) softmax probabilities wanted by the caller, or NULL */
+};
+
+struct thaw_device;
+struct thaw_text;
+
+enum { THAW_GRADIENTS = 4 };
+
+struct thaw_step {
+	const struct thaw_op_ops *ops;
+	struct thaw_device *device;
+	struct thaw_run *run;
+	enum thaw_op_kind kind;
+	const char *name;
+	int kernel, stride, pad, groups;
+	bool relu;              /* clamp y at 0 */
+	bool fold;              /* CONV: gamma .. variance are folded into weight and bias */
+	bool batch_statistics;  /* BATCH_NORM: of the batch (and contributed to batch_mean, batch_variance), else running ones */
+	bool frozen;            /* parameters never change while the plan lives */
+	double epsilon;         /* BATCH_NORM, folded CONV: 1e-5 */
+
+	struct thaw_tensor *x, *residual, *y; /* x NULL: INPUT; residual NULL: none; y NULL: LOSS */
+
+	/* Parameters, in the table's shapes; NULL where the step has none. */
+	const float *weight, *bias;                          /* CONV (K, C/groups, R, S), (K); LINEAR (K, C), (K) */
+	const float *gamma, *beta, *mean, *variance;         /* BATCH_NORM, folded CONV: (C) */
+
+	/* Backward. dy_count 0: the step has no backward pass. */
+	struct thaw_tensor *dy[THAW_GRADIENTS];
+	int dy_count;
+	struct thaw_tensor *dx, *dresidual;                  /* NULL: not wanted */
+	float *dweight, *dbias, *dgamma, *dbeta;             /* NULL: not wanted */
+	float *batch_mean, *batch_variance;                  /* (C) BATCH_NORM with batch_statistics: share * mean, share * unbiased variance */
+
+	/* Set by prepare: what the plan must provide. */
+	size_t workspace_bytes;     /* scratch within one call; one block, shared by all steps */
+	size_t saved_bytes;         /* kept from forward to backward, its own */
+	bool keeps_x, keeps_y;      /* backward reads x, y */
+
+	void *workspace, *saved;    /* placed by the plan, 64-byte aligned */
+	void *state;                /* the backend's own, made by prepare */
+};
+
+struct thaw_op_ops {
+	/* Chooses y's layout with thaw_tensor_layout() (x's and residual's are set), fills workspace_bytes, saved_bytes, keeps_x, keeps_y, makes
+	 * `state`. Which of dx, dresidual, d-parameters are wanted is known by their pointers, but nothing is placed yet: no `data`, parameter
+	 * or gradient address may be kept. THAW_OUT_OF_MEMORY, or THAW_FAILED naming step and reason. */
+	thaw_status (*prepare)(struct thaw_step *step);
+	/* The parameters have new values. Called before the first forward and, unless `frozen`, before each that follows a
+	 * change. NULL: nothing is derived from them. */
+	thaw_status (*refresh)(struct thaw_step *step);
+	thaw_status (*forward)(struct thaw_step *step);
+	thaw_status (*backward)(struct thaw_step *step);
+	void (*release)(struct thaw_step *step); /* `state`; NULL: there is none */
+	/* Appends a line on the implementation that prepare chose. NULL: there is one only. */
+	void (*describe)(const struct thaw_step *step, struct thaw_text *text);
+	int gradients_limit;                     /* how many dy backward adds up itself, >= 1 */
+	bool overwrites_residual;                /* y may be the same memory as residual */
+	bool overwrites_dy;                      /* dresidual (dx if there is none) may be the same memory as dy[0] */
+};
+
+struct thaw_backend {
+	const char *name; /* "cpu" */
+	/* Words for the head of a run: "oneDNN 2.6.3 avx512_core". Static text. */
+	const char *(*describe)(void);
+	/* Called once with the number of threads of this process. */
+	thaw_status (*start)(struct thaw_device *device);
+	/* to += from; same shape and layout. */
+	void (*accumulate)(struct thaw_device *device, struct thaw_tensor *to, const struct thaw_tensor *from);
+	/* Implementations chosen by timing so far in this process, as text; and taking over those of another, so that all ranks compute the same bits. NULL:
+	 * nothing is chosen by timing. */
+	thaw_status (*choices)(struct thaw_text *text);
+	thaw_status (*learn)(const char *text);
+	const struct thaw_op_ops *ops[THAW_OP_KINDS];
+};
+
+extern const struct thaw_backend thaw_backend_reference, thaw_backend_cpu;
+
+#endif

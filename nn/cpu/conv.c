@@ -1,0 +1,385 @@
+/*
+ * Convolution: each pass of each layer by the implementation that timing found fastest.
+ *
+ * The candidates are the rows of one table. Timing runs once per shape and machine (nn/cpu/tuning.h), on a small batch, and
+ * asks for a clear lead before it leaves an earlier row, so that noise decides nothing. THAW_CONVOLUTION in the environment names a row to
+ * take wherever it can do the layer: `direct` for the smallest rounding errors.
+ */
+#include "nn/cpu/cpu.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "nn/cpu/onednn.h"
+#include "nn/cpu/tuning.h"
+
+static const struct implementation {
+	const char *name;
+	enum thaw_algorithm algorithm;
+	bool plain; /* works on NCHW: activations are copied to and from it */
+	bool timed; /* competes by time; else taken only when those before cannot do the layer */
+} implementations[] = {
+	{"direct", THAW_DIRECT, false, true},
+	{"winograd", THAW_WINOGRAD, false, true},
+	{"plain", THAW_DIRECT, true, false},
+};
+enum { IMPLEMENTATIONS = sizeof implementations / sizeof *implementations };
+
+static const double clear_lead = 0.92; /* time of a later row over that of an earlier one, to be preferred */
+enum { TIMED_BATCH = 4, TIMED_RUNS = 3 };
+
+/* One pass as chosen. */
+struct pass {
+	const struct implementation *implementation;
+	struct thaw_onednn_conv *conv;
+	void *weights;                  /* in conv's layout; for BACKWARD_WEIGHTS the gradient */
+	bool shares_weights;            /* with the forward pass */
+	struct thaw_tensor x, y;        /* as conv sees them; `plain`: in the workspace */
+	size_t x_at, y_at, scratch_at;  /* workspace offsets, bytes */
+	size_t workspace_bytes;
+};
+
+struct state {
+	struct pass forward, data, weights;
+	float *bias; /* (K) of a folded step */
+};
+
+static struct thaw_conv_spec spec_of(const struct thaw_step *step, enum thaw_pass pass, const struct implementation *how, int n)
+{
+	const struct thaw_tensor *x = step->x, *y = step->y;
+	bool forward = pass <= THAW_INFERENCE;
+
+	return (struct thaw_conv_spec){
+		.pass = pass,
+		.algorithm = how->algorithm,
+		.n = n, .c = x->c, .h = x->h, .w = x->w, .k = y->c, .oh = y->h, .ow = y->w,
+		.kernel = step->kernel, .stride = step->stride, .pad = step->pad, .groups = step->groups,
+		.x_block = how->plain ? 1 : x->block,
+		.y_block = how->plain ? 1 : y->block,
+		.bias = forward && (step->bias || step->fold),
+		.add = forward && step->residual,
+		.relu = forward && step->relu,
+	};
+}
+
+static void key_of(const struct thaw_conv_spec *s, int threads, char key[160])
+{
+	static const char *const passes[THAW_PASSES] = {"forward", "inference", "data", "weights"};
+
+	snprintf(key, 160, "%s %dx%dx%d to %d kernel %d stride %d pad %d groups %d%s%s%s blocks %d %d threads %d", passes[s->pass],
+	         s->c, s->h, s->w, s->k, s->kernel, s->stride, s->pad, s->groups, s->bias ? " bias" : "", s->add ? " add" : "",
+	         s->relu ? " relu" : "", s->x_block, s->y_block, threads);
+}
+
+/* Seconds of the fastest of a few runs on made-up numbers. */
+static thaw_status time_of(struct thaw_onednn_conv *conv, const struct thaw_conv_spec *s, double *seconds_out)
+{
+	struct thaw_tensor x = {.n = s->n, .c = s->c, .h = s->h, .w = s->w}, y = {.n = s->n, .c = s->k, .h = s->oh, .w = s->ow};
+	struct thaw_conv_memory m = {0};
+	double best = INFINITY;
+	thaw_status status = THAW_OUT_OF_MEMORY;
+
+	thaw_tensor_layout(&x, s->x_block);
+	thaw_tensor_layout(&y, s->y_block);
+	m.x = thaw_alloc_slab(x.size_bytes, "timing of convolutions");
+	m.y = thaw_alloc_slab(y.size_bytes, "timing of convolutions");
+	m.weights = thaw_alloc_slab(thaw_onednn_conv_weight_bytes(conv), "timing of convolutions");
+	m.bias = thaw_alloc_slab((size_t)s->k * sizeof(float), "timing of convolutions");
+	m.scratch = thaw_alloc_slab(thaw_onednn_conv_scratch_bytes(conv), "timing of convolutions");
+	if (m.x && m.y && m.weights && m.bias && m.scratch)
+		status = THAW_OK;
+	for (int run = 0; run <= TIMED_RUNS && !status; run++) {
+		double begin = thaw_clock_seconds(), seconds;
+
+		status = thaw_onednn_conv_run(conv, &m);
+		seconds = thaw_clock_seconds() - begin;
+		if (run > 0 && seconds < best) /* the first run warms up */
+			best = seconds;
+	}
+	thaw_free_slab(m.x), thaw_free_slab(m.y), thaw_free_slab(m.weights), thaw_free_slab(m.bias), thaw_free_slab(m.scratch);
+	*seconds_out = best;
+	return status;
+}
+
+/* Times every candidate that can do the pass; the name of the one to take. */
+static thaw_status fastest(const struct thaw_step *step, enum thaw_pass pass, const char **name_out)
+{
+	double best = INFINITY;
+	int n = step->x->n < TIMED_BATCH ? step->x->n : TIMED_BATCH;
+
+	for (int i = 0; i < IMPLEMENTATIONS; i++) {
+		struct thaw_conv_spec spec = spec_of(step, pass, &implementations[i], n);
+		struct thaw_onednn_conv *conv;
+		double seconds = 0;
+		thaw_status status;
+
+		if (!implementations[i].timed && best < INFINITY)
+			continue;
+		if (thaw_onednn_conv_create(&spec, &conv) != THAW_OK)
+			continue;
+		status = time_of(conv, &spec, &seconds);
+		thaw_onednn_conv_free(conv);
+		if (status)
+			return status;
+		if (best == INFINITY || seconds < clear_lead * best) {
+			best = seconds;
+			*name_out = implementations[i].name;
+		}
+	}
+	return best < INFINITY ? THAW_OK : thaw_fail(THAW_FAILED, "'%s': oneDNN has no convolution for this", step->name);
+}
+
+/* Whether more than one row could do the pass: else there is nothing to time. */
+static bool has_rivals(const struct thaw_step *step)
+{
+	return step->kernel == 3 && step->stride == 1 && step->groups == 1; /* Winograd's only case */
+}
+
+/* The name of the row to take: the one asked for, the one that timing found before or finds now; NULL where there is no choice. */
+static thaw_status name_of(const struct thaw_step *step, enum thaw_pass pass, const char **name_out)
+{
+	struct thaw_conv_spec spec = spec_of(step, pass, &implementations[0], step->x->n);
+	const char *asked = getenv("THAW_CONVOLUTION");
+	thaw_status status;
+	char key[160];
+
+	*name_out = NULL;
+	if (!has_rivals(step))
+		return THAW_OK;
+	key_of(&spec, step->device->threads, key);
+	*name_out = asked && *asked ? asked : thaw_tuning_find(key);
+	if (*name_out)
+		return THAW_OK;
+	status = fastest(step, pass, name_out);
+	return status ? status : thaw_tuning_add(key, *name_out);
+}
+
+/* The row called `name` if it can do the pass, else the first that can; Winograd only by name. */
+static thaw_status choose(const struct thaw_step *step, enum thaw_pass pass, struct pass *out)
+{
+	const char *name;
+	thaw_status status = name_of(step, pass, &name);
+
+	for (int turn = name ? 0 : 1; turn < 2 && !status; turn++) {
+		for (int i = 0; i < IMPLEMENTATIONS; i++) {
+			const struct implementation *row = &implementations[i];
+			struct thaw_conv_spec spec = spec_of(step, pass, row, step->x->n);
+
+			if (turn == 0 ? strcmp(name, row->name) != 0 : row->algorithm == THAW_WINOGRAD)
+				continue;
+			if (thaw_onednn_conv_create(&spec, &out->conv) != THAW_OK)
+				continue;
+			out->implementation = row;
+			return THAW_OK;
+		}
+	}
+	return status ? status : thaw_fail(THAW_FAILED, "'%s': oneDNN has no convolution for this", step->name);
+}
+
+/* Sizes of the pass: its copies of the activations where it works on NCHW, its scratch memory, its weights. */
+static thaw_status size_pass(struct thaw_step *step, struct pass *pass, const struct pass *forward)
+{
+	size_t at = 0;
+
+	pass->x = *step->x;
+	pass->y = *step->y;
+	if (pass->implementation->plain) {
+		thaw_tensor_layout(&pass->x, 1);
+		thaw_tensor_layout(&pass->y, 1);
+		pass->y_at = (pass->x.size_bytes + 63) / 64 * 64;
+		at = pass->y_at + (pass->y.size_bytes + 63) / 64 * 64;
+	}
+	pass->scratch_at = at;
+	pass->workspace_bytes = at + thaw_onednn_conv_scratch_bytes(pass->conv);
+	if (pass->workspace_bytes > step->workspace_bytes)
+		step->workspace_bytes = pass->workspace_bytes;
+	pass->shares_weights = forward && thaw_onednn_conv_same_weights(pass->conv, forward->conv);
+	if (pass->shares_weights)
+		return THAW_OK;
+	pass->weights = thaw_alloc_slab(thaw_onednn_conv_weight_bytes(pass->conv), "weights in oneDNN's layout");
+	return pass->weights ? THAW_OK : THAW_OUT_OF_MEMORY;
+}
+
+static void release(struct thaw_step *step)
+{
+	struct state *state = step->state;
+	struct pass *passes[3];
+
+	if (!state)
+		return;
+	passes[0] = &state->forward, passes[1] = &state->data, passes[2] = &state->weights;
+	for (int i = 0; i < 3; i++) {
+		thaw_onednn_conv_free(passes[i]->conv);
+		thaw_free_slab(passes[i]->weights);
+	}
+	free(state->bias);
+	free(state);
+	step->state = NULL;
+}
+
+static thaw_status prepare(struct thaw_step *step)
+{
+	struct state *state = thaw_alloc(1, sizeof *state);
+	thaw_status status;
+
+	if (!state)
+		return THAW_OUT_OF_MEMORY;
+	step->state = state;
+	thaw_tensor_layout(step->y, thaw_cpu_block(step->y->c));
+	step->keeps_x = step->dweight != NULL;
+	status = choose(step, step->dy_count ? THAW_FORWARD : THAW_INFERENCE, &state->forward);
+	if (!status)
+		status = size_pass(step, &state->forward, NULL);
+	if (!status && step->fold) {
+		state->bias = thaw_alloc((size_t)step->y->c, sizeof *state->bias);
+		status = state->bias ? THAW_OK : THAW_OUT_OF_MEMORY;
+	}
+	if (!status && step->dx)
+		status = choose(step, THAW_BACKWARD_DATA, &state->data);
+	if (!status && step->dx)
+		status = size_pass(step, &state->data, &state->forward);
+	if (!status && step->dweight)
+		status = choose(step, THAW_BACKWARD_WEIGHTS, &state->weights);
+	if (!status && step->dweight)
+		status = size_pass(step, &state->weights, NULL);
+	if (status)
+		release(step);
+	return status;
+}
+
+/* weight * gamma / sqrt(variance + epsilon), and beta - mean * that: the norm as a part of the convolution. */
+static thaw_status fold(const struct thaw_step *step, struct state *state)
+{
+	size_t k = (size_t)step->y->c, each = (size_t)(step->x->c / step->groups) * (size_t)step->kernel * (size_t)step->kernel;
+	float *folded = thaw_alloc(k * each, sizeof *folded);
+	thaw_status status;
+
+	if (!folded)
+		return THAW_OUT_OF_MEMORY;
+	for (size_t i = 0; i < k; i++) {
+		double scale = step->gamma[i] / sqrt((double)step->variance[i] + step->epsilon);
+
+		state->bias[i] = (float)(step->beta[i] + ((step->bias ? step->bias[i] : 0.0) - step->mean[i]) * scale);
+		for (size_t j = i * each; j < (i + 1) * each; j++)
+			folded[j] = (float)(step->weight[j] * scale);
+	}
+	status = thaw_onednn_conv_take_weights(state->forward.conv, folded, state->forward.weights);
+	free(folded);
+	return status;
+}
+
+static thaw_status refresh(struct thaw_step *step)
+{
+	struct state *state = step->state;
+	thaw_status status;
+
+	if (step->fold)
+		return fold(step, state);
+	status = thaw_onednn_conv_take_weights(state->forward.conv, step->weight, state->forward.weights);
+	if (!status && step->dx && !state->data.shares_weights)
+		status = thaw_onednn_conv_take_weights(state->data.conv, step->weight, state->data.weights);
+	return status;
+}
+
+static char *workspace_at(const struct thaw_step *step, size_t at)
+{
+	return (char *)step->workspace + at;
+}
+
+/* Runs a pass between `x` and `y`, through NCHW copies where the implementation works on those. `writes_x`: backward data. */
+static thaw_status run(struct thaw_step *step, struct pass *pass, struct thaw_tensor *x, struct thaw_tensor *y, void *bias)
+{
+	bool backward = pass != &((struct state *)step->state)->forward, writes_x = x == step->dx;
+	struct thaw_conv_memory memory = {.x = x->data, .y = y->data, .bias = bias};
+	struct pass *forward = &((struct state *)step->state)->forward;
+	thaw_status status;
+
+	memory.weights = pass->shares_weights ? forward->weights : pass->weights;
+	memory.scratch = workspace_at(step, pass->scratch_at);
+	if (pass->implementation->plain) {
+		memory.x = pass->x.data = (float *)(void *)workspace_at(step, pass->x_at);
+		memory.y = pass->y.data = (float *)(void *)workspace_at(step, pass->y_at);
+		if (!writes_x)
+			thaw_cpu_relayout(step->device, x, &pass->x);
+		if (backward || step->residual)
+			thaw_cpu_relayout(step->device, y, &pass->y);
+	}
+	status = thaw_onednn_conv_run(pass->conv, &memory);
+	if (!status && pass->implementation->plain && writes_x)
+		thaw_cpu_relayout(step->device, &pass->x, x);
+	if (!status && pass->implementation->plain && !backward)
+		thaw_cpu_relayout(step->device, &pass->y, y);
+	return status;
+}
+
+static thaw_status forward(struct thaw_step *step)
+{
+	struct state *state = step->state;
+	float *bias = step->fold ? state->bias : (float *)(size_t)(const void *)step->bias;
+
+	if (step->residual && step->residual->data != step->y->data)
+		memcpy(step->y->data, step->residual->data, step->y->size_bytes);
+	return run(step, &state->forward, step->x, step->y, bias);
+}
+
+/* dbias: dy summed over pictures and places. */
+static void bias_gradient(const struct thaw_step *step)
+{
+	const struct thaw_tensor *dy = step->dy[0];
+
+#pragma omp parallel for num_threads(step->device->threads) schedule(static)
+	for (int k = 0; k < dy->c; k++) {
+		double sum = 0.0;
+
+		for (int n = 0; n < dy->n; n++)
+			for (int h = 0; h < dy->h; h++)
+				for (int w = 0; w < dy->w; w++)
+					sum += dy->data[thaw_tensor_at(dy, n, k, h, w)];
+		step->dbias[k] = (float)sum;
+	}
+}
+
+static thaw_status backward(struct thaw_step *step)
+{
+	struct state *state = step->state;
+	thaw_status status = THAW_OK;
+
+	if (step->dweight) {
+		status = run(step, &state->weights, step->x, step->dy[0], NULL);
+		if (!status)
+			status = thaw_onednn_conv_give_weights(state->weights.conv, state->weights.weights, step->dweight);
+	}
+	if (!status && step->dbias)
+		bias_gradient(step);
+	if (!status && step->dx)
+		status = run(step, &state->data, step->dx, step->dy[0], NULL);
+	return status;
+}
+
+static void describe(const struct thaw_step *step, struct thaw_text *text)
+{
+	const struct state *state = step->state;
+
+	thaw_text_add(text, "%s: forward %s", step->name, thaw_onednn_conv_name(state->forward.conv));
+	if (state->data.conv)
+		thaw_text_add(text, ", data %s", thaw_onednn_conv_name(state->data.conv));
+	if (state->weights.conv)
+		thaw_text_add(text, ", weights %s", thaw_onednn_conv_name(state->weights.conv));
+	thaw_text_add(text, "\n");
+}
+
+const struct thaw_op_ops thaw_cpu_conv = {
+	.prepare = prepare,
+	.refresh = refresh,
+	.forward = forward,
+	.backward = backward,
+	.release = release,
+	.describe = describe,
+	.gradients_limit = 1,
+	.overwrites_residual = true,
+};

@@ -1,0 +1,119 @@
+#define _POSIX_C_SOURCE 200809L
+#include "nn/cpu/tuning.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/text.h"
+
+/* One answer per line, "machine | key | name", the latest kept answer first found; the text is the table. */
+static struct thaw_text table = THAW_TEXT_EMPTY;
+static char machine[160];
+static struct thaw_text path = THAW_TEXT_EMPTY; /* "" when nothing is kept */
+
+static void find_machine(const char *library)
+{
+	char line[256], model[96] = "unknown processor";
+	FILE *file = fopen("/proc/cpuinfo", "re");
+
+	while (file && fgets(line, sizeof line, file)) {
+		const char *colon = strchr(line, ':');
+
+		if (strncmp(line, "model name", 10) == 0 && colon) {
+			snprintf(model, sizeof model, "%.*s", (int)strcspn(colon + 2, "\n|"), colon + 2);
+			break;
+		}
+	}
+	if (file)
+		fclose(file);
+	snprintf(machine, sizeof machine, "%s, %s", model, library);
+}
+
+static thaw_status find_path(void)
+{
+	const char *own = getenv("THAW_CACHE"), *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+
+	thaw_text_release(&path);
+	if (own ? !*own : !(cache && *cache) && !(home && *home))
+		return THAW_OK;
+	if (own)
+		thaw_text_add(&path, "%s", own);
+	else if (cache && *cache)
+		thaw_text_add(&path, "%s/thaw", cache);
+	else
+		thaw_text_add(&path, "%s/.cache/thaw", home);
+	if (thaw_folder_make(path.data) != THAW_OK) {
+		thaw_text_release(&path);
+		return THAW_OK;
+	}
+	thaw_text_add(&path, "/convolutions.txt");
+	return thaw_text_status(&path);
+}
+
+thaw_status thaw_tuning_load(const char *library)
+{
+	char *bytes;
+	size_t length;
+	thaw_status status = find_path();
+
+	find_machine(library);
+	thaw_text_release(&table);
+	if (status || !*path.data || thaw_file_read(path.data, 1 << 22, &bytes, &length) != THAW_OK)
+		return status;
+	if (memchr(bytes, '\0', length) == NULL)
+		thaw_text_add_bytes(&table, bytes, length);
+	free(bytes);
+	return thaw_text_status(&table);
+}
+
+const char *thaw_tuning_find(const char *key)
+{
+	static char name[32];
+	struct thaw_text prefix = THAW_TEXT_EMPTY;
+	const char *line = table.data, *found = NULL;
+
+	thaw_text_add(&prefix, "%s | %s | ", machine, key);
+	for (; *line && !found && !prefix.out_of_memory; line += strcspn(line, "\n") + (line[strcspn(line, "\n")] != '\0')) {
+		if (strncmp(line, prefix.data, prefix.length) != 0)
+			continue;
+		snprintf(name, sizeof name, "%.*s", (int)strcspn(line + prefix.length, "\n"), line + prefix.length);
+		found = name;
+	}
+	thaw_text_release(&prefix);
+	return found;
+}
+
+thaw_status thaw_tuning_add(const char *key, const char *name)
+{
+	struct thaw_text line = THAW_TEXT_EMPTY;
+	thaw_status status;
+
+	thaw_text_add(&line, "%s | %s | %s\n", machine, key, name);
+	thaw_text_add_bytes(&table, line.data, line.length);
+	status = thaw_text_status(&table);
+	if (!status)
+		status = thaw_text_status(&line);
+	if (!status && *path.data)
+		(void)thaw_file_append(path.data, line.data, line.length);
+	thaw_text_release(&line);
+	return status;
+}
+
+thaw_status thaw_tuning_text(struct thaw_text *text)
+{
+	thaw_text_add_bytes(text, table.data, table.length);
+	return thaw_text_status(text);
+}
+
+thaw_status thaw_tuning_learn(const char *text)
+{
+	struct thaw_text both = THAW_TEXT_EMPTY;
+
+	thaw_text_add(&both, "%s%s", text, table.data);
+	thaw_text_release(&table);
+	table = both;
+	return thaw_text_status(&table);
+}

@@ -1,0 +1,26 @@
+/*
+ * Where a network is computed: a backend, its threads, and the scratch memory that plans share (only one runs at a time).
+ */
+#ifndef THAW_NN_DEVICE_H
+#define THAW_NN_DEVICE_H
+
+#include "nn/backend.h"
+
+struct thaw_device {
+	const struct thaw_backend *backend;
+	int threads;           /* compute threads of this process, >= 1 */
+	char *arena;           /* activations and gradients of the plan that runs */
+	size_t arena_bytes;
+};
+
+/* `name`: a backend in this build, or "auto" for the first that works here. THAW_BAD_JOB names those there are. */
+thaw_status thaw_device_open(const char *name, int threads, struct thaw_device **device_out);
+void thaw_device_free(struct thaw_device *device); /* NULL is fine */
+
+/* The i-th backend's name, NULL past the last. */
+const char *thaw_device_name(int i);
+
+/* Makes the arena at least this large; its contents and address are then undefined. */
+thaw_status thaw_device_reserve(struct thaw_device *device, size_t size_bytes);
+
+#endif

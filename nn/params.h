@@ -1,0 +1,27 @@
+/*
+ * The numbers of a network: one slab of parameters, one of running statistics, laid out by the net's parameter table.
+ */
+#ifndef THAW_NN_PARAMS_H
+#define THAW_NN_PARAMS_H
+
+#include "nn/net.h"
+
+struct thaw_params {
+	const struct thaw_net *net; /* borrowed */
+	float *values;              /* (thaw_net_param_elems) */
+	float *states;              /* (thaw_net_state_elems) running means and variances */
+	uint64_t version;           /* whoever changes numbers adds 1: plans then read them anew */
+};
+
+/* Allocates both slabs, zeroed; padding between parameters stays 0. */
+thaw_status thaw_params_init(struct thaw_params *params, const struct thaw_net *net);
+void thaw_params_release(struct thaw_params *params);
+
+/* First values as torchvision makes them: convolutions normal with std sqrt(2 / (K R S)) (He et al. 2015, fan-out), norms 1 and
+ * 0, linear layers uniform in +-1/sqrt(in), running mean 0 and variance 1. The same for every rank and thread count. */
+void thaw_params_randomize(struct thaw_params *params, uint64_t seed);
+
+/* Where the numbers of parameter `i` begin: (shape), in its slab. */
+float *thaw_params_at(const struct thaw_params *params, int i);
+
+#endif

@@ -1,0 +1,75 @@
+/*
+ * A net compiled for one device, batch size, mode and set of trained parameters.
+ *
+ * Compiling fuses operations into steps (nn/backend.h), cuts off what needs no gradient, asks the backend to prepare each
+ * step, and places every value and gradient in one arena by its lifetime. After that a training step allocates nothing. When the trained
+ * set or the batch size changes, another plan is made: that takes milliseconds.
+ *
+ * What is frozen and fed by nothing that trains is evaluated with running statistics, its norms folded into its convolutions, its values
+ * kept no longer than the next step needs them; the backward pass ends there. What is frozen above something that trains passes the
+ * gradient through. Frozen parameters and statistics are never written. With `frozen_batch_statistics` frozen norms go on using and updating the statistics of
+ * the batch, as PyTorch modules left in train() do.
+ *
+ * Plans of one device share its arena: the values of a forward pass live until another plan runs.
+ */
+#ifndef THAW_NN_PLAN_H
+#define THAW_NN_PLAN_H
+
+#include "nn/backend.h"
+#include "nn/params.h"
+
+struct thaw_plan_spec {
+	struct thaw_device *device;
+	const struct thaw_params *params; /* borrowed until the plan is freed; read anew when its version changed */
+	int batch;                        /* pictures per forward pass (N) */
+	const bool *trains;               /* one flag per parameter, copied; NULL: evaluation, nothing trains */
+	bool frozen_batch_statistics;
+	float mean[3], std[3];            /* normalisation of the input */
+};
+
+/* Pictures of one forward pass. */
+struct thaw_input {
+	const uint8_t *pixels;  /* (N,H,W,3) */
+	const int32_t *labels;  /* (N); -1: fills up the batch, counts for nothing */
+	int64_t global_count;   /* pictures in the global batch this one is a part of, >= N */
+	float *predictions;     /* (N, classes) wanted probabilities, or NULL */
+};
+
+/* Slabs that backward and training forward passes write; laid out like the parameters. */
+struct thaw_gradients {
+	float *values; /* (thaw_net_param_elems) gradients of what trains; the rest is not touched */
+	float *states; /* (thaw_net_state_elems) share * batch statistics of the norms that use them; the rest is not touched */
+};
+
+struct thaw_plan;
+
+thaw_status thaw_plan_compile(const struct thaw_net *net, const struct thaw_plan_spec *spec, struct thaw_plan **plan_out);
+void thaw_plan_free(struct thaw_plan *plan); /* NULL is fine */
+
+/* Computes loss and counts. A training plan also writes batch statistics to `gradients` (NULL for an evaluation plan). */
+thaw_status thaw_plan_forward(struct thaw_plan *plan, const struct thaw_input *input, const struct thaw_gradients *gradients,
+                              struct thaw_score *score_out);
+
+/* Called during backward: every gradient at parameter-slab offsets >= from is final. Offsets fall; the last call has the
+ * lowest offset that trains. */
+typedef thaw_status thaw_ready_fn(void *context, int64_t from);
+
+/* The backward pass of the last forward, which must have been this plan's. `ready` may be NULL. */
+thaw_status thaw_plan_backward(struct thaw_plan *plan, const struct thaw_gradients *gradients, thaw_ready_fn *ready,
+                               void *context);
+
+/* States that this plan's forward contributes batch statistics for: flag i for parameter i. Owned by the plan. */
+const bool *thaw_plan_updates(const struct thaw_plan *plan);
+
+/* What a plan needs, for tests and `thaw plan`. */
+struct thaw_plan_facts {
+	int steps, backward_steps;
+	size_t arena_bytes, kept_bytes; /* of which kept from forward to backward at most */
+};
+struct thaw_plan_facts thaw_plan_facts(const struct thaw_plan *plan);
+
+/* Lines "name: implementation" for each step, where the backend chose among several. */
+struct thaw_text;
+void thaw_plan_describe(const struct thaw_plan *plan, struct thaw_text *text);
+
+#endif

@@ -1,0 +1,10 @@
+/* The commands that run. */
+#ifndef THAW_RUNNER_COMMANDS_H
+#define THAW_RUNNER_COMMANDS_H
+
+#include "base/options.h"
+
+extern const struct thaw_command thaw_command_train; /* fine-tune as a job file says */
+extern const struct thaw_command thaw_command_eval;  /* exact metrics of a checkpoint */
+
+#endif

@@ -1,0 +1,26 @@
+/*
+ * Exact validation: every picture of the split once, whatever the number of ranks.
+ *
+ * The split is cut into fixed batches that are dealt out to the ranks; counts are summed as integers and losses batch by batch in one
+ * order. A last batch is filled up with pictures that count for nothing.
+ */
+#ifndef THAW_RUNNER_EVALUATE_H
+#define THAW_RUNNER_EVALUATE_H
+
+#include "runner/setup.h"
+
+struct thaw_metrics {
+	double loss; /* mean over pictures */
+	int64_t count, top1, top5;
+};
+
+struct thaw_evaluator;
+
+/* For the setup's val split; all ranks call it. */
+thaw_status thaw_evaluator_new(struct thaw_setup *setup, struct thaw_evaluator **evaluator_out);
+void thaw_evaluator_free(struct thaw_evaluator *evaluator); /* NULL is fine */
+
+/* Evaluates the setup's parameters as they are now; all ranks call it and get the same numbers. */
+thaw_status thaw_evaluate(struct thaw_evaluator *evaluator, struct thaw_metrics *metrics_out);
+
+#endif

@@ -1,0 +1,207 @@
+#include "runner/record.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/text.h"
+
+const char *thaw_patterns_text(const struct thaw_patterns *patterns, char *text, size_t size)
+{
+	size_t at = 0;
+
+	text[0] = '\0';
+	for (int i = 0; i < patterns->count && at < size; i++)
+		at += (size_t)snprintf(text + at, size - at, "%s%s", i ? " " : "", patterns->text[i]);
+	return text;
+}
+
+/* "244 train (ants 123, bees 121)": the first few classes by name. */
+static void add_split(struct thaw_text *text, const struct thaw_dataset *dataset)
+{
+	const struct thaw_dataset_facts *facts = thaw_dataset_facts(dataset);
+	const int named = facts->classes <= 6 ? facts->classes : 3;
+	char count[32];
+
+	thaw_text_add(text, "%s %s (", thaw_count_text(facts->count, count), facts->split);
+	for (int i = 0; i < named; i++)
+		thaw_text_add(text, "%s%s %lld", i ? ", " : "", thaw_dataset_class(dataset, i),
+		              (long long)thaw_dataset_class_count(dataset, i));
+	if (named < facts->classes)
+		thaw_text_add(text, ", ... %d classes", facts->classes);
+	thaw_text_add(text, ")");
+}
+
+static thaw_status add_phases(struct thaw_text *text, const struct thaw_setup *setup)
+{
+	int64_t all = thaw_net_count(setup->net, NULL);
+	int epoch = 1;
+
+	for (int i = 0; i < setup->job->phases_count; i++) {
+		const struct thaw_phase *phase = &setup->job->phases[i];
+		char names[256], count[32];
+		bool *trains;
+		thaw_status status = thaw_setup_select(setup, i, &trains);
+
+		if (status)
+			return status;
+		thaw_text_add(text, "%s%d-%d %s %s (%.1f%%)", i ? "  " : "", epoch, epoch + phase->epochs - 1,
+		              thaw_patterns_text(&phase->train, names, sizeof names),
+		              thaw_count_text(thaw_net_count(setup->net, trains), count),
+		              100.0 * (double)thaw_net_count(setup->net, trains) / (double)all);
+		epoch += phase->epochs;
+		free(trains);
+	}
+	return THAW_OK;
+}
+
+thaw_status thaw_record_head(const struct thaw_setup *setup, const char *folder)
+{
+	const struct thaw_job *job = setup->job;
+	struct thaw_text data = THAW_TEXT_EMPTY, phases = THAW_TEXT_EMPTY;
+	thaw_status status = add_phases(&phases, setup);
+	char count[32];
+
+	add_split(&data, setup->train);
+	thaw_text_add(&data, "  ");
+	add_split(&data, setup->val);
+	if (!status)
+		status = thaw_text_status(&data);
+	if (!status)
+		status = thaw_text_status(&phases);
+	if (!status) {
+		thaw_log("thaw %s  %s  %d rank%s, %s, %d thread%s each", THAW_VERSION, folder, setup->ranks,
+		         setup->ranks == 1 ? "" : "s", setup->device->backend->describe(), setup->threads,
+		         setup->threads == 1 ? "" : "s");
+		thaw_log("data    %s  crop %d  batch %d = %d x %g", data.data, job->data.crop, job->batch, setup->replicas,
+		         (double)job->batch / setup->replicas);
+		thaw_log("model   %s %s parameters  weights random (seed %llu)", job->model.arch,
+		         thaw_count_text(thaw_net_count(setup->net, NULL), count), (unsigned long long)job->seed);
+		thaw_log("phases  %s", phases.data);
+		thaw_log("%s", "");
+		thaw_log("epoch  trained         lr        train loss  acc     val loss  acc     %s correct        s     img/s",
+		         setup->facts->classes > 5 ? "top5   " : "");
+	}
+	thaw_text_release(&data);
+	thaw_text_release(&phases);
+	return status;
+}
+
+/* Adds the stages some part of which trains in `now` but not in `before`. */
+static void add_new(struct thaw_text *text, const struct thaw_net *net, const bool *before, const bool *now)
+{
+	const char *last = "";
+	size_t last_length = 0;
+
+	for (int i = 0; i < thaw_net_params(net); i++) {
+		const char *group = thaw_net_param(net, i)->group;
+		size_t length = strcspn(group, ".");
+
+		if (!now[i] || before[i] || (length == last_length && strncmp(group, last, length) == 0))
+			continue;
+		thaw_text_add(text, "%s%.*s", text->length ? " " : "", (int)length, group);
+		last = group;
+		last_length = length;
+	}
+}
+
+thaw_status thaw_record_phase(const struct thaw_setup *setup, int phase)
+{
+	struct thaw_text thawed = THAW_TEXT_EMPTY, frozen = THAW_TEXT_EMPTY;
+	bool *before, *now;
+	char count[32];
+	thaw_status status = thaw_setup_select(setup, phase - 1, &before);
+
+	if (status)
+		return status;
+	status = thaw_setup_select(setup, phase, &now);
+	if (status)
+		goto free_before;
+	add_new(&thawed, setup->net, before, now);
+	add_new(&frozen, setup->net, now, before);
+	thaw_log("%s%s%s%s%s%s: %s parameters train", thawed.data, thawed.length ? " unfrozen" : "",
+	         thawed.length && frozen.length ? ", " : "", frozen.data, frozen.length ? " frozen" : "",
+	         thawed.length || frozen.length ? "" : "next phase", thaw_count_text(thaw_net_count(setup->net, now), count));
+	thaw_text_release(&thawed);
+	thaw_text_release(&frozen);
+	free(now);
+free_before:
+	free(before);
+	return status;
+}
+
+static double share(int64_t part, int64_t whole)
+{
+	return (double)part / (double)whole;
+}
+
+static thaw_status append_files(const struct thaw_row *row, const char *trained, const char *folder)
+{
+	const struct thaw_metrics *t = &row->train_metrics, *v = &row->val_metrics;
+	double rate = (double)(t->count + v->count) / row->seconds;
+	struct thaw_text path = THAW_TEXT_EMPTY, line = THAW_TEXT_EMPTY;
+	thaw_status status;
+
+	thaw_text_add(&path, "%s/metrics.csv", folder);
+	if (!thaw_file_exists(path.data))
+		thaw_text_add(&line, "epoch,phase,trained,lr,train_loss,train_top1,train_correct,train_count,val_loss,val_top1,val_top5,"
+		                     "val_correct,val_count,seconds,images_per_second,best\n");
+	thaw_text_add(&line, "%d,%d,%s,%.9g,%.9g,%.6f,%lld,%lld,%.9g,%.6f,%.6f,%lld,%lld,%.3f,%.1f,%d\n", row->epoch, row->phase,
+	              trained, row->lr, t->loss, share(t->top1, t->count), (long long)t->top1, (long long)t->count, v->loss,
+	              share(v->top1, v->count), share(v->top5, v->count), (long long)v->top1, (long long)v->count, row->seconds,
+	              rate, row->best);
+	status = thaw_text_status(&line);
+	if (!status)
+		status = thaw_file_append(path.data, line.data, line.length);
+	thaw_text_release(&path);
+	thaw_text_release(&line);
+	thaw_text_add(&path, "%s/metrics.jsonl", folder);
+	thaw_text_add(&line,
+	              "{\"epoch\": %d, \"phase\": %d, \"trained\": \"%s\", \"lr\": %.9g, \"train_loss\": %.9g, \"train_correct\": %lld, "
+	              "\"train_count\": %lld, \"val_loss\": %.9g, \"val_correct\": %lld, \"val_top5\": %lld, \"val_count\": %lld, "
+	              "\"seconds\": %.3f, \"images_per_second\": %.1f, \"best\": %s}\n",
+	              row->epoch, row->phase, trained, row->lr, t->loss, (long long)t->top1, (long long)t->count, v->loss,
+	              (long long)v->top1, (long long)v->top5, (long long)v->count, row->seconds, rate,
+	              row->best ? "true" : "false");
+	if (!status)
+		status = thaw_text_status(&line);
+	if (!status)
+		status = thaw_file_append(path.data, line.data, line.length);
+	thaw_text_release(&path);
+	thaw_text_release(&line);
+	return status;
+}
+
+thaw_status thaw_record_row(const struct thaw_setup *setup, const char *folder, const struct thaw_row *row)
+{
+	const struct thaw_metrics *t = &row->train_metrics, *v = &row->val_metrics;
+	char trained[256], correct[32], top5[16] = "";
+
+	thaw_patterns_text(row->train, trained, sizeof trained);
+	snprintf(correct, sizeof correct, "%lld/%lld", (long long)v->top1, (long long)v->count);
+	if (setup->facts->classes > 5)
+		snprintf(top5, sizeof top5, "  %.4f", share(v->top5, v->count));
+	thaw_log("%5d  %-14s  %.2e    %8.4f  %.4f  %8.4f  %.4f%s  %-9s %6.1f  %8.1f%s", row->epoch, trained, row->lr, t->loss,
+	         share(t->top1, t->count), v->loss, share(v->top1, v->count), top5, correct, row->seconds,
+	         (double)(t->count + v->count) / row->seconds, row->best ? "  best" : "");
+	return append_files(row, trained, folder);
+}
+
+void thaw_record_end(const char *folder, const struct thaw_row *best, double seconds)
+{
+	/* Wilson's interval for a share of k in n at 95% (Wilson 1927) */
+	const double z = 1.959964, n = (double)best->val_metrics.count, p = share(best->val_metrics.top1, best->val_metrics.count);
+	double middle = (p + z * z / (2 * n)) / (1 + z * z / n);
+	double half = z / (1 + z * z / n) * sqrt(p * (1 - p) / n + z * z / (4 * n * n));
+
+	thaw_log("%s", "");
+	thaw_log("best    %.4f (%lld/%lld, 95%% %.2f-%.2f) at epoch %d, %.0f min %.0f s", p, (long long)best->val_metrics.top1,
+	         (long long)best->val_metrics.count, middle - half, middle + half, best->epoch, floor(seconds / 60),
+	         floor(fmod(seconds, 60)));
+	thaw_log("result  %s: best.h5 last.h5 metrics.csv metrics.jsonl job.yaml log.txt", folder);
+	thaw_log("next    thaw eval %s/job.yaml --checkpoint %s/best.h5", folder, folder);
+}

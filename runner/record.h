@@ -1,0 +1,35 @@
+/*
+ * What a run tells: the lines at its head, the table of epochs, metrics.csv and metrics.jsonl.
+ */
+#ifndef THAW_RUNNER_RECORD_H
+#define THAW_RUNNER_RECORD_H
+
+#include "runner/evaluate.h"
+#include "runner/setup.h"
+
+/* One epoch. */
+struct thaw_row {
+	int epoch, phase;                  /* from 1 */
+	const struct thaw_patterns *train; /* what the phase trains */
+	double lr;                         /* at the epoch's first step */
+	struct thaw_metrics train_metrics, val_metrics;
+	double seconds;                    /* training and validation */
+	bool best;
+};
+
+/* "layer4 fc" */
+const char *thaw_patterns_text(const struct thaw_patterns *patterns, char *text, size_t size);
+
+/* The three lines on ranks, data and model, and a line per phase; then the table's head. */
+thaw_status thaw_record_head(const struct thaw_setup *setup, const char *folder);
+
+/* A line that says what changes as `phase` (from 0, not the first) begins. */
+thaw_status thaw_record_phase(const struct thaw_setup *setup, int phase);
+
+/* The epoch's line in the table, in `folder`/metrics.csv (with a head where there is none) and in metrics.jsonl. Rank 0 only. */
+thaw_status thaw_record_row(const struct thaw_setup *setup, const char *folder, const struct thaw_row *row);
+
+/* "best 0.9477 (145/153, 95% 0.90-0.97) at epoch 8, 1 min 52 s", and what to do next. */
+void thaw_record_end(const char *folder, const struct thaw_row *best, double seconds);
+
+#endif

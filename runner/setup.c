@@ -1,0 +1,152 @@
+#include "runner/setup.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "nn/models.h"
+#include "nn/plan.h"
+#include "runner/world.h"
+
+static thaw_status open_data(struct thaw_setup *setup, bool training)
+{
+	const struct thaw_job *job = setup->job;
+	thaw_status status = thaw_dataset_open(job->data.val, &setup->val);
+
+	if (!status && training)
+		status = thaw_dataset_open(job->data.train, &setup->train);
+	if (!status && training)
+		status = thaw_dataset_match(setup->train, setup->val);
+	if (!status)
+		setup->facts = thaw_dataset_facts(setup->val);
+	return status;
+}
+
+static thaw_status build(struct thaw_setup *setup)
+{
+	const struct thaw_job *job = setup->job;
+	thaw_status status = thaw_device_open(job->device, setup->threads, &setup->device);
+
+	if (!status)
+		status = thaw_model_build(job->model.arch, setup->facts->classes, job->data.crop, &setup->net);
+	if (!status)
+		status = thaw_params_init(&setup->params, setup->net);
+	return status;
+}
+
+thaw_status thaw_setup_open(const struct thaw_job *job, struct thaw_comm *comm, bool training, struct thaw_setup *setup_out)
+{
+	struct thaw_setup setup = {
+		.job = job,
+		.comm = comm,
+		.rank = thaw_comm_rank(comm),
+		.ranks = thaw_comm_size(comm),
+		.threads = job->threads,
+	};
+	thaw_status status = THAW_OK;
+
+	setup.replicas = job->replicas ? job->replicas : setup.ranks;
+	if (!setup.threads)
+		status = thaw_world_threads(&setup.threads);
+	if (!status)
+		status = open_data(&setup, training);
+	if (!status)
+		status = build(&setup);
+	status = thaw_world_agree(status);
+	if (status)
+		thaw_setup_release(&setup);
+	else
+		*setup_out = setup;
+	return status;
+}
+
+void thaw_setup_release(struct thaw_setup *setup)
+{
+	thaw_params_release(&setup->params);
+	thaw_net_free(setup->net);
+	thaw_device_free(setup->device);
+	thaw_dataset_free(setup->train);
+	thaw_dataset_free(setup->val);
+	*setup = (struct thaw_setup){0};
+}
+
+const char **thaw_setup_class_names(const struct thaw_setup *setup)
+{
+	const char **names = thaw_alloc((size_t)setup->facts->classes, sizeof *names);
+
+	for (int i = 0; names && i < setup->facts->classes; i++)
+		names[i] = thaw_dataset_class(setup->val, i);
+	return names;
+}
+
+thaw_status thaw_setup_select(const struct thaw_setup *setup, int phase, bool **trains_out)
+{
+	const struct thaw_patterns *patterns = &setup->job->phases[phase].train;
+	const char *names[THAW_PATTERNS];
+	bool *trains = thaw_alloc((size_t)thaw_net_params(setup->net), sizeof *trains);
+	thaw_status status;
+
+	if (!trains)
+		return THAW_OUT_OF_MEMORY;
+	for (int i = 0; i < patterns->count; i++)
+		names[i] = patterns->text[i];
+	status = thaw_net_select(setup->net, names, patterns->count, trains);
+	if (status)
+		free(trains);
+	else
+		*trains_out = trains;
+	return status;
+}
+
+/* Gives rank 0's choices of implementations to all. */
+static thaw_status share_choices(struct thaw_setup *setup)
+{
+	const struct thaw_backend *backend = setup->device->backend;
+	struct thaw_text text = THAW_TEXT_EMPTY;
+	thaw_status status = THAW_OK;
+	char *copy = NULL;
+	int64_t length;
+
+	if (setup->rank == 0)
+		status = backend->choices(&text);
+	length = setup->rank == 0 && !status ? (int64_t)text.length : 0;
+	if (!status)
+		status = thaw_comm_broadcast(setup->comm, &length, sizeof length);
+	if (!status && !(copy = thaw_alloc((size_t)length + 1, 1)))
+		status = THAW_OUT_OF_MEMORY;
+	if (!status && setup->rank == 0)
+		memcpy(copy, text.data, (size_t)length);
+	if (!status)
+		status = thaw_comm_broadcast(setup->comm, copy, (size_t)length);
+	if (!status && setup->rank != 0)
+		status = backend->learn(copy);
+	free(copy);
+	thaw_text_release(&text);
+	return status;
+}
+
+thaw_status thaw_setup_compile(struct thaw_setup *setup, const struct thaw_plan_spec *spec, struct thaw_plan **plan_out)
+{
+	bool share = setup->ranks > 1 && setup->device->backend->choices;
+	thaw_status status = THAW_OK;
+	struct thaw_plan *plan = NULL;
+
+	if (!share || setup->rank == 0)
+		status = thaw_plan_compile(setup->net, spec, &plan);
+	if (share) {
+		status = thaw_world_agree(status);
+		if (!status)
+			status = share_choices(setup);
+		if (!status && setup->rank != 0)
+			status = thaw_plan_compile(setup->net, spec, &plan);
+	}
+	if (setup->ranks > 1 || status)
+		status = thaw_world_agree(status);
+	if (status)
+		thaw_plan_free(plan);
+	else
+		*plan_out = plan;
+	return status;
+}

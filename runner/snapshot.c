@@ -1,0 +1,134 @@
+#include "runner/snapshot.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/text.h"
+
+/* Tensors with room for their names: all parameters, then every slot of every parameter that is not state. */
+struct tensors {
+	struct thaw_checkpoint_tensor *list;
+	char (*names)[112];
+	int count;
+};
+
+static void add(struct tensors *t, const char *prefix, const struct thaw_param *param, float *data)
+{
+	struct thaw_checkpoint_tensor *tensor = &t->list[t->count];
+
+	snprintf(t->names[t->count], sizeof t->names[t->count], "%s/%s", prefix, param->name);
+	*tensor = (struct thaw_checkpoint_tensor){.name = t->names[t->count], .rank = param->rank, .data = data};
+	for (int d = 0; d < param->rank; d++)
+		tensor->dims[d] = param->shape[d];
+	t->count++;
+}
+
+static void tensors_release(struct tensors *t)
+{
+	free(t->list);
+	free(t->names);
+}
+
+static thaw_status tensors_init(struct tensors *t, const struct thaw_params *params, const struct thaw_optimizer *optimizer)
+{
+	int count = thaw_net_params(params->net), slots = optimizer ? optimizer->slots : 0;
+
+	*t = (struct tensors){0};
+	t->list = thaw_alloc((size_t)count * (size_t)(slots + 1), sizeof *t->list);
+	t->names = thaw_alloc((size_t)count * (size_t)(slots + 1), sizeof *t->names);
+	if (!t->list || !t->names) {
+		tensors_release(t);
+		return THAW_OUT_OF_MEMORY;
+	}
+	for (int i = 0; i < count; i++)
+		add(t, "model", thaw_net_param(params->net, i), thaw_params_at(params, i));
+	for (int s = 0; s < slots; s++) {
+		char prefix[32];
+
+		snprintf(prefix, sizeof prefix, "optimizer/%s", optimizer->slot_name[s]);
+		for (int i = 0; i < count; i++) {
+			const struct thaw_param *param = thaw_net_param(params->net, i);
+
+			if (!thaw_role_is_state(param->role))
+				add(t, prefix, param, optimizer->slot[s] + param->offset);
+		}
+	}
+	return THAW_OK;
+}
+
+thaw_status thaw_snapshot_write(const char *path, struct thaw_checkpoint_facts facts, const struct thaw_setup *setup,
+                                const struct thaw_optimizer *optimizer)
+{
+	const char **names = thaw_setup_class_names(setup);
+	struct tensors tensors;
+	char build[160];
+	thaw_status status;
+
+	if (!names)
+		return THAW_OUT_OF_MEMORY;
+	status = tensors_init(&tensors, &setup->params, optimizer);
+	if (status)
+		goto free_names;
+	snprintf(build, sizeof build, "thaw %s, %s, %d threads a rank", THAW_VERSION, setup->device->backend->describe(),
+	         setup->threads);
+	snprintf(facts.arch, sizeof facts.arch, "%s", setup->job->model.arch);
+	memcpy(facts.mean, setup->facts->mean, sizeof facts.mean);
+	memcpy(facts.std, setup->facts->std, sizeof facts.std);
+	facts.classes = setup->facts->classes;
+	facts.names = names;
+	facts.build = build;
+	status = thaw_checkpoint_write(path, &facts, tensors.list, tensors.count);
+	tensors_release(&tensors);
+free_names:
+	free(names);
+	return status;
+}
+
+/* Whether the checkpoint was made for this network and these data. */
+static thaw_status check_facts(const char *path, const struct thaw_checkpoint_facts *facts, const struct thaw_setup *setup)
+{
+	if (strcmp(facts->arch, setup->job->model.arch) != 0)
+		return thaw_fail(THAW_BAD_JOB, "'%s' holds a %s, the job names %s", path, facts->arch, setup->job->model.arch);
+	if (facts->classes != setup->facts->classes)
+		return thaw_fail(THAW_BAD_JOB, "'%s' knows %d classes, the shards have %d", path, facts->classes,
+		                 setup->facts->classes);
+	for (int i = 0; i < facts->classes; i++)
+		if (strcmp(facts->names[i], thaw_dataset_class(setup->val, i)) != 0)
+			return thaw_fail(THAW_BAD_JOB, "'%s': class %d is '%s', in the shards it is '%s'", path, i, facts->names[i],
+			                 thaw_dataset_class(setup->val, i));
+	if (memcmp(facts->mean, setup->facts->mean, sizeof facts->mean) != 0 ||
+	    memcmp(facts->std, setup->facts->std, sizeof facts->std) != 0)
+		return thaw_fail(THAW_BAD_JOB, "'%s' was trained with mean %.4g %.4g %.4g, std %.4g %.4g %.4g, the shards have others",
+		                 path, facts->mean[0], facts->mean[1], facts->mean[2], facts->std[0], facts->std[1], facts->std[2]);
+	return THAW_OK;
+}
+
+thaw_status thaw_snapshot_read(const char *path, struct thaw_setup *setup, struct thaw_checkpoint_facts *facts_out)
+{
+	struct thaw_checkpoint *checkpoint;
+	struct tensors tensors;
+	thaw_status status = thaw_checkpoint_open(path, &checkpoint);
+
+	if (status)
+		return status;
+	status = check_facts(path, thaw_checkpoint_facts(checkpoint), setup);
+	if (status)
+		goto free_checkpoint;
+	status = tensors_init(&tensors, &setup->params, NULL);
+	if (status)
+		goto free_checkpoint;
+	for (int i = 0; i < tensors.count && !status; i++)
+		status = thaw_checkpoint_read(checkpoint, &tensors.list[i]);
+	setup->params.version++;
+	tensors_release(&tensors);
+	if (status)
+		goto free_checkpoint;
+	*facts_out = *thaw_checkpoint_facts(checkpoint);
+	facts_out->names = NULL; /* they go with the checkpoint */
+	facts_out->job = facts_out->build = NULL;
+free_checkpoint:
+	thaw_checkpoint_free(checkpoint);
+	return status;
+}

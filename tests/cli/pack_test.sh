@@ -1,0 +1,292 @@
+#!/usr/bin/env bash
+# pack_test.sh THAW: `thaw pack` and its --check, from outside: what becomes a shard, what is said, and what a kill leaves.
+. "$(dirname "$0")/lib.sh" "$@"
+
+says() {
+    grep -qF -- "$1" said || fail "does not say '$1': $(cat said)"
+}
+
+# The names of the packed pictures of a split.
+names() {
+    "$thaw" show --names "$1" | awk '$3 == "x" {print $5}'
+}
+
+digest() {
+    (cd "$1" && sha256sum -- * | sha256sum)
+}
+
+flip() { # FILE OFFSET: another value for one byte
+    local byte
+    byte=$(od -An -tu1 -j"$2" -N1 "$1")
+    printf "\\$(printf %03o $((byte ^ 1)))" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none
+}
+
+"$thaw" demo set --train 12 --val 4 --size 48 >said || fail "$(cat said)"
+
+whole_sets() {
+    expect 0 "" "$thaw" pack set -o data --resize 96 --shard-size 1 --threads 1
+    says "train  60 pictures in "
+    says "disc 12, ring 12, square 12, star 12, triangle 12"
+    says "val    20 pictures in "
+    says " 0 left out, 0 in both splits"
+    [ "$(ls data/train-*-of-*.h5 | wc -l)" -gt 1 ] || fail "one shard only: $(ls data)"
+    [ "$(ls data | grep -vc '^\(train\|val\)-[0-9]\{5\}-of-[0-9]\{5\}\.h5$')" = 0 ] || fail "names: $(ls data)"
+    [ "$(find data -size +1100k | wc -l)" = 0 ] || fail "a shard over 1 MiB: $(ls -l data)"
+    grep -q $'\r' said && fail "a progress bar in a file"
+    for threads in 2 3 7; do
+        expect 0 "" "$thaw" pack set/ --resize=96 -o "t$threads/" --shard-size 1 --threads "$threads"
+        [ "$(digest data)" = "$(digest "t$threads")" ] || fail "$threads threads pack other bytes"
+    done
+    names "data/val-00000-of-00001.h5" >got
+    (cd set/val && find . -type f | cut -c3- | LC_ALL=C sort) >want
+    cmp -s got want || fail "names or their order: $(diff got want)"
+    expect 0 "60 pictures, all as they were packed" "$thaw" pack --check data/*.h5
+    says "20 pictures, all as they were packed"
+    [ "$(wc -l <said)" = 2 ] || fail "a split checked twice: $(cat said)"
+    expect 0 "data/val-*.h5: 20 pictures" "$thaw" pack --check 'data/val-*.h5'
+}
+
+# What is not a picture is named and left out; links and folders within a class are followed.
+unreadable_files() {
+    cp -r set mixed
+    printf 'GIF89a\1\0\1\0\200\0\0\0\0\0\377\377\377,\0\0\0\0\1\0\1\0\0\2\2D\1\0;' >mixed/train/disc/moving.jpg
+    jpeg=$(ls set/train/ring/*.jpg | head -1)
+    head -c $(($(stat -c %s "$jpeg") / 2)) "$jpeg" >mixed/train/ring/cut.jpg
+    echo "no picture" >mixed/train/ring/notes.txt
+    : >mixed/train/star/empty.png
+    ln -s nowhere mixed/val/star/dangling.png
+    ln -s .. mixed/train/square/loop
+    echo "hidden" >mixed/train/square/.hidden
+    mkdir mixed/train/square/.cache mixed/train/square/more
+    echo "hidden" >mixed/train/square/.cache/file
+    "$thaw" demo others --train 3 --val 1 --size 48 --seed 5 >said
+    cp "$(ls others/train/square/* | head -1)" mixed/train/square/more/deep.picture
+    ln -s "$PWD/$(ls others/train/square/* | sed -n 2p)" mixed/train/square/linked
+    expect 0 "'mixed/train/disc/moving.jpg'" "$thaw" pack mixed -o mixed-data --resize 32
+    says "GIF"
+    grep -F moving.jpg said | grep -qF "left out" || fail "the GIF is not left out: $(cat said)"
+    says "mixed/train/ring/cut.jpg"
+    says "mixed/train/ring/notes.txt"
+    says "mixed/train/star/empty.png"
+    says "mixed/val/star/dangling.png"
+    says " 5 left out, 0 in both splits"
+    says "train  62 pictures in 1 shard"
+    says "square 14"
+    [ "$(grep -c warning said)" = 5 ] || fail "other warnings: $(cat said)"
+    names mixed-data/train-00000-of-00001.h5 >got
+    grep -qx square/more/deep.picture got && grep -qx square/linked got || fail "nested or linked: $(cat got)"
+    LC_ALL=C sort -c got || fail "not in order: $(cat got)"
+
+    expect 1 "'mixed/train/disc/moving.jpg'" "$thaw" pack mixed -o strict --strict
+    [ -z "$(ls strict)" ] || fail "a failed pack left $(ls strict)"
+
+    mkdir -p long/{train,val}/{a,b}
+    for file in long/{train,val}/{a,b}/x.png; do
+        base64 -d <<<"$black" >"$file"
+    done
+    base64 -d <<<"$line" >long/train/a/line.png
+    expect 0 "'long/train/a/line.png' is 300 x 1, which becomes 76800 x 256: edges up to 65535 are allowed: left out" \
+        "$thaw" pack long -o long-data
+}
+# One pixel each, and 300 pixels in a row
+black=iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGNgYGAAAAAEAAH2FzhVAAAAAElFTkSuQmCC
+white=iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4//8/AAX+Av4N70a4AAAAAElFTkSuQmCC
+line=iVBORw0KGgoAAAANSUhEUgAAASwAAAABCAIAAADrWgR+AAAAFElEQVR4nGPk5ORkGAWjYBQMHAAAZdsAHaqvenAAAAAASUVORK5CYII=
+
+# 12 pictures a class: a quarter is 3, a hundredth still 1, and 0.99 leaves 1 for training.
+drawn_validation() {
+    expect 0 "" "$thaw" pack set/train -o drawn --resize 16 --val-fraction 0.25
+    says "train  45 pictures"
+    says "val    15 pictures in 1 shard"
+    says "disc 3, ring 3, square 3, star 3, triangle 3"
+    names drawn/train-00000-of-00001.h5 >train
+    names drawn/val-00000-of-00001.h5 >val
+    LC_ALL=C sort train val >got
+    (cd set/train && find . -type f | cut -c3- | LC_ALL=C sort) >want
+    cmp -s got want || fail "a picture twice or nowhere: $(diff got want)"
+    LC_ALL=C sort -c train && LC_ALL=C sort -c val || fail "not in order"
+    expect 0 "" "$thaw" pack set/train -o drawn-again --resize 16 --val-fraction 0.25 --seed 0
+    [ "$(digest drawn)" = "$(digest drawn-again)" ] || fail "the same seed drew another split"
+    expect 0 "" "$thaw" pack set/train -o drawn-other --resize 16 --val-fraction 0.25 --seed 1
+    names drawn-other/val-00000-of-00001.h5 | cmp -s - val && fail "another seed drew the same split"
+    expect 0 "val    5 pictures" "$thaw" pack set/train -o drawn-1 --resize 16 --val-fraction 0.01
+    expect 0 "train  5 pictures" "$thaw" pack set/train -o drawn-11 --resize 16 --val-fraction 0.99
+    mkdir -p few/{a,b}
+    cp set/train/disc/0000.* few/a/x
+    cp set/train/ring/000[01].* few/b
+    expect 1 "'few/a' has 1 pictures: --val-fraction needs 2 or more of each class" \
+        "$thaw" pack few -o few-data --val-fraction 0.5
+}
+
+layouts() {
+    expect 2 "'set/train' has no 'train' folder: pictures stand in 'set/train/train/CLASS' and 'set/train/val/CLASS', or in \
+'set/train/CLASS' with --val-fraction 0.2" "$thaw" pack set/train -o new
+    expect 2 "'set' has a training split: to draw a validation split from it, pack 'set/train' with --val-fraction" \
+        "$thaw" pack set -o new --val-fraction 0.2
+    expect 2 "cannot open folder 'nowhere': No such file or directory" "$thaw" pack nowhere -o new
+    expect 2 "cannot open folder 'nowhere': No such file or directory" "$thaw" pack nowhere -o new --val-fraction 0.2
+    mkdir -p half && cp -r set/train half
+    expect 2 "'half' has no 'val' folder beside 'train'" "$thaw" pack half -o new
+    cp -r set/val half/valid
+    expect 0 "val    20 pictures" "$thaw" pack half -o valid --resize 16
+    cp -r set/val half
+    expect 2 "'half' has both 'val' and 'valid'" "$thaw" pack half -o new
+    mkdir -p bare/{train,val}
+    expect 1 "'bare/train' has no class folders" "$thaw" pack bare -o new
+    mkdir bare/train/ants
+    expect 1 "'bare/train' has one class, 'ants': 2 or more are needed" "$thaw" pack bare -o new
+    [ ! -e new ] || fail "a refused command made its folder"
+}
+
+classes() {
+    cp -r set lacking
+    rm -r lacking/val/star
+    expect 0 "warning: class 'star' has no validation picture in 'lacking/val'" "$thaw" pack lacking -o lacking-1 --resize 16
+    says "star 0"
+    cp -r set/val/star lacking/val/stars
+    expect 1 "'lacking/val/stars' is not a class of the training split 'lacking/train'" "$thaw" pack lacking -o lacking-2
+    rm -r lacking/val/stars
+    rm lacking/train/ring/*
+    expect 1 "class 'ring' has no readable training picture in 'lacking/train/ring'" "$thaw" pack lacking -o lacking-2
+    echo text >lacking/train/ring/text
+    expect 1 "class 'ring' has no readable training picture in 'lacking/train/ring'" "$thaw" pack lacking -o lacking-2
+    [ -z "$(ls lacking-2)" ] || fail "a failed pack left $(ls lacking-2)"
+    rm -r lacking/val/*
+    cp -r set/train/ring lacking/train
+    expect 1 "'lacking/val' has no picture in a class folder" "$thaw" pack lacking -o lacking-2
+    mkdir lacking/val/ring && echo text >lacking/val/ring/text
+    expect 1 "'lacking/val' has no readable validation picture" "$thaw" pack lacking -o lacking-2
+}
+
+twins() {
+    cp -r set twin
+    cp twin/train/disc/0003.* twin/val/star/twin-1
+    cp twin/train/star/0007.* twin/val/star/twin-2
+    expect 0 "2 in both splits" "$thaw" pack twin -o twin-data --resize 16
+    grep -F twin-1 said | grep -qF "'twin/train/disc/0003." || fail "the first twin: $(cat said)"
+    grep -F twin-2 said | grep -qF "'twin/train/star/0007." || fail "the second twin: $(cat said)"
+    says "are the same picture, in training and in validation"
+}
+
+# One black and one white pixel: mean 1/2, deviation 1/2.
+normalisation() {
+    mkdir -p grey/{train,val}/{a,b}
+    base64 -d <<<"$black" | tee grey/train/a/x >grey/val/a/y
+    base64 -d <<<"$white" | tee grey/train/b/x >grey/val/b/y
+    expect 0 "2 in both splits" "$thaw" pack grey -o grey-1 --resize 1 --normalize measure
+    expect 0 "mean 0.500 0.500 0.500  deviation 0.500 0.500 0.500" "$thaw" show grey-1/val-00000-of-00001.h5
+    expect 0 "" "$thaw" pack grey -o grey-2 --resize 1
+    expect 0 "mean 0.485 0.456 0.406  deviation 0.229 0.224 0.225" "$thaw" show grey-2/train-00000-of-00001.h5
+    base64 -d <<<"$black" >grey/train/b/x
+    expect 1 "--normalize measure: all training pixels have the same red" "$thaw" pack grey -o grey-3 --resize 1 --normalize measure
+    expect 2 "thaw pack: --normalize caffe: allowed are imagenet, measure" "$thaw" pack grey -o grey-3 --normalize caffe
+}
+
+replacing() {
+    local before
+    before=$(digest data)
+    expect 2 "'data' has $(ls data | wc -l) shards already: choose another folder, or replace them with --force" \
+        "$thaw" pack set -o data
+    expect 1 "moving.jpg" "$thaw" pack mixed -o data --force --strict
+    [ "$(digest data)" = "$before" ] || fail "a failed pack changed the shards that were there"
+    cp -r data replaced
+    echo kept >replaced/notes.txt
+    echo left >replaced/train-00000.tmp
+    expect 0 "" "$thaw" pack set -o replaced --resize 96 --force
+    [ "$(ls replaced)" = "notes.txt
+train-00000-of-00001.h5
+val-00000-of-00001.h5" ] || fail "other files after --force: $(ls replaced)"
+}
+
+damage() {
+    local at shard=data/train-00001-of-00002.h5
+    cp $shard kept
+    at=$(($(stat -c %s kept) / 2)) # amid the pixels
+    flip $shard "$at"
+    expect 1 "'$shard' is damaged" "$thaw" pack --check data/*.h5
+    says "data/val-*-of-00001.h5: 20 pictures, all as they were packed"
+    says "1 of the splits given cannot be used"
+    for at in 9 600 $(($(stat -c %s kept) - 10)); do # what HDF5 parses, and the seal
+        cp kept $shard
+        flip $shard "$at"
+        expect 1 "'$shard'" "$thaw" pack --check $shard
+    done
+    head -c -1 kept >$shard
+    expect 1 "'$shard'" "$thaw" pack --check $shard
+    rm $shard
+    expect 1 "" "$thaw" pack --check data/train-00000-of-00002.h5
+    cp kept $shard
+    expect 0 "60 pictures, all as they were packed" "$thaw" pack --check $shard
+    expect 2 "no shard matches 'nothing-*.h5'" "$thaw" pack --check 'nothing-*.h5'
+    expect 1 "" "$thaw" pack --check set/train/disc/0000.*
+}
+
+# Killed at any moment, a pack leaves temporary files, or sets that --check finds whole, or gaps that it refuses.
+kills() {
+    local begun took moment split
+    begun=$(date +%s%N)
+    "$thaw" pack set -o timed --resize 96 --shard-size 1 --threads 2 >said 2>&1
+    took=$((($(date +%s%N) - begun) / 1000000))
+    for moment in 5 15 25 35 45 55 65 75 85 90 95 98; do
+        "$thaw" pack set -o killed --resize 96 --shard-size 1 --threads 2 --force >said 2>&1 &
+        sleep "$(printf '%d.%03d' $((took * moment / 100000)) $((took * moment / 100 % 1000)))"
+        kill -9 $! 2>/dev/null
+        wait $! 2>/dev/null
+        [ -d killed ] || continue
+        [ "$(ls killed | grep -vc '\.tmp$\|\.h5$')" = 0 ] || fail "after a kill: $(ls killed)"
+        for split in train val; do
+            ls killed/$split-*.h5 >said 2>&1 || continue
+            "$thaw" pack --check "killed/$split-*.h5" >said 2>&1 && digest_of killed $split >got && digest_of data $split >want &&
+                ! cmp -s got want && fail "after a kill a split is whole and has other bytes"
+        done
+    done
+    expect 0 "" "$thaw" pack set -o killed --resize 96 --shard-size 1 --force
+    [ "$(digest killed)" = "$(digest data)" ] || fail "after kills another pack left other files: $(ls killed)"
+}
+
+digest_of() {
+    (cd "$1" && sha256sum -- "$2"-*.h5)
+}
+
+# The same where it is exact: before every rename, for as many shards as there are.
+kills_between_renames() {
+    local k
+    command -v strace >said && strace -o trace true 2>said || return
+    for k in 1 2 3 4; do
+        rm -rf between
+        { strace -f -o trace -e inject=rename:signal=KILL:when=$k "$thaw" pack set -o between --resize 96 --shard-size 1 \
+            >said 2>&1; } 2>killed-by
+        [ "$(ls between | grep -vc '\.tmp$\|\.h5$')" = 0 ] || fail "killed at rename $k: $(ls between)"
+        if [ "$(ls between/train-*.h5 2>/dev/null | wc -l)" = 1 ]; then
+            expect 1 "" "$thaw" pack --check 'between/train-*.h5'
+        fi
+    done
+}
+
+usage() {
+    expect 0 "usage: thaw pack FOLDER -o FOLDER [options]" "$thaw" pack --help
+    says "FOLDER/train/CLASS and FOLDER/val/CLASS"
+    expect 2 "thaw pack: one folder of pictures and one for the shards are needed" "$thaw" pack
+    expect 2 "thaw pack: one folder of pictures and one for the shards are needed" "$thaw" pack set
+    expect 2 "thaw pack: one folder of pictures and one for the shards are needed" "$thaw" pack set set -o new
+    expect 2 "thaw pack: --check needs shards" "$thaw" pack --check
+    expect 2 "thaw pack: --check only reads" "$thaw" pack --check data/*.h5 -o new
+    expect 2 "thaw pack: --resize 0: allowed are 1 to 4096" "$thaw" pack set -o new --resize 0
+    expect 2 "thaw pack: --val-fraction 1: allowed are 0.001 to 0.999" "$thaw" pack set -o new --val-fraction 1
+    expect 1 "cannot open folder 'said/new': Not a directory" "$thaw" pack set -o said/new
+    expect 2 "thaw show: files are needed" "$thaw" show
+    expect 1 "cannot open 'nothing': No such file or directory" "$thaw" show nothing
+    expect 1 "'said' is neither a shard nor a checkpoint" "$thaw" show said
+    expect 0 "  pictures   60" "$thaw" show data/*.h5
+    says "  split      val"
+    says "  height     96 to "
+    says "        4  triangle              4"
+    [ "$(grep -c '^  split' said)" = 2 ] || fail "a split shown twice: $(cat said)"
+    [ ! -e new ] || fail "a refused command made its folder"
+}
+
+for part in whole_sets unreadable_files drawn_validation layouts classes twins normalisation replacing kills \
+    kills_between_renames damage usage; do
+    $part
+done
+finish

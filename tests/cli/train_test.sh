@@ -1,0 +1,128 @@
+#!/usr/bin/env bash
+# train_test.sh THAW: whole runs on drawn pictures. The arithmetic is compared with PyTorch in tests/golden; here: that a run
+# is what its files say, the same for any number of ranks, and that it fails in clear words.
+. "$(dirname "$0")/lib.sh" "$@"
+
+# 65 training pictures and batches of 16: the last batch has one picture, so three of four replicas have none.
+"$thaw" demo pictures --train 13 --val 7 --size 40 >/dev/null || fail demo
+"$thaw" pack pictures -o data --resize 36 >/dev/null 2>&1 || fail pack
+cat >job.yaml <<'EOF'
+name: small
+model: {arch: resnet20}
+data: {train: data/train-*.h5, val: data/val-*.h5, crop: 32}
+batch: 16
+threads: 1
+optimizer: {lr: 0.05, weight_decay: 1e-4}
+phases:
+  - {epochs: 1, train: [fc]}
+  - {epochs: 2, train: [layer3, fc]}
+  - {epochs: 2, train: all, lr: 0.02}
+EOF
+
+# --- a run is what its files say ---------------------------------------------------------------------------------------
+
+expect 0 "layer3 unfrozen: " "$thaw" train job.yaml
+grep -q "^best " said || fail "no last line with the best: $(cat said)"
+grep -q "^conv1 layer1 layer2 unfrozen: 269,722 - " said && fail "the count is not what trains"
+for file in best.h5 last.h5 previous.h5 metrics.csv metrics.jsonl job.yaml log.txt; do
+    [ -s "runs/small/$file" ] || fail "no runs/small/$file"
+done
+[ "$(wc -l <runs/small/metrics.csv)" = 6 ] || fail "metrics.csv has not a head and five rows: $(cat runs/small/metrics.csv)"
+[ "$(wc -l <runs/small/metrics.jsonl)" = 5 ] || fail "metrics.jsonl has not five rows"
+[ -z "$(find runs -name '*.tmp')" ] || fail "temporary files stay: $(find runs)"
+[ "$(cut -d, -f2 runs/small/metrics.csv | tail -n +2 | tr '\n' ' ')" = "1 2 2 3 3 " ] || fail "phases of the rows"
+[ "$(cut -d, -f4 runs/small/metrics.csv | tail -n +2 | tr '\n' ' ')" = "0.05 0.05 0.05 0.02 0.02 " ] || fail "rates of the rows"
+[ "$(cut -d, -f8,13 runs/small/metrics.csv | tail -n +2 | sort -u)" = 65,35 ] || fail "not every picture counted once"
+diff <(sed -n '/^epoch /,$p' said) <(sed -n '/^epoch /,$p' runs/small/log.txt) >/dev/null || fail "log.txt is not what was said"
+
+# eval of best.h5 gives the row that is marked best, on any number of ranks
+row=$(grep ',1$' runs/small/metrics.csv | tail -n 1)
+counts=$(echo "$row" | cut -d, -f12)/$(echo "$row" | cut -d, -f13)
+expect 0 "($counts)" "$thaw" eval runs/small/job.yaml --checkpoint runs/small/best.h5
+expect 0 "val loss $(echo "$row" | cut -d, -f9) " "$thaw" eval runs/small/job.yaml --checkpoint runs/small/best.h5
+expect 0 "val loss $(echo "$row" | cut -d, -f9) " mpirun -n 3 "$thaw" eval runs/small/job.yaml --checkpoint runs/small/best.h5
+
+# --- the same bits for 1, 2 and 4 ranks ----------------------------------------------------------------------------------
+
+# seconds and pictures a second are not part of the result
+results() {
+    sha256sum <"$1/last.h5"
+    sha256sum <"$1/best.h5"
+    cut -d, -f1-13,16 "$1/metrics.csv"
+}
+for ranks in 1 2 4; do
+    mkdir "ranks$ranks"
+    (cd "ranks$ranks" && ln -s ../data data && mpirun -n $ranks "$thaw" train ../job.yaml --set replicas=4 >said 2>&1) ||
+        fail "$ranks ranks: $(cat ranks$ranks/said)"
+done
+[ "$(results ranks1/runs/small)" = "$(results ranks2/runs/small)" ] || fail "1 and 2 ranks differ"
+[ "$(results ranks1/runs/small)" = "$(results ranks4/runs/small)" ] || fail "1 and 4 ranks differ"
+[ "$(results ranks1/runs/small)" != "$(results runs/small)" ] || fail "four replicas give what one gives: is anything compared?"
+
+# --- frozen means frozen ---------------------------------------------------------------------------------------------------
+
+# changed A B: tensors of the model whose bytes differ
+changed() {
+    diff <("$thaw" show --tensors "$1" | grep ' model/') <("$thaw" show --tensors "$2" | grep ' model/') |
+        sed -n 's/^> *model\/\([^ ]*\).*/\1/p'
+}
+frozen=("$thaw" train job.yaml --set 'phases=[{epochs: 2, train: [fc]}]')
+expect 0 "" "${frozen[@]}" --set name=frozen
+[ "$(changed runs/frozen/previous.h5 runs/frozen/last.h5 | tr '\n' ' ')" = "fc.bias fc.weight " ] ||
+    fail "frozen, yet changed: $(changed runs/frozen/previous.h5 runs/frozen/last.h5)"
+expect 0 "" "${frozen[@]}" --set name=moving --set batchnorm=train
+changed runs/moving/previous.h5 runs/moving/last.h5 | grep -q layer2.1.bn1.running_mean ||
+    fail "batchnorm: train does not move the statistics"
+changed runs/moving/previous.h5 runs/moving/last.h5 | grep -q conv && fail "batchnorm: train moves weights"
+
+# --- failures ----------------------------------------------------------------------------------------------------------------
+
+expect 2 "run folder 'runs/small' is there already" "$thaw" train job.yaml
+expect 0 "runs/small-2" "$thaw" train job.yaml --fresh --set 'phases=[{epochs: 1, train: [fc]}]'
+expect 2 "unknown architecture 'resnet19': there are resnet18" "$thaw" train job.yaml --set model.arch=resnet19 --fresh
+expect 2 "'layer9' names no part of this network" "$thaw" train job.yaml --set 'phases=[{epochs: 1, train: [layer9]}]' --fresh
+expect 2 "device: 'gpu', allowed are auto, cpu, reference" "$thaw" train job.yaml --set device=gpu --fresh
+expect 2 "none/train-*.h5" "$thaw" train job.yaml --set 'data.train=none/train-*.h5' --fresh
+expect 2 "replicas: 4 cannot be divided among 3 ranks" mpirun -n 3 "$thaw" train job.yaml --set replicas=4 --fresh
+[ "$(grep -c '^thaw: ' said)" = 1 ] || fail "told more than once: $(cat said)"
+expect 2 "batch: 2 is less than one picture for each of 3 replicas" mpirun -n 3 "$thaw" train job.yaml --set batch=2 --fresh
+expect 2 "eval needs --checkpoint" "$thaw" eval job.yaml
+expect 1 "no.h5" "$thaw" eval job.yaml --checkpoint no.h5
+expect 2 "holds a resnet20, the job names resnet32" "$thaw" eval job.yaml --set model.arch=resnet32 --checkpoint runs/small/best.h5
+cp runs/small/best.h5 damaged.h5
+printf 'x' | dd of=damaged.h5 bs=1 seek=20000 conv=notrunc 2>/dev/null
+expect 1 "damaged.h5" "$thaw" eval job.yaml --checkpoint damaged.h5
+[ ! -e runs/small-3 ] || fail "a refused run left a folder"
+
+# a loss that is not finite: exit code 76, and nothing is best
+expect 76 "the training loss is" "$thaw" train job.yaml --set optimizer.lr=1000 --set name=diverged \
+    --set 'phases=[{epochs: 4, train: all}]'
+
+# other data: another class list is refused by name
+mkdir -p other/train other/val
+for split in train val; do cp -r pictures/$split/* other/$split/ && mv "other/$split/disc" "other/$split/duck"; done
+"$thaw" pack other -o otherdata --resize 36 >/dev/null 2>&1
+expect 2 "class 0 is 'disc', in the shards it is 'duck'" "$thaw" eval job.yaml --set 'data.val=otherdata/val-*.h5' \
+    --checkpoint runs/small/best.h5
+expect 2 "" "$thaw" train job.yaml --set 'data.val=otherdata/val-*.h5' --fresh
+
+# one rank runs out of memory: all end with its words and exit code
+expect 78 "rank 1: out of memory" mpirun -n 1 "$thaw" train job.yaml --set name=hungry --set model.arch=resnet152 \
+    : -n 1 sh -c "ulimit -v 600000; exec '$thaw' train job.yaml --set name=hungry --set model.arch=resnet152"
+
+# rank 0 cannot write a checkpoint: it says so and takes the other one down
+expect 1 "thaw: rank 0: cannot write" timeout 60 mpirun -n 1 \
+    sh -c "ulimit -f 200; exec '$thaw' train job.yaml --set name=full" : -n 1 "$thaw" train job.yaml --set name=full
+[ -z "$(find runs/full -name '*.tmp' -o -name 'last.h5')" ] || fail "half a checkpoint stays: $(ls runs/full)"
+
+# one rank is killed: all are gone soon, and what was written stays whole
+mpirun -n 2 "$thaw" train job.yaml --set name=killed --set 'phases=[{epochs: 500, train: all}]' >said 2>&1 &
+launcher=$!
+for _ in $(seq 100); do [ -s runs/killed/last.h5 ] && break; sleep 0.1; done
+pkill -9 -n -f "name=killed" || fail "no rank to kill"
+for _ in $(seq 100); do kill -0 $launcher 2>/dev/null || break; sleep 0.1; done
+kill -0 $launcher 2>/dev/null && fail "a killed rank leaves the others running" && kill -9 $launcher
+pgrep -f "name=killed" >/dev/null && sleep 3 && pgrep -f "name=killed" >/dev/null && fail "ranks outlive the killed one"
+expect 0 "" "$thaw" eval job.yaml --checkpoint runs/killed/best.h5
+
+finish

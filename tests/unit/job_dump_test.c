@@ -1,0 +1,279 @@
+/* The resolved dump, which must load back to the same bytes, the schema's table and the key reference. */
+#define _POSIX_C_SOURCE 200809L /* open_memstream */
+#include "jobs/job.h"
+
+#include <float.h>
+
+#include "base/random.h"
+#include "base/text.h"
+#include "jobs/schema.h"
+#include "tests/test.h"
+
+static struct thaw_job job; /* 100 KB are too many for a stack */
+
+static void check_round_trip(int line, const struct thaw_job *before)
+{
+	static struct thaw_job after;
+	struct thaw_text yaml = THAW_TEXT_EMPTY;
+
+	memset(&after, 0x5A, sizeof after);
+	if (thaw_job_dump(before, &yaml) || thaw_job_parse("d.yaml", yaml.data, yaml.length, NULL, 0, &after))
+		TEST_FAIL("line %d: %s\n%s", line, thaw_fail_text(), yaml.data);
+	else if (memcmp(before, &after, sizeof after) != 0)
+		TEST_FAIL("line %d: the dump loads as another job:\n%s", line, yaml.data);
+	thaw_text_release(&yaml);
+}
+
+static void test_dump(void)
+{
+	static const char given[] = "model: {arch: resnet18}\ndata: {train: t.h5, val: v.h5}\n";
+	static const char *const sets[] = {
+		"name=no",
+		"runs=a \"b\" \\ \xC3\xA4: #'",
+		"data.train=/d/train-*.h5",
+		"data.val=*.h5",
+		"optimizer.lr=1e-05",
+		"phases=[{epochs: 1, train: fc, lr: 0.1}, {epochs: 1, train: [a, yes, 1]}, {epochs: 1, train: all}]",
+	};
+	static const char want[] = "name: \"no\"\n"
+							   "runs: \"a \\\"b\\\" \\\\ \xC3\xA4: #'\"\n"
+							   "model:\n"
+							   "  arch: resnet18\n"
+							   "data:\n"
+							   "  train: /d/train-*.h5\n"
+							   "  val: \"*.h5\"\n"
+							   "  crop: 224\n"
+							   "  threads: 2\n"
+							   "device: auto\n"
+							   "precision: fp32\n"
+							   "threads: 0\n"
+							   "epochs: 3\n"
+							   "batch: 32\n"
+							   "replicas: 0\n"
+							   "seed: 42\n"
+							   "batchnorm: frozen\n"
+							   "optimizer:\n"
+							   "  kind: sgd\n"
+							   "  lr: 1e-05\n"
+							   "  momentum: 0.9\n"
+							   "  weight_decay: 0\n"
+							   "  decay_norms: true\n"
+							   "schedule:\n"
+							   "  kind: constant\n"
+							   "  step: 7\n"
+							   "  gamma: 0.1\n"
+							   "phases:\n"
+							   "  - {epochs: 1, train: [fc], lr: 0.1}\n"
+							   "  - {epochs: 1, train: [a, \"yes\", \"1\"]}\n"
+							   "  - {epochs: 1, train: all}\n"
+							   "augment:\n"
+							   "  crop: random_resized\n"
+							   "  scale: [0.08, 1]\n"
+							   "  ratio: [0.75, 1.3333333333333333]\n"
+							   "  flip: 0.5\n"
+							   "checkpoint:\n"
+							   "  metric: top1\n"
+							   "  every: 1\n";
+	struct thaw_text yaml = THAW_TEXT_EMPTY;
+
+	CHECK_OK(thaw_job_parse("j", given, strlen(given), sets, sizeof sets / sizeof *sets, &job));
+	CHECK_OK(thaw_job_dump(&job, &yaml));
+	CHECK_TEXT(yaml.data, want);
+	thaw_text_release(&yaml);
+	check_round_trip(__LINE__, &job);
+}
+
+/* --- random jobs -------------------------------------------------------------------------------------------------- */
+
+static struct thaw_random dice;
+
+static int random_int(int low, int high)
+{
+	return low + (int)thaw_random_below(&dice, (uint32_t)(high - low) + 1);
+}
+
+/* Numbers of every size in [0, high]: plain ones, all bits random, the smallest of all. */
+static double random_number(double high)
+{
+	static const double some[] = {0, 1, 0.1, 1.0 / 3.0, 1e-5, DBL_MIN, 4.9406564584124654e-324, DBL_EPSILON};
+	uint64_t bits = (uint64_t)thaw_random_u32(&dice) << 32 | thaw_random_u32(&dice);
+	double value;
+
+	switch (thaw_random_below(&dice, 4)) {
+	case 0:
+		return some[thaw_random_below(&dice, sizeof some / sizeof *some)];
+	case 1:
+		return high;
+	case 2:
+		return thaw_random_between(&dice, 0, high);
+	default:
+		bits &= UINT64_C(0x7FFFFFFFFFFFFFFF);
+		memcpy(&value, &bits, sizeof value);
+		return value <= high ? value : thaw_random_between(&dice, 0, 1e-3);
+	}
+}
+
+/* Above 0, with low <= high. */
+static void random_range(double range_out[2], double high)
+{
+	double a = random_number(high), b = random_number(high);
+
+	a = a > 0 ? a : high;
+	b = b > 0 ? b : high;
+	range_out[0] = a < b ? a : b;
+	range_out[1] = a < b ? b : a;
+}
+
+static void random_word(char *out, size_t size_bytes)
+{
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.";
+	static const char *const some[] = {"null", "Null", "~x",  "true", "no", "1e5", "-1",
+	                                   "0x1",  "_",    "---", "yes",  "-",  "1_0"};
+	const char *special = some[thaw_random_below(&dice, sizeof some / sizeof *some)];
+	int length = random_int(1, (int)size_bytes - 1);
+
+	if (random_int(0, 3) == 0 && special[0] != '~') {
+		memcpy(out, special, strlen(special));
+		return;
+	}
+	for (int i = 0; i < length; i++)
+		out[i] = letters[thaw_random_below(&dice, sizeof letters - (i == 0 ? 2 : 1))];
+	if (strcmp(out, "all") == 0)
+		out[0] = 'b';
+}
+
+static void random_text(char *out, size_t size_bytes)
+{
+	static const char *const pieces[] = {
+		"a", "Z", "/", ".", " ", "*", "\"", "\\", "'", "#", ": ", "- ", "{", "]", "&x", "!", "%", "@", "`", "|", ">",
+		"?", ",", "~", "null", "0", "\\n", "$(x)", "<<", "\xC3\xA4", "\xE2\x82\xAC", "\xF0\x9F\x90\x9D", "\xC2\xA0",
+	};
+	size_t used = 0, want = (size_t)random_int(1, (int)size_bytes - 1);
+
+	for (;;) {
+		const char *piece = pieces[thaw_random_below(&dice, sizeof pieces / sizeof *pieces)];
+
+		if (used + strlen(piece) > want && used > 0)
+			return;
+		memcpy(out + used, piece, strlen(piece));
+		used += strlen(piece);
+	}
+}
+
+static void random_phases(struct thaw_job *j)
+{
+	j->phases_count = random_int(1, random_int(0, 9) ? 5 : THAW_PHASES);
+	for (struct thaw_phase *phase = j->phases; phase < j->phases + j->phases_count; phase++) {
+		phase->epochs = random_int(1, 1000000 / THAW_PHASES);
+		j->epochs += phase->epochs;
+		phase->lr = random_int(0, 1) ? j->optimizer.lr : random_number(1000);
+		phase->train.count = random_int(1, random_int(0, 9) ? 3 : 8);
+		for (int i = 0; i < phase->train.count; i++)
+			random_word(phase->train.text[i], sizeof phase->train.text[i]);
+		if (phase->train.count == 1 && random_int(0, 1)) {
+			memset(phase->train.text[0], 0, sizeof phase->train.text[0]);
+			memcpy(phase->train.text[0], "all", 3);
+		}
+	}
+}
+
+/* Made field by field, knowing nothing of the schema. */
+static void random_job(struct thaw_job *j)
+{
+	static const char *const devices[] = {"auto", "cpu", "reference"};
+
+	memset(j, 0, sizeof *j);
+	random_word(j->name, sizeof j->name);
+	random_text(j->runs, sizeof j->runs);
+	random_word(j->model.arch, sizeof j->model.arch);
+	random_text(j->data.train, sizeof j->data.train);
+	random_text(j->data.val, sizeof j->data.val);
+	j->data.crop = random_int(1, 4096);
+	j->data.threads = random_int(1, 256);
+	strcpy(j->device, devices[random_int(0, 2)]);
+	strcpy(j->precision, "fp32");
+	j->threads = random_int(0, 1024);
+	j->batch = random_int(1, 1048576);
+	j->replicas = random_int(0, j->batch < 1024 ? j->batch : 1024);
+	j->seed = (uint64_t)thaw_random_u32(&dice) << 32 | thaw_random_u32(&dice);
+	strcpy(j->batchnorm, random_int(0, 1) ? "frozen" : "train");
+	strcpy(j->optimizer.kind, "sgd");
+	j->optimizer.lr = random_number(1000);
+	j->optimizer.momentum = random_number(1);
+	j->optimizer.weight_decay = random_number(1000);
+	j->optimizer.decay_norms = random_int(0, 1);
+	strcpy(j->schedule.kind, random_int(0, 1) ? "constant" : "step");
+	j->schedule.step = random_int(1, 1000000);
+	j->schedule.gamma = 1 - thaw_random_uniform(&dice);
+	random_phases(j);
+	strcpy(j->augment.crop, random_int(0, 1) ? "random_resized" : "center");
+	random_range(j->augment.scale, 1);
+	random_range(j->augment.ratio, 100);
+	j->augment.flip = random_number(1);
+	strcpy(j->checkpoint.metric, "top1");
+	j->checkpoint.every = random_int(1, 1000000);
+}
+
+static void test_random_jobs_round_trip(void)
+{
+	thaw_random_init(&dice, 1, THAW_RANDOM_TEST, 0, 0);
+	for (int i = 0; i < 3000 && test_failures == 0; i++) {
+		random_job(&job);
+		check_round_trip(__LINE__, &job);
+	}
+}
+
+/* --- the table, the reference, files ------------------------------------------------------------------------------ */
+
+static void test_table(void)
+{
+	for (int i = 0; i < thaw_job_schema.count; i++) {
+		const struct thaw_key *key = &thaw_job_schema.keys[i];
+
+		CHECK(key->meaning && key->path);
+		CHECK(!(key->fallback && key->derived));
+		CHECK(thaw_schema_find(&thaw_job_schema, key->path) == key); /* no path twice */
+		CHECK(key->offset + key->size_bytes <= sizeof job);
+		for (const char *const *choice = key->choices; choice && *choice; choice++)
+			CHECK(strlen(*choice) < key->size_bytes);
+	}
+	CHECK(!thaw_schema_find(&thaw_job_schema, "optimizer"));
+}
+
+static void test_reference(void)
+{
+	char *text = NULL, *line, *rest = NULL;
+	size_t length, keys = 0;
+	FILE *file = open_memstream(&text, &length);
+
+	if (!file) {
+		TEST_FAIL("no memory");
+		return;
+	}
+	thaw_job_print_keys(file);
+	fclose(file);
+	CHECK(strstr(text,
+	             "\n  optimizer.lr            numbers, 0 to 1000                        base learning rate (0.001)\n"));
+	CHECK(strstr(text, "  data.train              1 to 255 bytes of text  "));
+	CHECK(strstr(text, ": data/train-*.h5 (required)\n"));
+	CHECK(strstr(text, "\n  phases.lr               "));
+	for (line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
+		CHECK(strlen(line) <= 130);
+		if (line[0] != ' ')
+			continue;
+		keys++;
+		CHECK(line[2] != ' ' && line[25] == ' ' && line[26] != ' ' && line[67] == ' ' && line[68] != ' '); /* columns */
+		CHECK(line[strlen(line) - 1] == ')');
+	}
+	CHECK_INT(keys, thaw_job_schema.count + thaw_phase_schema.count);
+	free(text);
+}
+
+int main(void)
+{
+	test_dump();
+	test_random_jobs_round_trip();
+	test_table();
+	test_reference();
+	return TEST_END();
+}

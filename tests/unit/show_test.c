@@ -1,0 +1,118 @@
+/* What `thaw show` says of a checkpoint, of which everything is known; shards are shown in tests/cli/pack_test.sh. */
+#define _POSIX_C_SOURCE 200809L
+#include "tools/commands.h"
+
+#include <stdint.h>
+#include <unistd.h>
+
+#include "io/checkpoint.h"
+#include "tests/test.h"
+
+static char folder[] = "/tmp/thaw-show-XXXXXX";
+static char path[64], said[4096];
+
+static void write_checkpoint(void)
+{
+	static const char *const names[] = {"ants", "bees"};
+	static float values[1200];
+	const struct thaw_checkpoint_facts facts = {
+		.epoch = 9,
+		.step = 36,
+		.best = 0.94771,
+		.best_epoch = 8,
+		.metric = "top1",
+		.arch = "resnet18",
+		.mean = {0.485f, 0.456f, 0.406f},
+		.std = {0.229f, 0.224f, 0.225f},
+		.classes = 2,
+		.names = names,
+		.job = "name: x\n",
+		.build = "oneDNN 2.6.3 avx2, 1 thread a rank",
+	};
+	const struct thaw_checkpoint_tensor tensors[] = {
+		{"model/bn1.running_mean", 1, {20}, values},
+		{"model/bn1.weight", 1, {20}, values},
+		{"model/conv1.weight", 4, {20, 3, 4, 5}, values},
+		{"model/fc.weight", 2, {2, 20}, values},
+		{"optimizer/momentum/fc.weight", 2, {2, 20}, values},
+	};
+
+	CHECK_OK(thaw_checkpoint_write(path, &facts, tensors, 5));
+}
+
+/* Runs the command with standard output in a file, and reads that into `said`. */
+static thaw_status show(const char *option)
+{
+	char *argv[] = {(char *)"show", path, (char *)option, NULL};
+	int kept = dup(STDOUT_FILENO);
+	FILE *file = tmpfile();
+	thaw_status status;
+
+	if (!file)
+		SKIP("no temporary file");
+	fflush(stdout);
+	dup2(fileno(file), STDOUT_FILENO);
+	status = thaw_command_show.run(&thaw_command_show, option ? 3 : 2, argv);
+	fflush(stdout);
+	dup2(kept, STDOUT_FILENO);
+	close(kept);
+	rewind(file);
+	said[fread(said, 1, sizeof said - 1, file)] = '\0';
+	fclose(file);
+	return status;
+}
+
+static void test_facts(void)
+{
+	static const char want[] = "  arch       resnet18\n"
+	                           "  epoch      9, step 36\n"
+	                           "  best       top1 0.9477 at epoch 8\n"
+	                           "  model      1,260 parameters in 3 tensors, 1 of statistics\n" /* 20 + 1200 + 40 */
+	                           "  optimizer  1 tensors\n"
+	                           "  normalise  mean 0.485 0.456 0.406  deviation 0.229 0.224 0.225\n"
+	                           "  build      oneDNN 2.6.3 avx2, 1 thread a rank\n"
+	                           "  classes    2\n"
+	                           "        0  ants\n"
+	                           "        1  bees\n";
+
+	CHECK_OK(show(NULL));
+	CHECK(strncmp(said, path, strlen(path)) == 0 && said[strlen(path)] == '\n');
+	CHECK_TEXT(said + strlen(path) + 1, want);
+}
+
+/* The digests are those of 4800 and of 160 zero bytes, by sha256sum. */
+static void test_tensors(void)
+{
+	CHECK_OK(show("--tensors"));
+	CHECK(strstr(said, "  model/conv1.weight                                20 x 3 x 4 x 5        24ddaa4710480313\n"));
+	CHECK(strstr(said, "  optimizer/momentum/fc.weight                      2 x 20                b393978842a0fa3d\n"));
+}
+
+static void test_damage_is_refused(void)
+{
+	FILE *file = fopen(path, "r+b");
+
+	CHECK(file && fseek(file, 700, SEEK_SET) == 0);
+	if (file) {
+		int byte = fgetc(file);
+
+		fseek(file, 700, SEEK_SET);
+		fputc(byte ^ 4, file);
+		fclose(file);
+	}
+	CHECK_FAILS(show(NULL), THAW_FAILED, "damaged");
+}
+
+int main(void)
+{
+	if (!mkdtemp(folder))
+		SKIP("no folder under /tmp");
+	snprintf(path, sizeof path, "%s/best.h5", folder);
+	write_checkpoint();
+	test_facts();
+	test_tensors();
+	test_damage_is_refused();
+	unlink(path);
+	rmdir(folder);
+	return TEST_END();
+}

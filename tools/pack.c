@@ -1,0 +1,422 @@
+/* thaw pack: class folders of pictures to shards, and the check of shards. */
+#define _GNU_SOURCE /* sched_getaffinity */
+#include "tools/commands.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <math.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "tools/pack_pool.h"
+#include "tools/pack_spool.h"
+#include "tools/pack_twins.h"
+#include "tools/progress.h"
+#include "tools/shard_names.h"
+
+struct settings {
+	const char *folder, *out, *normalize;
+	int64_t resize, seed, threads, shard_mib;
+	double val_fraction;
+	bool strict, force, check;
+};
+
+/* What is known of a split once its pictures are read. */
+struct packed {
+	struct thaw_spool spool;
+	int64_t *class_count;        /* (classes) */
+	struct thaw_pack_key *keys;  /* (spool.count) */
+	uint64_t sum[3], squares[3]; /* over all pixels, for each channel */
+};
+
+struct pack {
+	const struct settings *settings;
+	struct thaw_pack_source source;
+	struct packed packed[THAW_PACK_SPLITS];
+	struct thaw_progress progress;
+	int64_t left_out, twins;
+};
+
+static bool measures(const struct settings *settings, int split)
+{
+	return split == THAW_PACK_TRAIN && strcmp(settings->normalize, "measure") == 0;
+}
+
+/* Files to leave out are named, and end the pack when it is strict. */
+static thaw_status leave_out(struct pack *pack, const struct thaw_pack_picture *picture)
+{
+	if (picture->status != THAW_FAILED || pack->settings->strict)
+		return thaw_fail(picture->status, "%s", picture->words);
+	thaw_progress_clear(&pack->progress);
+	thaw_warn("%s: left out", picture->words);
+	pack->left_out++;
+	return THAW_OK;
+}
+
+static thaw_status add_picture(struct pack *pack, int split, int64_t i, const struct thaw_pack_picture *picture)
+{
+	const struct thaw_pack_file *file = &pack->source.split[split].files[i];
+	struct packed *packed = &pack->packed[split];
+	const struct thaw_picture row = {
+		.height = (uint16_t)picture->height,
+		.width = (uint16_t)picture->width,
+		.label = file->label,
+		.crc32c = picture->crc32c,
+	};
+
+	packed->keys[packed->spool.count] = (struct thaw_pack_key){picture->file_bytes, picture->file_crc32c, i};
+	packed->class_count[file->label]++;
+	for (int c = 0; c < 3; c++) {
+		packed->sum[c] += picture->sum[c];
+		packed->squares[c] += picture->squares[c];
+	}
+	return thaw_spool_add(&packed->spool, &row, file->path, picture->pixels);
+}
+
+/* Reads all pictures of a split into its spool. */
+static thaw_status read_split(struct pack *pack, int split)
+{
+	const struct settings *settings = pack->settings;
+	const struct thaw_pack_split *source = &pack->source.split[split];
+	const struct thaw_pack_pool_spec spec = {.split = source,
+	                                         .resize = (int)settings->resize,
+	                                         .threads = (int)settings->threads,
+	                                         .measure = measures(settings, split)};
+	struct packed *packed = &pack->packed[split];
+	struct thaw_pack_pool *pool;
+	thaw_status status;
+
+	packed->class_count = thaw_alloc((size_t)pack->source.classes, sizeof *packed->class_count);
+	packed->keys = thaw_alloc((size_t)source->count, sizeof *packed->keys);
+	if (!packed->class_count || !packed->keys)
+		return THAW_OUT_OF_MEMORY;
+	status = thaw_spool_init(&packed->spool, settings->out, source->name, source->count,
+	                         (uint64_t)settings->shard_mib << 20);
+	if (!status)
+		status = thaw_pack_pool_new(&spec, &pool);
+	if (status)
+		return status;
+	for (int64_t i = 0; !status && i < source->count; i++) {
+		struct thaw_pack_picture picture;
+
+		thaw_pack_pool_next(pool, &picture);
+		status = picture.status ? leave_out(pack, &picture) : add_picture(pack, split, i, &picture);
+		free(picture.pixels);
+		thaw_progress_step(&pack->progress);
+	}
+	thaw_pack_pool_free(pool);
+	return status;
+}
+
+/* Every class needs pictures to be learnt; one without validation pictures is only not measured. */
+static thaw_status check_classes(const struct pack *pack)
+{
+	const struct thaw_pack_split *train = &pack->source.split[THAW_PACK_TRAIN];
+	const struct thaw_pack_split *val = &pack->source.split[THAW_PACK_VAL];
+
+	for (int c = 0; c < pack->source.classes; c++)
+		if (pack->packed[THAW_PACK_TRAIN].class_count[c] == 0)
+			return thaw_fail(THAW_FAILED, "class '%s' has no readable training picture in '%s/%s'",
+			                 pack->source.names[c], train->folder, pack->source.names[c]);
+	if (pack->packed[THAW_PACK_VAL].spool.count == 0)
+		return thaw_fail(THAW_FAILED, "'%s' has no readable validation picture", val->folder);
+	for (int c = 0; c < pack->source.classes; c++)
+		if (pack->packed[THAW_PACK_VAL].class_count[c] == 0)
+			thaw_warn("class '%s' has no validation picture in '%s'", pack->source.names[c], val->folder);
+	return THAW_OK;
+}
+
+/* Mean and standard deviation of the training pixels scaled to [0, 1]. */
+static thaw_status measured(const struct packed *train, struct thaw_dataset_facts *facts)
+{
+	static const char *const channels[] = {"red", "green", "blue"};
+	double count = (double)(train->spool.bytes / 3);
+
+	for (int c = 0; c < 3; c++) {
+		double mean = (double)train->sum[c] / count;
+		double variance = (double)train->squares[c] / count - mean * mean;
+
+		if (!(variance > 0))
+			return thaw_fail(THAW_FAILED, "--normalize measure: all training pixels have the same %s", channels[c]);
+		facts->mean[c] = (float)(mean / 255);
+		facts->std[c] = (float)(sqrt(variance) / 255);
+	}
+	return THAW_OK;
+}
+
+static thaw_status write_splits(struct pack *pack)
+{
+	struct thaw_dataset_facts facts = {
+		.classes = pack->source.classes,
+		.resize = (int)pack->settings->resize,
+		.mean = {0.485f, 0.456f, 0.406f}, /* ImageNet's, which torchvision's weights expect */
+		.std = {0.229f, 0.224f, 0.225f},
+	};
+	thaw_status status = THAW_OK;
+
+	if (measures(pack->settings, THAW_PACK_TRAIN))
+		status = measured(&pack->packed[THAW_PACK_TRAIN], &facts);
+	for (int s = 0; !status && s < THAW_PACK_SPLITS; s++) {
+		struct thaw_spool *spool = &pack->packed[s].spool;
+
+		strcpy(facts.split, spool->split);
+		facts.count = spool->count;
+		status = thaw_spool_write(spool, &facts, (const char *const *)pack->source.names);
+	}
+	return status;
+}
+
+/* Counts the shards in the folder, and removes them if asked to. */
+static thaw_status old_shards(const char *path, bool removing, int64_t *count_out)
+{
+	DIR *folder = opendir(path);
+	thaw_status status = THAW_OK;
+	struct dirent *entry;
+	int64_t count = 0;
+
+	if (!folder && errno != ENOENT)
+		return thaw_fail(THAW_FAILED, "cannot open folder '%s': %s", path, strerror(errno));
+	while (folder && !status && (entry = readdir(folder)) != NULL) {
+		if (!thaw_shard_name_is(entry->d_name))
+			continue;
+		count++;
+		if (removing && unlinkat(dirfd(folder), entry->d_name, 0) != 0)
+			status = thaw_fail(THAW_FAILED, "cannot remove '%s/%s': %s", path, entry->d_name, strerror(errno));
+	}
+	if (folder)
+		closedir(folder);
+	if (!status)
+		*count_out = count;
+	return status;
+}
+
+/* Old shards go before the new ones come: cut short, a set has gaps and is refused, never a mixture of old and new. */
+static thaw_status publish(struct pack *pack)
+{
+	int64_t removed;
+	thaw_status status = old_shards(pack->settings->out, true, &removed);
+
+	for (int s = 0; !status && s < THAW_PACK_SPLITS; s++)
+		status = thaw_spool_publish(&pack->packed[s].spool);
+	return status;
+}
+
+/* "train  244 pictures in 1 shard, 45.1 MiB: ants 123, bees 121" */
+static thaw_status say_split(const struct pack *pack, int split)
+{
+	enum { NAMED = 10 };
+	const struct packed *packed = &pack->packed[split];
+	const struct thaw_spool *spool = &packed->spool;
+	struct thaw_text line = THAW_TEXT_EMPTY;
+	thaw_status status;
+
+	thaw_text_add(&line, "%-6s %lld pictures in %d shard%s, %.1f MiB:", spool->split, (long long)spool->count,
+	              spool->shards, spool->shards == 1 ? "" : "s", (double)spool->bytes / 1048576.0);
+	for (int c = 0; c < pack->source.classes && c < NAMED; c++)
+		thaw_text_add(&line, "%s %s %lld", c > 0 ? "," : "", pack->source.names[c], (long long)packed->class_count[c]);
+	if (pack->source.classes > NAMED)
+		thaw_text_add(&line, " and %d classes more", pack->source.classes - NAMED);
+	status = thaw_text_status(&line);
+	if (!status)
+		thaw_log("%s", line.data);
+	thaw_text_release(&line);
+	return status;
+}
+
+static thaw_status say(const struct pack *pack, double seconds)
+{
+	int64_t count = pack->packed[THAW_PACK_TRAIN].spool.count + pack->packed[THAW_PACK_VAL].spool.count;
+	thaw_status status = say_split(pack, THAW_PACK_TRAIN);
+
+	if (!status)
+		status = say_split(pack, THAW_PACK_VAL);
+	if (!status)
+		thaw_log("packed %lld pictures in %.1f s, %.0f pictures/s, %lld left out, %lld in both splits",
+		         (long long)count, seconds, (double)count / seconds, (long long)pack->left_out, (long long)pack->twins);
+	return status;
+}
+
+/* Everything after the scan; what it leaves behind on failure is the caller's to remove. */
+static thaw_status read_write_publish(struct pack *pack)
+{
+	thaw_status status = THAW_OK;
+
+	thaw_progress_init(&pack->progress,
+	                   pack->source.split[THAW_PACK_TRAIN].count + pack->source.split[THAW_PACK_VAL].count);
+	for (int s = 0; !status && s < THAW_PACK_SPLITS; s++)
+		status = read_split(pack, s);
+	thaw_progress_clear(&pack->progress);
+	if (!status)
+		status = check_classes(pack);
+	if (!status) {
+		struct thaw_pack_keys train = {&pack->source.split[THAW_PACK_TRAIN], pack->packed[THAW_PACK_TRAIN].keys,
+		                               pack->packed[THAW_PACK_TRAIN].spool.count};
+		struct thaw_pack_keys val = {&pack->source.split[THAW_PACK_VAL], pack->packed[THAW_PACK_VAL].keys,
+		                             pack->packed[THAW_PACK_VAL].spool.count};
+
+		status = thaw_pack_warn_twins(&train, &val, &pack->twins);
+	}
+	if (!status)
+		status = write_splits(pack);
+	if (!status)
+		status = publish(pack);
+	return status;
+}
+
+static thaw_status pack_folder(const struct settings *settings)
+{
+	struct pack pack = {.settings = settings};
+	double begun = thaw_clock_seconds();
+	int64_t old;
+	thaw_status status = old_shards(settings->out, false, &old);
+
+	if (status)
+		return status;
+	if (old > 0 && !settings->force)
+		return thaw_fail(THAW_BAD_JOB,
+		                 "'%s' has %lld shards already: choose another folder, or replace them with --force",
+		                 settings->out, (long long)old);
+	status = thaw_pack_scan(settings->folder, settings->val_fraction, (uint64_t)settings->seed, &pack.source);
+	if (status)
+		return status;
+	status = thaw_folder_make(settings->out);
+	if (!status)
+		status = thaw_spool_clean(settings->out);
+	if (!status) {
+		status = read_write_publish(&pack);
+		if (status)
+			(void)thaw_spool_clean(settings->out);
+	}
+	if (!status)
+		status = say(&pack, thaw_clock_seconds() - begun);
+	for (int s = 0; s < THAW_PACK_SPLITS; s++) {
+		thaw_spool_release(&pack.packed[s].spool);
+		free(pack.packed[s].class_count);
+		free(pack.packed[s].keys);
+	}
+	thaw_pack_source_release(&pack.source);
+	return status;
+}
+
+static thaw_status check_split(const char *pattern)
+{
+	struct thaw_dataset *dataset;
+	thaw_status status = thaw_dataset_open(pattern, &dataset);
+
+	if (status)
+		return status;
+	status = thaw_dataset_verify(dataset);
+	if (!status)
+		thaw_log("%s: %lld pictures, all as they were packed", pattern, (long long)thaw_dataset_facts(dataset)->count);
+	thaw_dataset_free(dataset);
+	return status;
+}
+
+/* Checks the splits of these shards, each once, and goes on after a damaged one: damage outranks a wrong path. */
+static thaw_status check_shards(const struct thaw_texts *shards)
+{
+	struct thaw_text before = THAW_TEXT_EMPTY;
+	thaw_status worst = THAW_OK;
+	int unusable = 0;
+
+	for (int i = 0; i < shards->count; i++) {
+		struct thaw_text pattern = THAW_TEXT_EMPTY;
+		thaw_status status = thaw_shard_split_pattern(shards->text[i], &pattern);
+
+		if (!status && strcmp(pattern.data, before.data) != 0)
+			status = check_split(pattern.data);
+		if (status) {
+			thaw_log("%s", thaw_fail_text());
+			if (!worst || status != THAW_BAD_JOB)
+				worst = status;
+			unusable++;
+		}
+		thaw_text_release(&before);
+		before = pattern;
+	}
+	thaw_text_release(&before);
+	return worst ? thaw_fail(worst, "%d of the splits given cannot be used", unusable) : THAW_OK;
+}
+
+/* A copy of a folder's path without slashes at its end: messages join names to it. */
+static char *trimmed(const char *folder)
+{
+	char *copy = thaw_copy_text(folder);
+
+	for (size_t length = copy ? strlen(copy) : 0; length > 1 && copy[length - 1] == '/'; length--)
+		copy[length - 1] = '\0';
+	return copy;
+}
+
+static int64_t allowed_processors(void)
+{
+	cpu_set_t set;
+
+	return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+}
+
+static thaw_status run(const struct thaw_command *self, int argc, char **argv)
+{
+	struct settings s = {.normalize = "imagenet", .resize = 256, .threads = allowed_processors(), .shard_mib = 256};
+	const struct thaw_option options[] = {
+		{"out", 'o', THAW_OPTION_TEXT, &s.out, 0, 0, "FOLDER", "where the shards go"},
+		{"resize", 0, THAW_OPTION_INT, &s.resize, 1, 4096, "N", "length of the shorter edge, pixels (256)"},
+		{"val-fraction", 0, THAW_OPTION_NUMBER, &s.val_fraction, 0.001, 0.999, "F",
+	     "draw this share of each class for validation; class folders then stand\ndirectly in FOLDER"},
+		{"seed", 0, THAW_OPTION_INT, &s.seed, 0, 0x1p53, "N", "of the drawing (0)"},
+		{"normalize", 0, THAW_OPTION_TEXT, &s.normalize, 0, 0, "KIND",
+	     "imagenet: what pre-trained weights expect (default);\nmeasure: mean and deviation of the training pixels"},
+		{"shard-size", 0, THAW_OPTION_INT, &s.shard_mib, 1, 65536, "MIB", "pixels in a shard (256)"},
+		{"threads", 0, THAW_OPTION_INT, &s.threads, 1, 1024, "N", "threads that decode (one a processor)"},
+		{"strict", 0, THAW_OPTION_FLAG, &s.strict, 0, 0, NULL, "a file that cannot be read is a failure"},
+		{"force", 0, THAW_OPTION_FLAG, &s.force, 0, 0, NULL, "replace shards that are there, at the end"},
+		{"check", 0, THAW_OPTION_FLAG, &s.check, 0, 0, NULL, "read shards and compare every checksum"},
+	};
+	struct thaw_texts given;
+	char *folder, *out;
+	bool help;
+	thaw_status status =
+		thaw_options_parse(self, options, (int)(sizeof options / sizeof *options), argc, argv, &given, &help);
+
+	if (status || help)
+		return status;
+	if (s.check && s.out)
+		return thaw_fail(THAW_BAD_JOB, "thaw pack: --check only reads: --out does not go with it");
+	if (s.check && given.count == 0)
+		return thaw_fail(THAW_BAD_JOB, "thaw pack: --check needs shards: thaw pack --check SHARD...");
+	if (s.check)
+		return check_shards(&given);
+	if (given.count != 1 || !s.out)
+		return thaw_fail(THAW_BAD_JOB, "thaw pack: one folder of pictures and one for the shards are needed: "
+		                               "thaw pack FOLDER -o FOLDER");
+	if (strcmp(s.normalize, "imagenet") != 0 && strcmp(s.normalize, "measure") != 0)
+		return thaw_fail(THAW_BAD_JOB, "thaw pack: --normalize %s: allowed are imagenet, measure", s.normalize);
+	s.folder = folder = trimmed(given.text[0]);
+	s.out = out = trimmed(s.out);
+	status = folder && out ? pack_folder(&s) : THAW_OUT_OF_MEMORY;
+	free(folder);
+	free(out);
+	return status;
+}
+
+const struct thaw_command thaw_command_pack = {
+	.name = "pack",
+	.summary = "class folders of pictures to shards",
+	.synopsis = "thaw pack FOLDER -o FOLDER [options]\nthaw pack --check SHARD...",
+	.notes =
+		"Pictures (JPEG, PNG, WebP, told by content) stand in FOLDER/train/CLASS and FOLDER/val/CLASS; 'valid'\n"
+		"may stand for 'val'. The names of the training folders, sorted byte-wise, are the classes. What cannot be\n"
+		"read is named and left out. The same pictures give the same shards, for any number of threads.\n"
+		"\n"
+		"  thaw pack photos -o data\n"
+		"  thaw pack photos -o data --val-fraction 0.2\n"
+		"  thaw pack --check data/*.h5",
+	.run = run,
+};

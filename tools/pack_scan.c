@@ -1,0 +1,386 @@
+#define _POSIX_C_SOURCE 200809L
+#include "tools/pack_scan.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/mem.h"
+#include "base/random.h"
+#include "base/text.h"
+
+/* The array `items`, with twice the room when it is full; NULL when there is no memory, the array is then as it was. */
+static void *grown(void *items, size_t size_bytes, int64_t count, int64_t *capacity)
+{
+	void *larger;
+
+	if (count < *capacity)
+		return items;
+	larger = thaw_alloc((size_t)(2 * count + 64), size_bytes);
+	if (larger) {
+		if (count > 0)
+			memcpy(larger, items, (size_t)count * size_bytes);
+		free(items);
+		*capacity = 2 * count + 64;
+	}
+	return larger;
+}
+
+struct list {
+	char **text;
+	int64_t count, capacity;
+};
+
+static void list_release(struct list *list)
+{
+	for (int64_t i = 0; i < list->count; i++)
+		free(list->text[i]);
+	free(list->text);
+	*list = (struct list){0};
+}
+
+static thaw_status list_add(struct list *list, const char *text)
+{
+	char *copy = thaw_copy_text(text);
+	char **room = copy ? grown(list->text, sizeof *room, list->count, &list->capacity) : NULL;
+
+	if (!room) {
+		free(copy);
+		return THAW_OUT_OF_MEMORY;
+	}
+	list->text = room;
+	list->text[list->count++] = copy;
+	return THAW_OK;
+}
+
+static int compare_texts(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static void list_sort(struct list *list)
+{
+	if (list->count > 0)
+		qsort(list->text, (size_t)list->count, sizeof *list->text, compare_texts);
+}
+
+/* A folder being walked, and those above it. */
+struct place {
+	const char *path;   /* from where the process stands */
+	size_t root_length; /* of the split's folder and its slash at the beginning of `path` */
+	dev_t device;
+	ino_t inode;
+	const struct place *above;
+};
+
+static bool is_above(const struct place *place, const struct stat *info)
+{
+	for (; place; place = place->above)
+		if (place->device == info->st_dev && place->inode == info->st_ino)
+			return true;
+	return false;
+}
+
+static thaw_status walk(const struct place *place, struct list *files);
+
+/* Adds `path` to the files, or all that is below it. A link that leads nowhere is added: reading it will name it. */
+static thaw_status visit(const char *path, const struct place *above, struct list *files)
+{
+	struct stat info;
+
+	if (stat(path, &info) != 0 || S_ISREG(info.st_mode))
+		return list_add(files, path + above->root_length);
+	if (!S_ISDIR(info.st_mode) || is_above(above, &info))
+		return THAW_OK;
+	return walk(&(struct place){path, above->root_length, info.st_dev, info.st_ino, above}, files);
+}
+
+static thaw_status walk(const struct place *place, struct list *files)
+{
+	DIR *folder = opendir(place->path);
+	thaw_status status = THAW_OK;
+	struct dirent *entry;
+
+	if (!folder)
+		return thaw_fail(THAW_FAILED, "cannot open folder '%s': %s", place->path, strerror(errno));
+	while (!status && (entry = readdir(folder)) != NULL) {
+		struct thaw_text path = THAW_TEXT_EMPTY;
+
+		if (entry->d_name[0] == '.')
+			continue;
+		thaw_text_add(&path, "%s/%s", place->path, entry->d_name);
+		status = thaw_text_status(&path);
+		if (!status)
+			status = visit(path.data, place, files);
+		thaw_text_release(&path);
+	}
+	closedir(folder);
+	return status;
+}
+
+/* The files below class folder `root`/`name`, as paths that begin with `name`, sorted. */
+static thaw_status list_files(const char *root, const char *name, struct list *files)
+{
+	struct thaw_text path = THAW_TEXT_EMPTY;
+	struct place top = {.root_length = strlen(root) + 1};
+	struct stat info;
+	thaw_status status;
+
+	if (stat(root, &info) == 0) {
+		top.device = info.st_dev;
+		top.inode = info.st_ino;
+	}
+	thaw_text_add(&path, "%s/%s", root, name);
+	status = thaw_text_status(&path);
+	if (!status)
+		status = visit(path.data, &top, files);
+	if (!status)
+		list_sort(files);
+	thaw_text_release(&path);
+	return status;
+}
+
+static bool is_folder(const char *above, const char *name)
+{
+	struct thaw_text path = THAW_TEXT_EMPTY;
+	struct stat info;
+	bool is;
+
+	thaw_text_add(&path, "%s/%s", above, name);
+	is = stat(path.data, &info) == 0 && S_ISDIR(info.st_mode);
+	thaw_text_release(&path);
+	return is;
+}
+
+/* The names of the folders in `path`, sorted. */
+static thaw_status list_folders(const char *path, struct list *names)
+{
+	DIR *folder = opendir(path);
+	thaw_status status = THAW_OK;
+	struct dirent *entry;
+
+	if (!folder)
+		return thaw_fail(THAW_BAD_JOB, "cannot open folder '%s': %s", path, strerror(errno));
+	while (!status && (entry = readdir(folder)) != NULL)
+		if (entry->d_name[0] != '.' && is_folder(path, entry->d_name))
+			status = list_add(names, entry->d_name);
+	closedir(folder);
+	list_sort(names);
+	return status;
+}
+
+/* Moves the path to the end of the split. */
+static thaw_status take(struct thaw_pack_split *split, char **path, int label)
+{
+	struct thaw_pack_file *room = grown(split->files, sizeof *room, split->count, &split->capacity);
+
+	if (!room)
+		return THAW_OUT_OF_MEMORY;
+	split->files = room;
+	split->files[split->count++] = (struct thaw_pack_file){*path, label};
+	*path = NULL;
+	return THAW_OK;
+}
+
+static thaw_status scan_class(struct thaw_pack_split *split, const char *name, int label)
+{
+	struct list files = {0};
+	thaw_status status = list_files(split->folder, name, &files);
+
+	for (int64_t i = 0; !status && i < files.count; i++)
+		status = take(split, &files.text[i], label);
+	list_release(&files);
+	return status;
+}
+
+static int find_class(const struct thaw_pack_source *source, const char *name)
+{
+	char **found = bsearch(&name, source->names, (size_t)source->classes, sizeof *source->names, compare_texts);
+
+	return found ? (int)(found - source->names) : -1;
+}
+
+static thaw_status scan_train(struct thaw_pack_source *source)
+{
+	struct thaw_pack_split *train = &source->split[THAW_PACK_TRAIN];
+	thaw_status status = THAW_OK;
+
+	for (int c = 0; !status && c < source->classes; c++)
+		status = scan_class(train, source->names[c], c);
+	return status;
+}
+
+static thaw_status scan_val(struct thaw_pack_source *source)
+{
+	struct thaw_pack_split *val = &source->split[THAW_PACK_VAL];
+	struct list names = {0};
+	thaw_status status = list_folders(val->folder, &names);
+
+	for (int64_t i = 0; !status && i < names.count; i++) {
+		int label = find_class(source, names.text[i]);
+
+		if (label < 0)
+			status = thaw_fail(THAW_FAILED, "'%s/%s' is not a class of the training split '%s'", val->folder,
+			                   names.text[i], source->split[THAW_PACK_TRAIN].folder);
+		else
+			status = scan_class(val, names.text[i], label);
+	}
+	if (!status && val->count == 0)
+		status = thaw_fail(THAW_FAILED, "'%s' has no picture in a class folder", val->folder);
+	list_release(&names);
+	return status;
+}
+
+/* The number of validation pictures out of `count`, at least 1 and never all. */
+static int32_t val_share(int32_t count, double fraction)
+{
+	int32_t share = (int32_t)((double)count * fraction + 0.5);
+
+	return share < 1 ? 1 : share > count - 1 ? count - 1 : share;
+}
+
+/* Deals the files of one class out: those that come first in a random order go to validation. */
+static thaw_status deal_class(struct thaw_pack_source *source, struct list *files, int label, double val_fraction,
+                              uint64_t seed)
+{
+	int32_t count = (int32_t)files->count, share = val_share(count, val_fraction);
+	int32_t *order = thaw_alloc((size_t)count, sizeof *order);
+	bool *val = thaw_alloc((size_t)count, sizeof *val);
+	thaw_status status = order && val ? THAW_OK : THAW_OUT_OF_MEMORY;
+	struct thaw_random random;
+
+	if (!status) {
+		thaw_random_init(&random, seed, THAW_RANDOM_SPLIT, (uint32_t)label, 0);
+		thaw_random_permutation(&random, order, count);
+		for (int32_t i = 0; i < share; i++)
+			val[order[i]] = true;
+	}
+	for (int32_t i = 0; !status && i < count; i++)
+		status = take(&source->split[val[i] ? THAW_PACK_VAL : THAW_PACK_TRAIN], &files->text[i], label);
+	free(val);
+	free(order);
+	return status;
+}
+
+static thaw_status scan_and_deal(struct thaw_pack_source *source, double val_fraction, uint64_t seed)
+{
+	const char *folder = source->split[THAW_PACK_TRAIN].folder;
+	thaw_status status = THAW_OK;
+
+	for (int c = 0; !status && c < source->classes; c++) {
+		struct list files = {0};
+
+		status = list_files(folder, source->names[c], &files);
+		if (!status && files.count > INT32_MAX)
+			status = thaw_fail(THAW_FAILED, "'%s/%s' has %lld files, allowed are %d", folder, source->names[c],
+			                   (long long)files.count, INT32_MAX);
+		else if (!status && files.count < 2)
+			status = thaw_fail(THAW_FAILED, "'%s/%s' has %lld pictures: --val-fraction needs 2 or more of each class",
+			                   folder, source->names[c], (long long)files.count);
+		else if (!status)
+			status = deal_class(source, &files, c, val_fraction, seed);
+		list_release(&files);
+	}
+	return status;
+}
+
+/* Sets the folder of each split, from what is there. */
+static thaw_status choose_folders(struct thaw_pack_source *source, const char *folder, double val_fraction)
+{
+	bool train = is_folder(folder, "train"), val = is_folder(folder, "val"), valid = is_folder(folder, "valid");
+	bool draw = val_fraction > 0;
+
+	if (!is_folder(folder, "."))
+		return thaw_fail(THAW_BAD_JOB, "cannot open folder '%s': %s", folder, strerror(errno));
+	if (draw && train)
+		return thaw_fail(THAW_BAD_JOB,
+		                 "'%s' has a training split: to draw a validation split from it, pack '%s/train' "
+		                 "with --val-fraction",
+		                 folder, folder);
+	if (!draw && !train)
+		return thaw_fail(THAW_BAD_JOB,
+		                 "'%s' has no 'train' folder: pictures stand in '%s/train/CLASS' and '%s/val/CLASS', "
+		                 "or in '%s/CLASS' with --val-fraction 0.2",
+		                 folder, folder, folder, folder);
+	if (!draw && !val && !valid)
+		return thaw_fail(THAW_BAD_JOB,
+		                 "'%s' has no 'val' folder beside 'train': to draw a validation split, pack "
+		                 "'%s/train' with --val-fraction 0.2",
+		                 folder, folder);
+	if (!draw && val && valid)
+		return thaw_fail(THAW_BAD_JOB, "'%s' has both 'val' and 'valid': one of them is allowed", folder);
+	for (int s = 0; s < THAW_PACK_SPLITS; s++) {
+		struct thaw_text path = THAW_TEXT_EMPTY;
+
+		thaw_text_add(&path, "%s", folder);
+		if (!draw)
+			thaw_text_add(&path, "/%s", s == THAW_PACK_TRAIN ? "train" : val ? "val" : "valid");
+		source->split[s].name = s == THAW_PACK_TRAIN ? "train" : "val";
+		source->split[s].folder = thaw_text_status(&path) ? NULL : thaw_copy_text(path.data);
+		thaw_text_release(&path);
+		if (!source->split[s].folder)
+			return THAW_OUT_OF_MEMORY;
+	}
+	return THAW_OK;
+}
+
+static thaw_status choose_classes(struct thaw_pack_source *source)
+{
+	const char *folder = source->split[THAW_PACK_TRAIN].folder;
+	struct list names = {0};
+	thaw_status status = list_folders(folder, &names);
+
+	if (!status && names.count == 0)
+		status = thaw_fail(THAW_FAILED, "'%s' has no class folders", folder);
+	else if (!status && names.count == 1)
+		status = thaw_fail(THAW_FAILED, "'%s' has one class, '%s': 2 or more are needed", folder, names.text[0]);
+	else if (!status && names.count > 1000000)
+		status =
+			thaw_fail(THAW_FAILED, "'%s' has %lld class folders, allowed are 1000000", folder, (long long)names.count);
+	if (status) {
+		list_release(&names);
+		return status;
+	}
+	source->classes = (int)names.count;
+	source->names = names.text;
+	return THAW_OK;
+}
+
+thaw_status thaw_pack_scan(const char *folder, double val_fraction, uint64_t seed, struct thaw_pack_source *source_out)
+{
+	struct thaw_pack_source source = {0};
+	thaw_status status = choose_folders(&source, folder, val_fraction);
+
+	if (!status)
+		status = choose_classes(&source);
+	if (!status && val_fraction > 0)
+		status = scan_and_deal(&source, val_fraction, seed);
+	else if (!status)
+		status = scan_train(&source);
+	if (!status && !(val_fraction > 0))
+		status = scan_val(&source);
+	if (status)
+		thaw_pack_source_release(&source);
+	else
+		*source_out = source;
+	return status;
+}
+
+void thaw_pack_source_release(struct thaw_pack_source *source)
+{
+	for (int s = 0; s < THAW_PACK_SPLITS; s++) {
+		struct thaw_pack_split *split = &source->split[s];
+
+		for (int64_t i = 0; i < split->count; i++)
+			free(split->files[i].path);
+		free(split->files);
+		free(split->folder);
+	}
+	for (int c = 0; c < source->classes; c++)
+		free(source->names[c]);
+	free(source->names);
+	*source = (struct thaw_pack_source){0};
+}
