@@ -46,7 +46,8 @@ static thaw_status plain_length(int fd, const char *path, size_t limit_bytes, si
 	if (!S_ISREG(info.st_mode))
 		return thaw_fail(THAW_FAILED, "cannot read '%s': not a plain file", path);
 	if ((uintmax_t)info.st_size > limit_bytes)
-		return thaw_fail(THAW_FAILED, "'%s' has %lld bytes, allowed are %zu", path, (long long)info.st_size, limit_bytes);
+		return thaw_fail(THAW_FAILED, "'%s' has %lld bytes, allowed are %zu", path, (long long)info.st_size,
+		                 limit_bytes);
 	*length_out = (size_t)info.st_size;
 	return THAW_OK;
 }

@@ -13,8 +13,8 @@
 
 #include "base/status.h"
 
-/* Reads the file whole. `bytes_out` gets a block of `length_out` bytes and a terminating 0 behind them; the caller frees
- * it. A file over `limit_bytes` is refused before anything is allocated. */
+/* Reads the file whole. `bytes_out` gets a block of `length_out` bytes and a terminating 0 behind them; the caller
+ * frees it. A file over `limit_bytes` is refused before anything is allocated. */
 thaw_status thaw_file_read(const char *path, size_t limit_bytes, char **bytes_out, size_t *length_out);
 
 /* Publishes `length` bytes under `path` as told above. On failure `path` is what it was and no temporary file stays. */
@@ -34,8 +34,8 @@ thaw_status thaw_folder_make(const char *path);
 
 bool thaw_file_exists(const char *path);
 
-/* Removes everything in folder `path` whose name starts with `prefix` and ends with `suffix` (left-over temporary files).
- * A folder that is not there has nothing to remove. */
+/* Removes everything in folder `path` whose name starts with `prefix` and ends with `suffix` (left-over temporary
+ * files). A folder that is not there has nothing to remove. */
 thaw_status thaw_folder_clean(const char *path, const char *prefix, const char *suffix);
 
 #endif

@@ -17,7 +17,8 @@ void *thaw_alloc(size_t count, size_t size_bytes)
 	return memory;
 }
 
-/* calloc's memory is fresh from the kernel when it is large, and then not cleared again. Before the slab stands calloc's pointer. */
+/* calloc's memory is fresh from the kernel when it is large, and then not cleared again. Before the slab stands
+ * calloc's pointer. */
 void *thaw_alloc_slab(size_t size_bytes, const char *what)
 {
 	const size_t huge = (size_t)2 << 20;

@@ -7,8 +7,8 @@
  *     if (!p)
  *             return THAW_OUT_OF_MEMORY;
  *
- * What thaw_alloc_slab() gave is released with thaw_free_slab(), all else with free(). May be called from any thread. Depends on libc
- * only.
+ * What thaw_alloc_slab() gave is released with thaw_free_slab(), all else with free(). May be called from any thread.
+ * Depends on libc only.
  */
 #ifndef THAW_BASE_MEM_H
 #define THAW_BASE_MEM_H
@@ -19,9 +19,9 @@
  * also when the product overflows. */
 void *thaw_alloc(size_t count, size_t size_bytes);
 
-/* A zeroed block for bulk numbers: starts on a 2 MiB boundary when it is at least that long, on 64 bytes otherwise, and
- * asks for huge pages. Pages that are never touched cost nothing. NULL after thaw_fail(THAW_OUT_OF_MEMORY), naming `what`
- * ("activations"). */
+/* A zeroed block for bulk numbers: starts on a 2 MiB boundary when it is at least that long, on 64 bytes otherwise,
+ * and asks for huge pages. Pages that are never touched cost nothing. NULL after thaw_fail(THAW_OUT_OF_MEMORY),
+ * naming `what` ("activations"). */
 void *thaw_alloc_slab(size_t size_bytes, const char *what);
 void thaw_free_slab(void *slab); /* NULL is fine */
 

@@ -1,9 +1,10 @@
 /*
- * Counter-based random numbers: Philox4x32-10 (Salmon et al., "Parallel Random Numbers: As Easy as 1, 2, 3", SC 2011).
+ * Counter-based random numbers: Philox4x32-10 (Salmon et al., "Parallel Random Numbers: As Easy as 1, 2, 3", SC
+ * 2011).
  *
- * A stream is a pure function of (seed, purpose, a, b). Nothing is kept between steps: the shuffle of an epoch, the crop
- * of a picture and the first weights of a tensor come out the same for any number of ranks or threads and after any
- * restart, and a checkpoint has nothing to save here.
+ * A stream is a pure function of (seed, purpose, a, b). Nothing is kept between steps: the shuffle of an epoch, the
+ * crop of a picture and the first weights of a tensor come out the same for any number of ranks or threads and after
+ * any restart, and a checkpoint has nothing to save here.
  */
 #ifndef THAW_BASE_RANDOM_H
 #define THAW_BASE_RANDOM_H

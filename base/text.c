@@ -99,5 +99,6 @@ const char *thaw_count_text(int64_t count, char out[32])
 
 thaw_status thaw_text_status(const struct thaw_text *text)
 {
-	return text->out_of_memory ? thaw_fail(THAW_OUT_OF_MEMORY, "out of memory: %zu bytes of text", text->length) : THAW_OK;
+	return text->out_of_memory ? thaw_fail(THAW_OUT_OF_MEMORY, "out of memory: %zu bytes of text", text->length)
+	                           : THAW_OK;
 }

@@ -40,7 +40,7 @@ const char *thaw_comm_name(const struct thaw_comm *comm); /* "self", "mpi" */
 int thaw_comm_local_size(const struct thaw_comm *comm);
 int thaw_comm_local_rank(const struct thaw_comm *comm);
 
-/* --- sums of gradients -------------------------------------------------------------------------------------------- */
+/* --- sums of gradients ------------------------------------------------------------------------------------------- */
 
 /* A slice of this rank's partial sums: the roots of the subtrees of this rank's share in order (thaw_tree_frontier();
  * one rank alone has one). After thaw_comm_sum_end() the first of them holds the sum over all replicas, on every rank
@@ -59,7 +59,7 @@ thaw_status thaw_comm_sum_begin(struct thaw_comm *comm, struct thaw_slice slice)
 thaw_status thaw_comm_progress(struct thaw_comm *comm);                           /* moves all begun; does not wait */
 thaw_status thaw_comm_sum_end(struct thaw_comm *comm);                            /* all begun are done */
 
-/* --- small collectives; all wait ---------------------------------------------------------------------------------- */
+/* --- small collectives; all wait --------------------------------------------------------------------------------- */
 
 /* Element-wise sums, in place. The double version is exact, and so the same for every rank count, when each element is
  * non-zero on at most one rank: that is how per-replica and per-batch losses are gathered. */

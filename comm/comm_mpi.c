@@ -72,7 +72,7 @@ static thaw_status mpi_failed(int code, const char *what)
 	return thaw_fail(THAW_FAILED, "MPI cannot %s: %.*s", what, length, text);
 }
 
-/* --- start and stop ----------------------------------------------------------------------------------------------- */
+/* --- start and stop ---------------------------------------------------------------------------------------------- */
 
 static bool mpi_launched(void)
 {
@@ -155,7 +155,7 @@ static void mpi_abort(struct thaw_comm *comm, int exit_code)
 	MPI_Abort(MPI_COMM_WORLD, exit_code);
 }
 
-/* --- sums of gradients: the plan ---------------------------------------------------------------------------------- */
+/* --- sums of gradients: the plan --------------------------------------------------------------------------------- */
 
 static int own_nodes(const struct mpi_comm *m)
 {
@@ -227,7 +227,7 @@ static thaw_status mpi_sum_plan(struct thaw_comm *comm, int replicas, int64_t co
 	return THAW_OK;
 }
 
-/* --- sums of gradients: the exchange ------------------------------------------------------------------------------ */
+/* --- sums of gradients: the exchange ----------------------------------------------------------------------------- */
 
 static struct part part_of(const struct mpi_comm *m, const struct exchange *x, int rank)
 {
@@ -391,7 +391,7 @@ static thaw_status mpi_sum_end(struct thaw_comm *comm)
 	return status;
 }
 
-/* --- small collectives -------------------------------------------------------------------------------------------- */
+/* --- small collectives ------------------------------------------------------------------------------------------- */
 
 static thaw_status mpi_sum_int64(struct thaw_comm *comm, int64_t *values, int count)
 {

@@ -57,8 +57,8 @@ static struct thaw_box random_resized_crop(const struct thaw_augment *augment, s
 	return nearest_ratio(augment->ratio, height, width);
 }
 
-struct thaw_view thaw_augment_view(const struct thaw_augment *augment, uint64_t seed, int epoch, int64_t picture, int height,
-                                   int width)
+struct thaw_view thaw_augment_view(const struct thaw_augment *augment, uint64_t seed, int epoch, int64_t picture,
+                                   int height, int width)
 {
 	struct thaw_random random;
 	struct thaw_view view;

@@ -29,7 +29,7 @@ struct thaw_view {
  * (ten tries, then the central crop of the nearest allowed ratio). center: torchvision's CenterCrop(size) of the stored
  * picture; where that would pad, because an edge is shorter than `size`, the box is the central square instead, to be
  * resized up. Either way RandomHorizontalFlip(flip) comes last. */
-struct thaw_view thaw_augment_view(const struct thaw_augment *augment, uint64_t seed, int epoch, int64_t picture, int height,
-                                   int width);
+struct thaw_view thaw_augment_view(const struct thaw_augment *augment, uint64_t seed, int epoch, int64_t picture,
+                                   int height, int width);
 
 #endif

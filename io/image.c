@@ -125,8 +125,8 @@ int thaw_exif_orientation(const uint8_t *exif, size_t length)
 	return 1;
 }
 
-/* Copies (height, width) pixels to rows one after another. In `src` the next column is `column` bytes further on and the
- * next row `row` bytes. Done in squares, so that either direction finds its cache lines again. */
+/* Copies (height, width) pixels to rows one after another. In `src` the next column is `column` bytes further on and
+ * the next row `row` bytes. Done in squares, so that either direction finds its cache lines again. */
 static void copy_turned(const uint8_t *src, ptrdiff_t row, ptrdiff_t column, int height, int width, uint8_t *dst)
 {
 	enum { edge = 32 };

@@ -12,8 +12,8 @@ struct thaw_encoded {
 	size_t length;
 };
 
-/* Decoders of bytes that begin as their format must. The pixels are as stored; `orientation_out` gets EXIF's number, 1 to
- * 8, and 1 where there is none. */
+/* Decoders of bytes that begin as their format must. The pixels are as stored; `orientation_out` gets EXIF's number,
+ * 1 to 8, and 1 where there is none. */
 typedef thaw_status thaw_image_decoder(const struct thaw_encoded *file, struct thaw_image *image_out,
                                        int *orientation_out);
 thaw_image_decoder thaw_jpeg_decode, thaw_png_decode, thaw_webp_decode;

@@ -13,7 +13,7 @@ enum {
 };
 
 /* One direction of a resampling: output i is the sum of weight[i * taps + k] * input[first[i] + k] over k. Every output
- * has the same number of weights, some of them 0, because a loop of constant length runs twice as fast as the shortest. */
+ * has the same number of weights, some of them 0, because a loop of constant length is the faster one. */
 struct axis {
 	int inputs, outputs, taps;
 	double scale, support; /* inputs to an output; half the width of the filter, in inputs */
@@ -101,8 +101,8 @@ static inline void blend(const uint8_t *restrict src, size_t stride, const int32
 	}
 }
 
-static void resample_down(const struct axis *axis, const uint8_t *src, size_t src_stride, uint8_t *dst, size_t dst_stride,
-                          size_t length)
+static void resample_down(const struct axis *axis, const uint8_t *src, size_t src_stride, uint8_t *dst,
+                          size_t dst_stride, size_t length)
 {
 	for (int y = 0; y < axis->outputs; y++) {
 		const uint8_t *from = src + axis->first[y] * src_stride;
@@ -137,8 +137,8 @@ static void resample_across(const struct axis *axis, const uint8_t *src, size_t 
 		for (int x = 0; x < axis->outputs; x++) {
 			uint8_t pixels[lanes], *to = dst + y * dst_stride + (size_t)x * 3;
 
-			blend(axis->block + (size_t)axis->first[x] * lanes, lanes, axis->weight + (size_t)x * axis->taps, axis->taps,
-			      pixels, lanes);
+			blend(axis->block + (size_t)axis->first[x] * lanes, lanes, axis->weight + (size_t)x * axis->taps,
+			      axis->taps, pixels, lanes);
 			if (x + 1 < axis->outputs)
 				for (int row = 0; row < group; row++)
 					memcpy(to + row * dst_stride, pixels + row * 4, 4);
@@ -201,8 +201,8 @@ void thaw_resizer_release(struct thaw_resizer *resizer)
 
 /* Mirroring is a matter of where the weights of a column are kept. A direction that keeps its size needs no pass: its
  * weights are 1 and 0. */
-thaw_status thaw_resize(struct thaw_resizer *resizer, const uint8_t *src, int src_width, struct thaw_box box, uint8_t *dst,
-                        int dst_height, int dst_width, bool flip)
+thaw_status thaw_resize(struct thaw_resizer *resizer, const uint8_t *src, int src_width, struct thaw_box box,
+                        uint8_t *dst, int dst_height, int dst_width, bool flip)
 {
 	const uint8_t *corner = src + ((size_t)box.top * src_width + box.left) * 3;
 	size_t src_stride = (size_t)src_width * 3, dst_stride = (size_t)dst_width * 3, box_stride = (size_t)box.width * 3;

@@ -4,7 +4,7 @@
  * between. torchvision's Resize and RandomResizedCrop on PIL images are this function.
  *
  * The horizontal pass comes first, unless more than twice as many rows as columns go away: that is Pillow's rule from
- * 13.0 on. Earlier releases always began with the horizontal pass; in such pictures some pixels differ by 1 from theirs.
+ * 13.0 on. Earlier releases begin with the horizontal pass there too, and some pixels of theirs differ by 1.
  */
 #ifndef THAW_IO_RESIZE_H
 #define THAW_IO_RESIZE_H
@@ -28,11 +28,11 @@ struct thaw_resizer {
 
 void thaw_resizer_release(struct thaw_resizer *resizer);
 
-/* Resamples `box` of `src` (rows of `src_width` RGB pixels) to `dst` (dst_height, dst_width, 3). Pixels outside the box are
- * not looked at, as after Pillow's crop. With `flip` the result is mirrored left to right. The box lies inside the
+/* Resamples `box` of `src` (rows of `src_width` RGB pixels) to `dst` (dst_height, dst_width, 3). Pixels outside the box
+ * are not looked at, as after Pillow's crop. With `flip` the result is mirrored left to right. The box lies inside the
  * picture and all sizes are at least 1. THAW_OUT_OF_MEMORY only. */
-thaw_status thaw_resize(struct thaw_resizer *resizer, const uint8_t *src, int src_width, struct thaw_box box, uint8_t *dst,
-                        int dst_height, int dst_width, bool flip);
+thaw_status thaw_resize(struct thaw_resizer *resizer, const uint8_t *src, int src_width, struct thaw_box box,
+                        uint8_t *dst, int dst_height, int dst_width, bool flip);
 
 /* torchvision's Resize(shorter): the shorter edge becomes `shorter`, the longer floor(shorter * long / short). */
 void thaw_resize_shorter(int height, int width, int shorter, int *height_out, int *width_out);

@@ -10,7 +10,7 @@
 
 #include "jobs/job.h"
 
-/* --- keys --------------------------------------------------------------------------------------------------------- */
+/* --- keys -------------------------------------------------------------------------------------------------------- */
 
 static void add_bounds(const struct thaw_key *key, struct thaw_text *text)
 {
@@ -67,7 +67,7 @@ static thaw_status fail_bounds(const struct thaw_key *key, const struct thaw_yam
 	return status;
 }
 
-/* --- numbers and truth values ------------------------------------------------------------------------------------- */
+/* --- numbers and truth values ------------------------------------------------------------------------------------ */
 
 static void *field(const struct thaw_key *key, void *record)
 {
@@ -262,7 +262,7 @@ static void describe_bool(const struct thaw_key *key, struct thaw_text *text)
 	thaw_text_add(text, "true, false");
 }
 
-/* --- texts -------------------------------------------------------------------------------------------------------- */
+/* --- texts ------------------------------------------------------------------------------------------------------- */
 
 static bool is_word(const char *text)
 {
@@ -376,7 +376,7 @@ static void describe_parts(const struct thaw_key *key, struct thaw_text *text)
 	thaw_text_add(text, "all, fc, or lists such as [layer4, fc]");
 }
 
-/* --- types -------------------------------------------------------------------------------------------------------- */
+/* --- types ------------------------------------------------------------------------------------------------------- */
 
 const struct thaw_type thaw_type_int = {read_int, print_int, describe_int, false, false};
 const struct thaw_type thaw_type_seed = {read_seed, print_seed, describe_seed, false, false};

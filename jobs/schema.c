@@ -91,7 +91,7 @@ const struct thaw_schema thaw_phase_schema = {phase_keys, COUNT(phase_keys)};
 
 _Static_assert(COUNT(job_keys) <= THAW_SCHEMA_KEYS, "THAW_SCHEMA_KEYS is too small");
 
-/* --- phases ------------------------------------------------------------------------------------------------------- */
+/* --- phases ------------------------------------------------------------------------------------------------------ */
 
 /* A phase without `lr` gets -1, until the job's is known. */
 static thaw_status read_phases(const struct thaw_key *key, const struct thaw_yaml *node, void *record)
@@ -146,7 +146,7 @@ static void describe_phases(const struct thaw_key *key, struct thaw_text *text)
 
 static const struct thaw_type phases_type = {read_phases, print_phases, describe_phases, true, true};
 
-/* --- reading ------------------------------------------------------------------------------------------------------ */
+/* --- reading ----------------------------------------------------------------------------------------------------- */
 
 const struct thaw_key *thaw_schema_find(const struct thaw_schema *schema, const char *path)
 {

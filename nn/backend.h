@@ -1,23 +1,26 @@
 /*
  * What a backend provides: steps, the units of work that nn/plan.c makes of a net's operations.
  *
- * A step is one operation together with what was fused into it. For one batch size, set of trained parameters and mode the plan
- * fills in everything a step may need to know; the backend's `prepare` chooses layouts and sizes, then the plan places all
- * memory, then forward and backward run without allocating.
+ * A step is one operation together with what was fused into it. For one batch size, set of trained parameters and
+ * mode the plan fills in everything a step may need to know; the backend's `prepare` chooses layouts and sizes, then
+ * the plan places all memory, then forward and backward run without allocating.
  *
- *     step         computes                                                       fused
+ *     step         computes
  *     INPUT        y = (pixels / 255 - mean) / std
- *     CONV         y = conv(x, weight) [+ bias] [+ residual] [relu]                 batch norm (`fold`), add, relu: only without backward
- *     BATCH_NORM   y = (x - mean) / sqrt(var + epsilon) * gamma + beta [+ residual] [relu]   add, relu
+ *     CONV         y = conv(x, weight) [+ bias] [+ residual] [relu]; only without a backward pass may a batch norm be
+ *                  folded in (`fold`), a residual be added and relu follow
+ *     BATCH_NORM   y = (x - mean) / sqrt(var + epsilon) * gamma + beta [+ residual] [relu]
  *     RELU         y = max(x, 0)
- *     ADD          y = x + residual [relu]                                            relu
+ *     ADD          y = x + residual [relu]
  *     MAX_POOL, GLOBAL_POOL, SHORTCUT, LINEAR: as nn/net.h says
  *     LOSS         run->score, and logits' gradient
  *
- * Backward: `dy` holds 1 .. ops->gradients_limit tensors whose sum is the gradient of y. A backward writes (never adds to) dx, dresidual and
- * the d-parameters that are not NULL. dx has x's layout, dresidual and dy have y's. All numbers are float32.
+ * Backward: `dy` holds 1 .. ops->gradients_limit tensors whose sum is the gradient of y. A backward writes (never
+ * adds to) dx, dresidual and the d-parameters that are not NULL. dx has x's layout, dresidual and dy have y's. All
+ * numbers are float32.
  *
- * nn/reference is the plain one that tests compare with; nn/cpu the fast one. The table of backends stands in nn/device.c.
+ * nn/reference is the plain one that tests compare with; nn/cpu the fast one. The table of backends stands in
+ * nn/device.c.
  */
 #ifndef THAW_NN_BACKEND_H
 #define THAW_NN_BACKEND_H
@@ -26,8 +29,8 @@
 
 #include "nn/net.h"
 
-/* A value or gradient of a plan. Element (n,c,h,w) is data[(((n * ceil(C/block) + c / block) * H + h) * W + w) * block + c % block]:
- * block 1 is NCHW, C is NHWC, 8 and 16 are oneDNN's nChw8c and nChw16c (lanes beyond C hold 0). */
+/* A value or gradient of a plan. Element (n,c,h,w) is data[(((n * ceil(C/block) + c / block) * H + h) * W + w) *
+ * block + c % block]: block 1 is NCHW, C is NHWC, 8 and 16 are oneDNN's nChw8c and nChw16c (lanes beyond C hold 0). */
 struct thaw_tensor {
 	int n, c, h, w;
 	int block;
@@ -51,8 +54,8 @@ static inline size_t thaw_tensor_at(const struct thaw_tensor *t, int n, int c, i
 struct thaw_score {
 	double loss;         /* sum of the pictures' losses */
 	int64_t count;       /* pictures */
-	int64_t top1, top5;  /* pictures whose label has the largest, one of the five largest logits; of equal ones the smaller
-	                      * class comes first, a NaN logit is never right */
+	int64_t top1, top5;  /* pictures whose label has the largest, one of the five largest logits; of equal ones the
+	                      * smaller class comes first, a NaN logit is never right */
 };
 
 /* What changes from one forward pass to the next. One per plan; steps hold a pointer. */
@@ -60,8 +63,8 @@ struct thaw_run {
 	const uint8_t *pixels;     /* (N,H,W,3) */
 	const int32_t *labels;     /* (N); -1: fills up the batch, counts for nothing */
 	float mean[3], std[3];     /* normalisation */
-	double gradient_scale;     /* 1 / pictures in the global batch: the loss gradient of each picture is multiplied by it */
-	double share;              /* pictures in this batch / pictures in the global batch: weight of its batch statistics */
+	double gradient_scale;     /* 1 / pictures in the global batch: factor on each picture's loss gradient */
+	double share;              /* pictures in this batch / in the global batch: weight of its batch statistics */
 	struct thaw_score score;   /* written by LOSS forward */
 	float *predictions;        /* (N, classes) softmax probabilities wanted by the caller, or NULL */
 };
@@ -80,7 +83,7 @@ struct thaw_step {
 	int kernel, stride, pad, groups;
 	bool relu;              /* clamp y at 0 */
 	bool fold;              /* CONV: gamma .. variance are folded into weight and bias */
-	bool batch_statistics;  /* BATCH_NORM: of the batch (and contributed to batch_mean, batch_variance), else running ones */
+	bool batch_statistics;  /* BATCH_NORM: the batch's, contributed to batch_mean and batch_variance; else running ones */
 	bool frozen;            /* parameters never change while the plan lives */
 	double epsilon;         /* BATCH_NORM, folded CONV: 1e-5 */
 
@@ -95,7 +98,7 @@ struct thaw_step {
 	int dy_count;
 	struct thaw_tensor *dx, *dresidual;                  /* NULL: not wanted */
 	float *dweight, *dbias, *dgamma, *dbeta;             /* NULL: not wanted */
-	float *batch_mean, *batch_variance;                  /* (C) BATCH_NORM with batch_statistics: share * mean, share * unbiased variance */
+	float *batch_mean, *batch_variance;                  /* (C) share * mean, share * unbiased variance of the batch */
 
 	/* Set by prepare: what the plan must provide. */
 	size_t workspace_bytes;     /* scratch within one call; one block, shared by all steps */
@@ -107,9 +110,10 @@ struct thaw_step {
 };
 
 struct thaw_op_ops {
-	/* Chooses y's layout with thaw_tensor_layout() (x's and residual's are set), fills workspace_bytes, saved_bytes, keeps_x, keeps_y, makes
-	 * `state`. Which of dx, dresidual, d-parameters are wanted is known by their pointers, but nothing is placed yet: no `data`, parameter
-	 * or gradient address may be kept. THAW_OUT_OF_MEMORY, or THAW_FAILED naming step and reason. */
+	/* Chooses y's layout with thaw_tensor_layout() (x's and residual's are set), fills workspace_bytes, saved_bytes,
+	 * keeps_x, keeps_y, makes `state`. Which of dx, dresidual, d-parameters are wanted is known by their pointers,
+	 * but nothing is placed yet: no `data`, parameter or gradient address may be kept. THAW_OUT_OF_MEMORY, or
+	 * THAW_FAILED naming step and reason. */
 	thaw_status (*prepare)(struct thaw_step *step);
 	/* The parameters have new values. Called before the first forward and, unless `frozen`, before each that follows a
 	 * change. NULL: nothing is derived from them. */
@@ -132,8 +136,8 @@ struct thaw_backend {
 	thaw_status (*start)(struct thaw_device *device);
 	/* to += from; same shape and layout. */
 	void (*accumulate)(struct thaw_device *device, struct thaw_tensor *to, const struct thaw_tensor *from);
-	/* Implementations chosen by timing so far in this process, as text; and taking over those of another, so that all ranks compute the same bits. NULL:
-	 * nothing is chosen by timing. */
+	/* Implementations chosen by timing so far in this process, as text; and taking over those of another, so that all
+	 * ranks compute the same bits. NULL: nothing is chosen by timing. */
 	thaw_status (*choices)(struct thaw_text *text);
 	thaw_status (*learn)(const char *text);
 	const struct thaw_op_ops *ops[THAW_OP_KINDS];

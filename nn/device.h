@@ -1,5 +1,6 @@
 /*
- * Where a network is computed: a backend, its threads, and the scratch memory that plans share (only one runs at a time).
+ * Where a network is computed: a backend, its threads, and the scratch memory that plans share (only one runs at a
+ * time).
  */
 #ifndef THAW_NN_DEVICE_H
 #define THAW_NN_DEVICE_H

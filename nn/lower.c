@@ -9,10 +9,10 @@ struct lowering {
 	const struct thaw_net *net;
 	const bool *trains;
 	bool frozen_batch_statistics;
-	bool *gradient;     /* [value] */
+	bool *gradient;                /* [value] */
 	const struct thaw_op **reader; /* [value]: its reader when there is exactly one, else NULL */
-	bool *fused;        /* [operation]: part of a chain that began before */
-	struct thaw_chain *ends; /* [operation]: the chain that ends there; head NULL if none does */
+	bool *fused;                   /* [operation]: part of a chain that began before */
+	struct thaw_chain *ends;       /* [operation]: the chain that ends there; head NULL if none does */
 };
 
 static bool op_trains(const struct thaw_op *op, const bool *trains)

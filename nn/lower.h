@@ -1,8 +1,8 @@
 /*
  * From operations to steps: what needs a gradient, and what is computed together.
  *
- * Pure: the same net and flags give the same chains. A chain is one operation and those fused behind it; it runs where its last
- * operation stood, when all that it reads has been made.
+ * Pure: the same net and flags give the same chains. A chain is one operation and those fused behind it; it runs
+ * where its last operation stood, when all that it reads has been made.
  */
 #ifndef THAW_NN_LOWER_H
 #define THAW_NN_LOWER_H

@@ -6,7 +6,7 @@
 /* One row per family. */
 static const struct family {
 	bool (*build)(struct thaw_net *net, const char *arch, int classes, int size); /* false: not of this family */
-	const char *(*name)(int i);                                                    /* of the i-th variant, NULL past the last */
+	const char *(*name)(int i); /* of the i-th variant, NULL past the last */
 } families[] = {
 	{thaw_resnet_build, thaw_resnet_name},
 };

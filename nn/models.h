@@ -6,8 +6,8 @@
 
 #include "nn/net.h"
 
-/* Builds `arch` for pictures of `size` x `size` and `classes` classes. THAW_BAD_JOB for an unknown name (listing those there are), a
- * size the network cannot take, or fewer than two classes. */
+/* Builds `arch` for pictures of `size` x `size` and `classes` classes. THAW_BAD_JOB for an unknown name (listing
+ * those there are), a size the network cannot take, or fewer than two classes. */
 thaw_status thaw_model_build(const char *arch, int classes, int size, struct thaw_net **net_out);
 
 /* The i-th architecture's name, NULL past the last. */

@@ -15,16 +15,21 @@ struct thaw_net {
 	int64_t param_elems, state_elems;
 	int classes;
 	char group[16];
-	thaw_status status;  /* first failure */
-	char words[256];     /* its words */
+	thaw_status status; /* first failure */
+	char words[256];    /* its words */
 };
 
 static const char *const kind_names[THAW_OP_KINDS] = {
-	[THAW_OP_INPUT] = "input",       [THAW_OP_CONV] = "conv",
-	[THAW_OP_BATCH_NORM] = "batch_norm", [THAW_OP_RELU] = "relu",
-	[THAW_OP_ADD] = "add",           [THAW_OP_MAX_POOL] = "max_pool",
-	[THAW_OP_GLOBAL_POOL] = "global_pool", [THAW_OP_SHORTCUT] = "shortcut",
-	[THAW_OP_LINEAR] = "linear",     [THAW_OP_LOSS] = "loss",
+	[THAW_OP_INPUT] = "input",
+	[THAW_OP_CONV] = "conv",
+	[THAW_OP_BATCH_NORM] = "batch_norm",
+	[THAW_OP_RELU] = "relu",
+	[THAW_OP_ADD] = "add",
+	[THAW_OP_MAX_POOL] = "max_pool",
+	[THAW_OP_GLOBAL_POOL] = "global_pool",
+	[THAW_OP_SHORTCUT] = "shortcut",
+	[THAW_OP_LINEAR] = "linear",
+	[THAW_OP_LOSS] = "loss",
 };
 
 const char *thaw_op_kind_name(enum thaw_op_kind kind)
@@ -77,7 +82,8 @@ static void *grow(struct thaw_net *net, void *array, int count, int *capacity, s
 	return grown;
 }
 
-/* Appends an operation that makes a new value from `x` (THAW_NO_VALUE: from nothing) with this shape; NULL after a failure. */
+/* Appends an operation that makes a new value from `x` (THAW_NO_VALUE: from nothing) with this shape; NULL after a
+ * failure. */
 static struct thaw_op *add_op(struct thaw_net *net, enum thaw_op_kind kind, const char *name, thaw_value x,
                               struct thaw_shape shape)
 {
@@ -86,8 +92,8 @@ static struct thaw_op *add_op(struct thaw_net *net, enum thaw_op_kind kind, cons
 	if (net->status)
 		return NULL;
 	if (shape.c < 1 || shape.h < 1 || shape.w < 1) {
-		fail(net, THAW_BAD_JOB, "'%s' would get a picture of %d x %d: the input is too small for this network", name, shape.h,
-		     shape.w);
+		fail(net, THAW_BAD_JOB, "'%s' would get a picture of %d x %d: the input is too small for this network", name,
+		     shape.h, shape.w);
 		return NULL;
 	}
 	ops = grow(net, net->ops, net->ops_count, &net->ops_capacity, sizeof *ops);
@@ -110,7 +116,8 @@ static struct thaw_op *add_op(struct thaw_net *net, enum thaw_op_kind kind, cons
 	return op;
 }
 
-/* Declares the next parameter of the operation that was added last, `<operation>.<suffix>`. `rank` leading numbers of `shape` count. */
+/* Declares the next parameter of the operation that was added last, `<operation>.<suffix>`. `rank` leading numbers of
+ * `shape` count. */
 static void add_param(struct thaw_net *net, enum thaw_role role, const char *suffix, int rank, const int64_t shape[4])
 {
 	int64_t *slab_elems = thaw_role_is_state(role) ? &net->state_elems : &net->param_elems;
@@ -210,8 +217,8 @@ thaw_value thaw_net_add(struct thaw_net *net, thaw_value a, thaw_value b)
 	if (!op)
 		return THAW_NO_VALUE;
 	if (memcmp(&left, &right, sizeof left) != 0)
-		fail(net, THAW_FAILED, "add of unlike shapes: (%d,%d,%d) and (%d,%d,%d)", left.c, left.h, left.w, right.c, right.h,
-		     right.w);
+		fail(net, THAW_FAILED, "add of unlike shapes: (%d,%d,%d) and (%d,%d,%d)", left.c, left.h, left.w, right.c,
+		     right.h, right.w);
 	op->in[1] = b;
 	return op->out;
 }
@@ -353,8 +360,9 @@ static thaw_status fail_pattern(const struct thaw_net *net, const char *pattern)
 		thaw_text_add(&stages, " %.*s", (int)length, group);
 		last = group;
 	}
-	status = thaw_fail(THAW_BAD_JOB, "'%s' names no part of this network: there are%s, blocks such as layer1.0, and all",
-	                   pattern, stages.data);
+	status =
+		thaw_fail(THAW_BAD_JOB, "'%s' names no part of this network: there are%s, blocks such as layer1.0, and all",
+	              pattern, stages.data);
 	thaw_text_release(&stages);
 	return status;
 }

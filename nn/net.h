@@ -1,12 +1,13 @@
 /*
  * A network as a list of operations over values.
  *
- * Pure description: no memory, no device, no batch. Each operation reads values that stand before it and makes one new value, so
- * the list is its own topological order; backward walks it in reverse. Parameters are declared as operations are
- * added and keep that order in every slab, so that gradients become final from the slab's tail towards its head.
+ * Pure description: no memory, no device, no batch. Each operation reads values that stand before it and makes one
+ * new value, so the list is its own topological order; backward walks it in reverse. Parameters are declared as
+ * operations are added and keep that order in every slab, so that gradients become final from the slab's tail towards
+ * its head.
  *
- * Builder calls on a net that has failed do nothing and return THAW_NO_VALUE; thaw_net_finish() tells the first error. So model
- * files need no checks. Shapes are per picture, (C,H,W); a built net does not change.
+ * Builder calls on a net that has failed do nothing and return THAW_NO_VALUE; thaw_net_finish() tells the first
+ * error. So model files need no checks. Shapes are per picture, (C,H,W); a built net does not change.
  */
 #ifndef THAW_NN_NET_H
 #define THAW_NN_NET_H
@@ -70,7 +71,7 @@ struct thaw_param {
 
 struct thaw_net;
 
-/* --- building --------------------------------------------------------------------------------------------------- */
+/* --- building ---------------------------------------------------------------------------------------------------- */
 
 struct thaw_conv {
 	int out;            /* K */
@@ -98,11 +99,11 @@ thaw_value thaw_net_shortcut(struct thaw_net *net, thaw_value x, int channels, i
 thaw_value thaw_net_linear(struct thaw_net *net, const char *name, thaw_value x, int out);
 void thaw_net_head(struct thaw_net *net, thaw_value logits); /* once, last: the loss on (K,1,1) logits */
 
-/* The first error of building, if any: THAW_BAD_JOB for what the caller's numbers made impossible (an input too small), naming
- * the operation. After success the net is constant. */
+/* The first error of building, if any: THAW_BAD_JOB for what the caller's numbers made impossible (an input too
+ * small), naming the operation. After success the net is constant. */
 thaw_status thaw_net_finish(struct thaw_net *net);
 
-/* --- looking ---------------------------------------------------------------------------------------------------- */
+/* --- looking ----------------------------------------------------------------------------------------------------- */
 
 int thaw_net_ops(const struct thaw_net *net);
 const struct thaw_op *thaw_net_op(const struct thaw_net *net, int i);
@@ -113,13 +114,13 @@ const struct thaw_param *thaw_net_param(const struct thaw_net *net, int i);
 int64_t thaw_net_param_elems(const struct thaw_net *net); /* floats in a parameter slab, padding included */
 int64_t thaw_net_state_elems(const struct thaw_net *net); /* floats in a state slab */
 
-/* Trainable numbers: the sum of elems of all parameters that are not state and, if `trains` (one flag per parameter) is given,
- * train. */
+/* Trainable numbers: the sum of elems of all parameters that are not state and, if `trains` (one flag per parameter)
+ * is given, train. */
 int64_t thaw_net_count(const struct thaw_net *net, const bool *trains);
 
-/* Sets trains_out[i] for every parameter (state never trains): those whose group is one of the patterns or stands below one
- * ("layer4" covers "layer4.0" and "layer4.1"); the pattern "all" covers everything. A pattern that covers nothing is
- * THAW_BAD_JOB, listing the stages there are. */
+/* Sets trains_out[i] for every parameter (state never trains): those whose group is one of the patterns or stands
+ * below one ("layer4" covers "layer4.0" and "layer4.1"); the pattern "all" covers everything. A pattern that covers
+ * nothing is THAW_BAD_JOB, listing the stages there are. */
 thaw_status thaw_net_select(const struct thaw_net *net, const char *const *patterns, int count, bool *trains_out);
 
 #endif

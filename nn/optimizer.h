@@ -1,9 +1,9 @@
 /*
  * Optimizers: from gradients to new parameters, over whole slabs.
  *
- * An optimizer keeps its slots (momentum, ...) in slabs laid out like the parameters. What does not train is not touched: neither its
- * values nor its slots. Running statistics move by the batch statistics that the plans contributed: r += momentum * (batch - r), with
- * momentum 0.1 as in PyTorch.
+ * An optimizer keeps its slots (momentum, ...) in slabs laid out like the parameters. What does not train is not
+ * touched: neither its values nor its slots. Running statistics move by the batch statistics that the plans
+ * contributed: r += momentum * (batch - r), with momentum 0.1 as in PyTorch.
  */
 #ifndef THAW_NN_OPTIMIZER_H
 #define THAW_NN_OPTIMIZER_H
@@ -36,8 +36,8 @@ thaw_status thaw_optimizer_init(struct thaw_optimizer *optimizer, const struct t
                                 struct thaw_params *params);
 void thaw_optimizer_release(struct thaw_optimizer *optimizer);
 
-/* One update with learning rate `rate`: parameters i with trains[i] by their gradients, states with updates[i] by their batch
- * statistics. */
+/* One update with learning rate `rate`: parameters i with trains[i] by their gradients, states with updates[i] by
+ * their batch statistics. */
 void thaw_optimizer_step(struct thaw_optimizer *optimizer, const struct thaw_gradients *gradients, const bool *trains,
                          const bool *updates, double rate);
 

@@ -9,7 +9,8 @@
 thaw_status thaw_params_init(struct thaw_params *params, const struct thaw_net *net)
 {
 	float *values = thaw_alloc_slab((size_t)thaw_net_param_elems(net) * sizeof *values, "parameters");
-	float *states = values ? thaw_alloc_slab((size_t)thaw_net_state_elems(net) * sizeof *states, "running statistics") : NULL;
+	float *states =
+		values ? thaw_alloc_slab((size_t)thaw_net_state_elems(net) * sizeof *states, "running statistics") : NULL;
 
 	if (!states) {
 		thaw_free_slab(values);

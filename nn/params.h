@@ -17,8 +17,9 @@ struct thaw_params {
 thaw_status thaw_params_init(struct thaw_params *params, const struct thaw_net *net);
 void thaw_params_release(struct thaw_params *params);
 
-/* First values as torchvision makes them: convolutions normal with std sqrt(2 / (K R S)) (He et al. 2015, fan-out), norms 1 and
- * 0, linear layers uniform in +-1/sqrt(in), running mean 0 and variance 1. The same for every rank and thread count. */
+/* First values as torchvision makes them: convolutions normal with std sqrt(2 / (K R S)) (He et al. 2015, fan-out),
+ * norms 1 and 0, linear layers uniform in +-1/sqrt(in), running mean 0 and variance 1. The same for every rank and
+ * thread count. */
 void thaw_params_randomize(struct thaw_params *params, uint64_t seed);
 
 /* Where the numbers of parameter `i` begin: (shape), in its slab. */

@@ -19,22 +19,22 @@ struct thaw_plan {
 	const struct thaw_net *net;
 	const struct thaw_params *params;
 	struct thaw_device *device;
-	bool *trains;                 /* (params) */
-	bool *updates;                /* (params) states this plan contributes statistics for */
-	struct thaw_chain *chains;    /* (steps) what each step was made of */
-	struct thaw_step *steps;      /* (steps) in forward order */
-	int64_t *ready;               /* (steps) after this step's backward all gradients at offsets >= this are final */
+	bool *trains;              /* (params) */
+	bool *updates;             /* (params) states this plan contributes statistics for */
+	struct thaw_chain *chains; /* (steps) what each step was made of */
+	struct thaw_step *steps;   /* (steps) in forward order */
+	int64_t *ready;            /* (steps) after this step's backward all gradients at offsets >= this are final */
 	int steps_count;
-	struct slot *values;          /* (operations) indexed by value; only those that some step makes are used */
-	struct slot *gradients;       /* (gradients_count) */
+	struct slot *values;    /* (operations) indexed by value; only those that some step makes are used */
+	struct slot *gradients; /* (gradients_count) */
 	int gradients_count;
-	struct thaw_block *blocks;    /* (blocks_count) memory of values, gradients and saved buffers */
-	int *saved_block;             /* (steps) */
+	struct thaw_block *blocks; /* (blocks_count) memory of values, gradients and saved buffers */
+	int *saved_block;          /* (steps) */
 	int blocks_count;
 	size_t workspace_bytes, arena_bytes;
-	char *bound;                  /* arena that addresses were set for */
+	char *bound; /* arena that addresses were set for */
 	struct thaw_run run;
-	uint64_t version;             /* of the parameters that steps have read; 0: none yet */
+	uint64_t version; /* of the parameters that steps have read; 0: none yet */
 };
 
 void thaw_tensor_layout(struct thaw_tensor *t, int block)
@@ -140,8 +140,8 @@ static int wanted_param(const struct thaw_plan *plan, const struct thaw_op *op, 
 	return -1;
 }
 
-/* Points the steps' d-parameters and batch statistics into `slabs`. Without slabs they point anywhere: prepare asks only whether they are
- * NULL. */
+/* Points the steps' d-parameters and batch statistics into `slabs`. Without slabs they point anywhere: prepare asks
+ * only whether they are NULL. */
 static void bind_gradients(struct thaw_plan *plan, const struct thaw_gradients *slabs)
 {
 	static float anywhere;
@@ -235,7 +235,7 @@ static thaw_status prepare_steps(struct thaw_plan *plan)
 	return THAW_OK;
 }
 
-/* --- memory -------------------------------------------------------------------------------------------------------- */
+/* --- memory ------------------------------------------------------------------------------------------------------ */
 
 /* Moments: step i runs forward at i and backward at 2 * steps - 1 - i. */
 static int backward_moment(const struct thaw_plan *plan, const struct thaw_step *step)
@@ -281,8 +281,8 @@ static int last_read(const struct thaw_plan *plan, int maker)
 	return last;
 }
 
-/* A value lives from the step that makes it to its last reader. A step that may write over its residual does, if it is the residual's last
- * reader. */
+/* A value lives from the step that makes it to its last reader. A step that may write over its residual does, if it
+ * is the residual's last reader. */
 static void find_value_lives(struct thaw_plan *plan)
 {
 	for (int i = 0; i < plan->steps_count; i++) {
@@ -296,14 +296,14 @@ static void find_value_lives(struct thaw_plan *plan)
 		} else if (step->y) {
 			slot_of(step->y)->block = add_block(plan, step->y->size_bytes, i, last_read(plan, i));
 		}
-		plan->saved_block[i] =
-			step->saved_bytes ? add_block(plan, step->saved_bytes, i, has_backward(step) ? backward_moment(plan, step) : i)
-							  : -1;
+		plan->saved_block[i] = step->saved_bytes ? add_block(plan, step->saved_bytes, i,
+		                                                     has_backward(step) ? backward_moment(plan, step) : i)
+		                                         : -1;
 	}
 }
 
-/* Gradients live from the step that writes them to the step that reads them. One that a step may write over what it reads shares that
- * block. */
+/* Gradients live from the step that writes them to the step that reads them. One that a step may write over what it
+ * reads shares that block. */
 static void find_gradient_lives(struct thaw_plan *plan)
 {
 	for (int i = plan->steps_count - 1; i >= 0; i--) {
@@ -356,14 +356,14 @@ static void bind_arena(struct thaw_plan *plan)
 			step->y->data = (float *)(void *)(base + plan->blocks[slot_of(step->y)->block].offset_bytes);
 	}
 	for (int i = 0; i < plan->gradients_count; i++)
-		plan->gradients[i].tensor.data =
-			(float *)(void *)(base + plan->blocks[plan->gradients[i].block].offset_bytes);
+		plan->gradients[i].tensor.data = (float *)(void *)(base + plan->blocks[plan->gradients[i].block].offset_bytes);
 	plan->bound = plan->device->arena;
 }
 
-/* --- compiling ----------------------------------------------------------------------------------------------------- */
+/* --- compiling --------------------------------------------------------------------------------------------------- */
 
-/* ready[i]: trainable parameters finish when the step that owns them has run backward; walking the table from its tail. */
+/* ready[i]: trainable parameters finish when the step that owns them has run backward; walking the table from its
+ * tail. */
 static void find_ready(struct thaw_plan *plan)
 {
 	int last = thaw_net_params(plan->net) - 1;
@@ -426,7 +426,8 @@ static thaw_status fill(struct thaw_plan *plan, const struct thaw_plan_spec *spe
 	return status;
 }
 
-thaw_status thaw_plan_compile(const struct thaw_net *net, const struct thaw_plan_spec *spec, struct thaw_plan **plan_out)
+thaw_status thaw_plan_compile(const struct thaw_net *net, const struct thaw_plan_spec *spec,
+                              struct thaw_plan **plan_out)
 {
 	struct thaw_plan *plan = thaw_alloc(1, sizeof *plan);
 	struct thaw_lowering lowering;
@@ -459,7 +460,7 @@ free_plan:
 	return status;
 }
 
-/* --- running ------------------------------------------------------------------------------------------------------- */
+/* --- running ----------------------------------------------------------------------------------------------------- */
 
 static thaw_status refresh(struct thaw_plan *plan)
 {
@@ -476,8 +477,8 @@ static thaw_status refresh(struct thaw_plan *plan)
 	return THAW_OK;
 }
 
-thaw_status thaw_plan_forward(struct thaw_plan *plan, const struct thaw_input *input, const struct thaw_gradients *gradients,
-                              struct thaw_score *score_out)
+thaw_status thaw_plan_forward(struct thaw_plan *plan, const struct thaw_input *input,
+                              const struct thaw_gradients *gradients, struct thaw_score *score_out)
 {
 	thaw_status status = THAW_OK;
 

@@ -1,14 +1,15 @@
 /*
  * A net compiled for one device, batch size, mode and set of trained parameters.
  *
- * Compiling fuses operations into steps (nn/backend.h), cuts off what needs no gradient, asks the backend to prepare each
- * step, and places every value and gradient in one arena by its lifetime. After that a training step allocates nothing. When the trained
- * set or the batch size changes, another plan is made: that takes milliseconds.
+ * Compiling fuses operations into steps (nn/backend.h), cuts off what needs no gradient, asks the backend to prepare
+ * each step, and places every value and gradient in one arena by its lifetime. After that a training step allocates
+ * nothing. When the trained set or the batch size changes, another plan is made: that takes milliseconds.
  *
- * What is frozen and fed by nothing that trains is evaluated with running statistics, its norms folded into its convolutions, its values
- * kept no longer than the next step needs them; the backward pass ends there. What is frozen above something that trains passes the
- * gradient through. Frozen parameters and statistics are never written. With `frozen_batch_statistics` frozen norms go on using and updating the statistics of
- * the batch, as PyTorch modules left in train() do.
+ * What is frozen and fed by nothing that trains is evaluated with running statistics, its norms folded into its
+ * convolutions, its values kept no longer than the next step needs them; the backward pass ends there. What is frozen
+ * above something that trains passes the gradient through. Frozen parameters and statistics are never written. With
+ * `frozen_batch_statistics` frozen norms go on using and updating the statistics of the batch, as PyTorch modules
+ * left in train() do.
  *
  * Plans of one device share its arena: the values of a forward pass live until another plan runs.
  */
@@ -38,7 +39,7 @@ struct thaw_input {
 /* Slabs that backward and training forward passes write; laid out like the parameters. */
 struct thaw_gradients {
 	float *values; /* (thaw_net_param_elems) gradients of what trains; the rest is not touched */
-	float *states; /* (thaw_net_state_elems) share * batch statistics of the norms that use them; the rest is not touched */
+	float *states; /* (thaw_net_state_elems) share * batch statistics of norms that use them; the rest is not touched */
 };
 
 struct thaw_plan;
@@ -46,12 +47,13 @@ struct thaw_plan;
 thaw_status thaw_plan_compile(const struct thaw_net *net, const struct thaw_plan_spec *spec, struct thaw_plan **plan_out);
 void thaw_plan_free(struct thaw_plan *plan); /* NULL is fine */
 
-/* Computes loss and counts. A training plan also writes batch statistics to `gradients` (NULL for an evaluation plan). */
+/* Computes loss and counts. A training plan also writes batch statistics to `gradients` (NULL for an evaluation
+ * plan). */
 thaw_status thaw_plan_forward(struct thaw_plan *plan, const struct thaw_input *input, const struct thaw_gradients *gradients,
                               struct thaw_score *score_out);
 
-/* Called during backward: every gradient at parameter-slab offsets >= from is final. Offsets fall; the last call has the
- * lowest offset that trains. */
+/* Called during backward: every gradient at parameter-slab offsets >= from is final. Offsets fall; the last call has
+ * the lowest offset that trains. */
 typedef thaw_status thaw_ready_fn(void *context, int64_t from);
 
 /* The backward pass of the last forward, which must have been this plan's. `ready` may be NULL. */

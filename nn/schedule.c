@@ -47,7 +47,8 @@ thaw_status thaw_schedule_check(const struct thaw_schedule *s)
 	if (!kind)
 		return thaw_fail(THAW_BAD_JOB, "schedule.kind: unknown schedule '%s'", s->kind);
 	if (s->steps_per_epoch < 1)
-		return thaw_fail(THAW_BAD_JOB, "schedule: an epoch of %lld steps has nothing to schedule", (long long)s->steps_per_epoch);
+		return thaw_fail(THAW_BAD_JOB, "schedule: an epoch of %lld steps has nothing to schedule",
+		                 (long long)s->steps_per_epoch);
 	if (kind->step_epochs && s->step_epochs < 1)
 		return thaw_fail(THAW_BAD_JOB, "schedule.step: %lld epochs, allowed is 1 and more", (long long)s->step_epochs);
 	if (kind->gamma && !(s->gamma > 0.0 && s->gamma <= 1.0))

@@ -1,11 +1,12 @@
 /*
  * Learning-rate schedules.
  *
- * A schedule is a pure function of progress: rate(step) = base_rate * factor(step). Nothing is kept between steps, so a resumed run, a
- * forked trial and every rank compute the same rate from the same step number, and a checkpoint has nothing to save here.
+ * A schedule is a pure function of progress: rate(step) = base_rate * factor(step). Nothing is kept between steps, so
+ * a resumed run, a forked trial and every rank compute the same rate from the same step number, and a checkpoint has
+ * nothing to save here.
  *
- * A step is one optimizer update, counted from 0 over the whole run. Drops happen between epochs, as PyTorch's schedulers do when they
- * are stepped once an epoch.
+ * A step is one optimizer update, counted from 0 over the whole run. Drops happen between epochs, as PyTorch's
+ * schedulers do when they are stepped once an epoch.
  */
 #ifndef THAW_NN_SCHEDULE_H
 #define THAW_NN_SCHEDULE_H

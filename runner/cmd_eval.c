@@ -54,7 +54,8 @@ static thaw_status evaluate(struct thaw_setup *setup, const char *checkpoint)
 		struct thaw_text top5 = THAW_TEXT_EMPTY;
 
 		if (setup->facts->classes > 5)
-			thaw_text_add(&top5, "  top5 %.6f (%lld/%lld)", (double)m.top5 / count, (long long)m.top5, (long long)m.count);
+			thaw_text_add(&top5, "  top5 %.6f (%lld/%lld)", (double)m.top5 / count, (long long)m.top5,
+			              (long long)m.count);
 		thaw_log("%s  %s of epoch %lld", checkpoint, setup->job->model.arch, (long long)facts.epoch);
 		thaw_log("val loss %.9g  top1 %.6f (%lld/%lld)%s  %.1f s  %.1f img/s", m.loss, (double)m.top1 / count,
 		         (long long)m.top1, (long long)m.count, top5.data, seconds, count / seconds);

@@ -51,7 +51,8 @@ static thaw_status make_folder(const struct thaw_job *job, bool fresh, struct th
 		if (!thaw_file_exists(folder->data))
 			break;
 		if (!fresh)
-			return thaw_fail(THAW_BAD_JOB, "run folder '%s' is there already: --fresh begins beside it, --set name=... elsewhere",
+			return thaw_fail(THAW_BAD_JOB,
+			                 "run folder '%s' is there already: --fresh begins beside it, --set name=... elsewhere",
 			                 folder->data);
 	}
 	return thaw_folder_make(folder->data);
@@ -141,8 +142,7 @@ static thaw_status run(const struct thaw_command *self, int argc, char **argv)
 	if (status)
 		return status;
 	job = thaw_alloc(1, sizeof *job);
-	status = job ? thaw_job_load(arguments.job, arguments.sets.text, arguments.sets.count, job)
-	             : THAW_OUT_OF_MEMORY;
+	status = job ? thaw_job_load(arguments.job, arguments.sets.text, arguments.sets.count, job) : THAW_OUT_OF_MEMORY;
 	status = thaw_world_agree(status);
 	if (!status)
 		status = thaw_setup_open(job, comm, true, &setup);
@@ -158,8 +158,8 @@ const struct thaw_command thaw_command_train = {
 	.name = "train",
 	.summary = "fine-tune a network as a job file says",
 	.synopsis = "[mpirun -n N] thaw train JOB.yaml [options]",
-	.notes = "Results stand in RUNS/NAME: best.h5 (best validation accuracy), last.h5, metrics.csv, metrics.jsonl, job.yaml\n"
-			 "(the job with every key), log.txt. `thaw help job` lists the keys.\n"
+	.notes = "Results stand in RUNS/NAME: best.h5 (best validation accuracy), last.h5, metrics.csv, metrics.jsonl,\n"
+			 "job.yaml (the job with every key), log.txt. `thaw help job` lists the keys.\n"
 			 "\n"
 			 "    mpirun -n 2 thaw train job.yaml --set optimizer.lr=1e-2 --set name=faster\n",
 	.run = run,

@@ -13,11 +13,11 @@ struct thaw_evaluator {
 	struct thaw_setup *setup;
 	struct thaw_plan *plan;
 	struct thaw_loader *loader;
-	int64_t batches, mine;            /* of the split; of this rank: batch i belongs to rank i % ranks */
-	int32_t *order;                   /* (count) pictures in their own order */
-	struct thaw_batch_range *ranges;  /* (mine) */
-	double *losses;                   /* (batches) */
-	uint8_t *pixels;                  /* (BATCH,H,W,3) where a last batch is filled up */
+	int64_t batches, mine;           /* of the split; of this rank: batch i belongs to rank i % ranks */
+	int32_t *order;                  /* (count) pictures in their own order */
+	struct thaw_batch_range *ranges; /* (mine) */
+	double *losses;                  /* (batches) */
+	uint8_t *pixels;                 /* (BATCH,H,W,3) where a last batch is filled up */
 };
 
 void thaw_evaluator_free(struct thaw_evaluator *evaluator)
@@ -48,7 +48,8 @@ static thaw_status deal_out(struct thaw_evaluator *e)
 	for (int64_t i = 0; i < count; i++)
 		e->order[i] = (int32_t)i;
 	for (int64_t i = e->setup->rank; i < e->batches; i += e->setup->ranks)
-		e->ranges[e->mine++] = (struct thaw_batch_range){i * BATCH, (int)(count - i * BATCH < BATCH ? count - i * BATCH : BATCH)};
+		e->ranges[e->mine++] =
+			(struct thaw_batch_range){i * BATCH, (int)(count - i * BATCH < BATCH ? count - i * BATCH : BATCH)};
 	return THAW_OK;
 }
 

@@ -1,8 +1,8 @@
 /*
  * Exact validation: every picture of the split once, whatever the number of ranks.
  *
- * The split is cut into fixed batches that are dealt out to the ranks; counts are summed as integers and losses batch by batch in one
- * order. A last batch is filled up with pictures that count for nothing.
+ * The split is cut into fixed batches that are dealt out to the ranks; counts are summed as integers and losses batch
+ * by batch in one order. A last batch is filled up with pictures that count for nothing.
  */
 #ifndef THAW_RUNNER_EVALUATE_H
 #define THAW_RUNNER_EVALUATE_H

@@ -1,9 +1,10 @@
 /*
  * From the gradients of single replicas to the gradient of the global batch.
  *
- * A rank works its share of the replicas one after another, each into the slab on top of a small stack, and folds them along the fixed tree
- * of comm/tree.h. While the backward pass of its last replica goes on, finished tail slices ("buckets") of the result are already summed over the ranks.
- * One slab holds gradients and, behind them, batch statistics.
+ * A rank works its share of the replicas one after another, each into the slab on top of a small stack, and folds
+ * them along the fixed tree of comm/tree.h. While the backward pass of its last replica goes on, finished tail slices
+ * ("buckets") of the result are already summed over the ranks. One slab holds gradients and, behind them, batch
+ * statistics.
  */
 #ifndef THAW_RUNNER_EXCHANGE_H
 #define THAW_RUNNER_EXCHANGE_H
@@ -24,10 +25,12 @@ int thaw_exchange_count(const struct thaw_exchange *exchange);
 /* Where the next replica's forward and backward write. */
 struct thaw_gradients thaw_exchange_slab(const struct thaw_exchange *exchange);
 
-/* To be passed to thaw_plan_backward(): starts the sums of buckets that have become final, when this is the rank's last replica. `context` is the exchange. */
+/* To be passed to thaw_plan_backward(): starts the sums of buckets that have become final, when this is the rank's
+ * last replica. `context` is the exchange. */
 thaw_status thaw_exchange_ready(void *exchange, int64_t from);
 
-/* The replica's backward is done (`empty`: it had no pictures and wrote nothing). After the rank's last, waits for all sums and sets the slab of the whole batch. */
+/* The replica's backward is done (`empty`: it had no pictures and wrote nothing). After the rank's last, waits for
+ * all sums and sets the slab of the whole batch. */
 thaw_status thaw_exchange_done(struct thaw_exchange *exchange, bool empty);
 
 /* The sum over all replicas, after the last thaw_exchange_done(); until the next replica begins. */

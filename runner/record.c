@@ -125,7 +125,8 @@ thaw_status thaw_record_phase(const struct thaw_setup *setup, int phase)
 	add_new(&frozen, setup->net, now, before);
 	thaw_log("%s%s%s%s%s%s: %s parameters train", thawed.data, thawed.length ? " unfrozen" : "",
 	         thawed.length && frozen.length ? ", " : "", frozen.data, frozen.length ? " frozen" : "",
-	         thawed.length || frozen.length ? "" : "next phase", thaw_count_text(thaw_net_count(setup->net, now), count));
+	         thawed.length || frozen.length ? "" : "next phase",
+	         thaw_count_text(thaw_net_count(setup->net, now), count));
 	thaw_text_release(&thawed);
 	thaw_text_release(&frozen);
 	free(now);
@@ -148,25 +149,27 @@ static thaw_status append_files(const struct thaw_row *row, const char *trained,
 
 	thaw_text_add(&path, "%s/metrics.csv", folder);
 	if (!thaw_file_exists(path.data))
-		thaw_text_add(&line, "epoch,phase,trained,lr,train_loss,train_top1,train_correct,train_count,val_loss,val_top1,val_top5,"
-		                     "val_correct,val_count,seconds,images_per_second,best\n");
-	thaw_text_add(&line, "%d,%d,%s,%.9g,%.9g,%.6f,%lld,%lld,%.9g,%.6f,%.6f,%lld,%lld,%.3f,%.1f,%d\n", row->epoch, row->phase,
-	              trained, row->lr, t->loss, share(t->top1, t->count), (long long)t->top1, (long long)t->count, v->loss,
-	              share(v->top1, v->count), share(v->top5, v->count), (long long)v->top1, (long long)v->count, row->seconds,
-	              rate, row->best);
+		thaw_text_add(
+			&line, "epoch,phase,trained,lr,train_loss,train_top1,train_correct,train_count,val_loss,val_top1,val_top5,"
+				   "val_correct,val_count,seconds,images_per_second,best\n");
+	thaw_text_add(&line, "%d,%d,%s,%.9g,%.9g,%.6f,%lld,%lld,%.9g,%.6f,%.6f,%lld,%lld,%.3f,%.1f,%d\n", row->epoch,
+	              row->phase, trained, row->lr, t->loss, share(t->top1, t->count), (long long)t->top1,
+	              (long long)t->count, v->loss, share(v->top1, v->count), share(v->top5, v->count), (long long)v->top1,
+	              (long long)v->count, row->seconds, rate, row->best);
 	status = thaw_text_status(&line);
 	if (!status)
 		status = thaw_file_append(path.data, line.data, line.length);
 	thaw_text_release(&path);
 	thaw_text_release(&line);
 	thaw_text_add(&path, "%s/metrics.jsonl", folder);
-	thaw_text_add(&line,
-	              "{\"epoch\": %d, \"phase\": %d, \"trained\": \"%s\", \"lr\": %.9g, \"train_loss\": %.9g, \"train_correct\": %lld, "
-	              "\"train_count\": %lld, \"val_loss\": %.9g, \"val_correct\": %lld, \"val_top5\": %lld, \"val_count\": %lld, "
-	              "\"seconds\": %.3f, \"images_per_second\": %.1f, \"best\": %s}\n",
-	              row->epoch, row->phase, trained, row->lr, t->loss, (long long)t->top1, (long long)t->count, v->loss,
-	              (long long)v->top1, (long long)v->top5, (long long)v->count, row->seconds, rate,
-	              row->best ? "true" : "false");
+	thaw_text_add(
+		&line,
+		"{\"epoch\": %d, \"phase\": %d, \"trained\": \"%s\", \"lr\": %.9g, \"train_loss\": %.9g, \"train_correct\": "
+	    "%lld, "
+		"\"train_count\": %lld, \"val_loss\": %.9g, \"val_correct\": %lld, \"val_top5\": %lld, \"val_count\": %lld, "
+		"\"seconds\": %.3f, \"images_per_second\": %.1f, \"best\": %s}\n",
+		row->epoch, row->phase, trained, row->lr, t->loss, (long long)t->top1, (long long)t->count, v->loss,
+		(long long)v->top1, (long long)v->top5, (long long)v->count, row->seconds, rate, row->best ? "true" : "false");
 	if (!status)
 		status = thaw_text_status(&line);
 	if (!status)
@@ -185,8 +188,8 @@ thaw_status thaw_record_row(const struct thaw_setup *setup, const char *folder, 
 	snprintf(correct, sizeof correct, "%lld/%lld", (long long)v->top1, (long long)v->count);
 	if (setup->facts->classes > 5)
 		snprintf(top5, sizeof top5, "  %.4f", share(v->top5, v->count));
-	thaw_log("%5d  %-14s  %.2e    %8.4f  %.4f  %8.4f  %.4f%s  %-9s %6.1f  %8.1f%s", row->epoch, trained, row->lr, t->loss,
-	         share(t->top1, t->count), v->loss, share(v->top1, v->count), top5, correct, row->seconds,
+	thaw_log("%5d  %-14s  %.2e    %8.4f  %.4f  %8.4f  %.4f%s  %-9s %6.1f  %8.1f%s", row->epoch, trained, row->lr,
+	         t->loss, share(t->top1, t->count), v->loss, share(v->top1, v->count), top5, correct, row->seconds,
 	         (double)(t->count + v->count) / row->seconds, row->best ? "  best" : "");
 	return append_files(row, trained, folder);
 }
@@ -194,14 +197,15 @@ thaw_status thaw_record_row(const struct thaw_setup *setup, const char *folder, 
 void thaw_record_end(const char *folder, const struct thaw_row *best, double seconds)
 {
 	/* Wilson's interval for a share of k in n at 95% (Wilson 1927) */
-	const double z = 1.959964, n = (double)best->val_metrics.count, p = share(best->val_metrics.top1, best->val_metrics.count);
+	const double z = 1.959964, n = (double)best->val_metrics.count,
+				 p = share(best->val_metrics.top1, best->val_metrics.count);
 	double middle = (p + z * z / (2 * n)) / (1 + z * z / n);
 	double half = z / (1 + z * z / n) * sqrt(p * (1 - p) / n + z * z / (4 * n * n));
 
 	thaw_log("%s", "");
-	thaw_log("best    %.4f (%lld/%lld, 95%% %.2f-%.2f) at epoch %d, %.0f min %.0f s", p, (long long)best->val_metrics.top1,
-	         (long long)best->val_metrics.count, middle - half, middle + half, best->epoch, floor(seconds / 60),
-	         floor(fmod(seconds, 60)));
+	thaw_log("best    %.4f (%lld/%lld, 95%% %.2f-%.2f) at epoch %d, %.0f min %.0f s", p,
+	         (long long)best->val_metrics.top1, (long long)best->val_metrics.count, middle - half, middle + half,
+	         best->epoch, floor(seconds / 60), floor(fmod(seconds, 60)));
 	thaw_log("result  %s: best.h5 last.h5 metrics.csv metrics.jsonl job.yaml log.txt", folder);
 	thaw_log("next    thaw eval %s/job.yaml --checkpoint %s/best.h5", folder, folder);
 }

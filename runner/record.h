@@ -26,7 +26,8 @@ thaw_status thaw_record_head(const struct thaw_setup *setup, const char *folder)
 /* A line that says what changes as `phase` (from 0, not the first) begins. */
 thaw_status thaw_record_phase(const struct thaw_setup *setup, int phase);
 
-/* The epoch's line in the table, in `folder`/metrics.csv (with a head where there is none) and in metrics.jsonl. Rank 0 only. */
+/* The epoch's line in the table, in `folder`/metrics.csv (with a head where there is none) and in metrics.jsonl. Rank
+ * 0 only. */
 thaw_status thaw_record_row(const struct thaw_setup *setup, const char *folder, const struct thaw_row *row);
 
 /* "best 0.9477 (145/153, 95% 0.90-0.97) at epoch 8, 1 min 52 s", and what to do next. */

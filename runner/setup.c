@@ -36,7 +36,8 @@ static thaw_status build(struct thaw_setup *setup)
 	return status;
 }
 
-thaw_status thaw_setup_open(const struct thaw_job *job, struct thaw_comm *comm, bool training, struct thaw_setup *setup_out)
+thaw_status thaw_setup_open(const struct thaw_job *job, struct thaw_comm *comm, bool training,
+                            struct thaw_setup *setup_out)
 {
 	struct thaw_setup setup = {
 		.job = job,

@@ -23,17 +23,20 @@ struct thaw_setup {
 	struct thaw_params params;        /* zero; thaw_params_randomize() or a checkpoint fills them */
 };
 
-/* Opens and builds everything that `job` names; all ranks call it, and succeed or fail together. `training`: with the training split, which must match the other. */
+/* Opens and builds everything that `job` names; all ranks call it, and succeed or fail together. `training`: with the
+ * training split, which must match the other. */
 thaw_status thaw_setup_open(const struct thaw_job *job, struct thaw_comm *comm, bool training, struct thaw_setup *setup_out);
 void thaw_setup_release(struct thaw_setup *setup);
 
 /* The names of the classes as an array; free() it, the names are borrowed from the dataset. NULL: out of memory. */
 const char **thaw_setup_class_names(const struct thaw_setup *setup);
 
-/* Which parameters phase `phase` (from 0) of the job trains: a flag each; free() it. THAW_BAD_JOB for a name that is no part of the network. */
+/* Which parameters phase `phase` (from 0) of the job trains: a flag each; free() it. THAW_BAD_JOB for a name that is
+ * no part of the network. */
 thaw_status thaw_setup_select(const struct thaw_setup *setup, int phase, bool **trains_out);
 
-/* Compiles a plan the way that gives the same bits on every rank: rank 0 first, which may time implementations; the others take over its choices. All ranks call it. */
+/* Compiles a plan the way that gives the same bits on every rank: rank 0 first, which may time implementations; the
+ * others take over its choices. All ranks call it. */
 struct thaw_plan;
 struct thaw_plan_spec;
 thaw_status thaw_setup_compile(struct thaw_setup *setup, const struct thaw_plan_spec *spec, struct thaw_plan **plan_out);

@@ -31,7 +31,8 @@ static void tensors_release(struct tensors *t)
 	free(t->names);
 }
 
-static thaw_status tensors_init(struct tensors *t, const struct thaw_params *params, const struct thaw_optimizer *optimizer)
+static thaw_status tensors_init(struct tensors *t, const struct thaw_params *params,
+                                const struct thaw_optimizer *optimizer)
 {
 	int count = thaw_net_params(params->net), slots = optimizer ? optimizer->slots : 0;
 
@@ -87,7 +88,8 @@ free_names:
 }
 
 /* Whether the checkpoint was made for this network and these data. */
-static thaw_status check_facts(const char *path, const struct thaw_checkpoint_facts *facts, const struct thaw_setup *setup)
+static thaw_status check_facts(const char *path, const struct thaw_checkpoint_facts *facts,
+                               const struct thaw_setup *setup)
 {
 	if (strcmp(facts->arch, setup->job->model.arch) != 0)
 		return thaw_fail(THAW_BAD_JOB, "'%s' holds a %s, the job names %s", path, facts->arch, setup->job->model.arch);
@@ -100,8 +102,9 @@ static thaw_status check_facts(const char *path, const struct thaw_checkpoint_fa
 			                 thaw_dataset_class(setup->val, i));
 	if (memcmp(facts->mean, setup->facts->mean, sizeof facts->mean) != 0 ||
 	    memcmp(facts->std, setup->facts->std, sizeof facts->std) != 0)
-		return thaw_fail(THAW_BAD_JOB, "'%s' was trained with mean %.4g %.4g %.4g, std %.4g %.4g %.4g, the shards have others",
-		                 path, facts->mean[0], facts->mean[1], facts->mean[2], facts->std[0], facts->std[1], facts->std[2]);
+		return thaw_fail(THAW_BAD_JOB,
+		                 "'%s' was trained with mean %.4g %.4g %.4g, std %.4g %.4g %.4g, the shards have others", path,
+		                 facts->mean[0], facts->mean[1], facts->mean[2], facts->std[0], facts->std[1], facts->std[2]);
 	return THAW_OK;
 }
 

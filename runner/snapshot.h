@@ -8,12 +8,13 @@
 #include "nn/optimizer.h"
 #include "runner/setup.h"
 
-/* Publishes parameters, running statistics and, unless `optimizer` is NULL, its slots. `facts`: arch, normalisation, classes and build are filled in here. */
+/* Publishes parameters, running statistics and, unless `optimizer` is NULL, its slots. `facts`: arch, normalisation,
+ * classes and build are filled in here. */
 thaw_status thaw_snapshot_write(const char *path, struct thaw_checkpoint_facts facts, const struct thaw_setup *setup,
                                 const struct thaw_optimizer *optimizer);
 
-/* Reads parameters and running statistics from `path` into the setup. A checkpoint of another architecture, class list or normalisation is refused
- * by name, THAW_BAD_JOB. */
+/* Reads parameters and running statistics from `path` into the setup. A checkpoint of another architecture, class
+ * list or normalisation is refused by name, THAW_BAD_JOB. */
 thaw_status thaw_snapshot_read(const char *path, struct thaw_setup *setup, struct thaw_checkpoint_facts *facts_out);
 
 #endif

@@ -36,21 +36,21 @@ struct trainer {
 	struct thaw_evaluator *evaluator;
 
 	/* The phase. */
-	bool *trains;                      /* (params) */
+	bool *trains; /* (params) */
 	struct thaw_exchange *exchange;
-	struct thaw_plan *plans[PLANS];    /* by size, as they were first needed */
+	struct thaw_plan *plans[PLANS]; /* by size, as they were first needed */
 	int plan_batch[PLANS];
 
 	/* The epoch. */
-	int64_t count, steps;              /* training pictures; steps per epoch */
-	int32_t *order;                    /* (count) the epoch's shuffle */
-	struct thaw_batch_range *ranges;   /* (steps * replicas of this rank) without empty ones */
-	double *losses;                    /* (replicas) sums of this epoch; zero for other ranks' replicas */
-	int64_t correct[3];                /* pictures, top-1, top-5 of this rank's replicas */
+	int64_t count, steps;            /* training pictures; steps per epoch */
+	int32_t *order;                  /* (count) the epoch's shuffle */
+	struct thaw_batch_range *ranges; /* (steps * replicas of this rank) without empty ones */
+	double *losses;                  /* (replicas) sums of this epoch; zero for other ranks' replicas */
+	int64_t correct[3];              /* pictures, top-1, top-5 of this rank's replicas */
 
 	/* The run. */
-	int64_t step;                      /* optimizer steps done */
-	double first_step_seconds;         /* from the program's start to the end of the first step */
+	int64_t step;              /* optimizer steps done */
+	double first_step_seconds; /* from the program's start to the end of the first step */
 	struct thaw_row best;
 };
 
@@ -64,7 +64,8 @@ static int64_t batch_pictures(const struct trainer *t, int64_t step)
 	return left < t->job->batch ? left : t->job->batch;
 }
 
-/* Replica `r`'s part of that batch, as even as can be: pictures first .. first + count - 1 of the order; count may be 0. */
+/* Replica `r`'s part of that batch, as even as can be: pictures first .. first + count - 1 of the order; count may be
+ * 0. */
 static struct thaw_batch_range replica_range(const struct trainer *t, int64_t step, int r)
 {
 	int64_t pictures = batch_pictures(t, step), replicas = t->setup->replicas;
@@ -120,8 +121,8 @@ static thaw_status replica_step(struct trainer *t, int replica, int64_t global_c
 		status = plan_for(t, batch.count, &plan);
 	if (!status)
 		status = thaw_plan_forward(
-			plan, &(struct thaw_input){.pixels = batch.pixels, .labels = batch.labels, .global_count = global_count}, &slab,
-			&score);
+			plan, &(struct thaw_input){.pixels = batch.pixels, .labels = batch.labels, .global_count = global_count},
+			&slab, &score);
 	if (status)
 		return status;
 	if (!isfinite(score.loss))
@@ -170,7 +171,7 @@ static thaw_status train_step(struct trainer *t, const struct thaw_phase *phase,
 	return THAW_OK;
 }
 
-/* --- one epoch ----------------------------------------------------------------------------------------------------- */
+/* --- one epoch --------------------------------------------------------------------------------------------------- */
 
 /* Shuffles for `epoch` (from 0) and lets the loader begin. */
 static thaw_status start_epoch(struct trainer *t, int epoch)
@@ -239,7 +240,8 @@ static bool is_better(const struct thaw_metrics *now, const struct thaw_metrics 
 static thaw_status write_checkpoints(struct trainer *t, const struct thaw_row *row)
 {
 	struct thaw_text yaml = THAW_TEXT_EMPTY, path = THAW_TEXT_EMPTY, before = THAW_TEXT_EMPTY;
-	struct thaw_checkpoint_facts facts = {.epoch = row->epoch, .step = t->step, .best_epoch = t->best.epoch, .metric = "top1"};
+	struct thaw_checkpoint_facts facts = {
+		.epoch = row->epoch, .step = t->step, .best_epoch = t->best.epoch, .metric = "top1"};
 	bool last = row->epoch == t->job->epochs || row->epoch % t->job->checkpoint.every == 0;
 	thaw_status status = thaw_job_dump(t->job, &yaml);
 
@@ -303,7 +305,7 @@ static thaw_status train_epoch(struct trainer *t, int phase, int epoch)
 	return measured_enough(t) ? THAW_OK : finish_epoch(t, &row, begun);
 }
 
-/* --- the run --------------------------------------------------------------------------------------------------------- */
+/* --- the run ----------------------------------------------------------------------------------------------------- */
 
 static void end_phase(struct trainer *t)
 {
@@ -410,8 +412,9 @@ static void tell_speed(const struct trainer *t, double end)
 	double seconds = end - t->options->begun_seconds - t->first_step_seconds;
 
 	getrusage(RUSAGE_SELF, &usage);
-	thaw_log("start to first step %.3f s  then %.2f img/s over %lld steps  peak memory %.0f MiB a rank", t->first_step_seconds,
-	         (double)((t->step - 1) * t->job->batch) / seconds, (long long)t->step - 1, (double)usage.ru_maxrss / 1024.0);
+	thaw_log("start to first step %.3f s  then %.2f img/s over %lld steps  peak memory %.0f MiB a rank",
+	         t->first_step_seconds, (double)((t->step - 1) * t->job->batch) / seconds, (long long)t->step - 1,
+	         (double)usage.ru_maxrss / 1024.0);
 }
 
 static thaw_status train_phases(struct trainer *t)

@@ -12,8 +12,8 @@ struct thaw_train_options {
 	double begun_seconds; /* thaw_clock_seconds() at the program's start */
 };
 
-/* Trains the setup's parameters as its job says, from random ones. All ranks call it. THAW_DIVERGED names epoch and step when a loss is not
- * finite. A failure after the first step may be of one rank alone. */
+/* Trains the setup's parameters as its job says, from random ones. All ranks call it. THAW_DIVERGED names epoch and
+ * step when a loss is not finite. A failure after the first step may be of one rank alone. */
 thaw_status thaw_train(struct thaw_setup *setup, const struct thaw_train_options *options);
 
 #endif

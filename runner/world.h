@@ -1,8 +1,8 @@
 /*
  * The ranks of this process' command, and how a failure ends them all.
  *
- * A failure that all ranks agreed on (thaw_world_agree) is told once, by rank 0, and every rank leaves in order. A failure of one rank alone
- * is told by that rank, which then takes the others down: main.c does both.
+ * A failure that all ranks agreed on (thaw_world_agree) is told once, by rank 0, and every rank leaves in order. A
+ * failure of one rank alone is told by that rank, which then takes the others down: main.c does both.
  */
 #ifndef THAW_RUNNER_WORLD_H
 #define THAW_RUNNER_WORLD_H
@@ -23,7 +23,8 @@ thaw_status thaw_world_agree(thaw_status mine);
 /* Whether the last failure was agreed on by all. */
 bool thaw_world_agreed(void);
 
-/* Compute threads for this rank: the processors it may use, divided by the ranks on this host that may use the same ones; at least 1. */
+/* Compute threads for this rank: the processors it may use, divided by the ranks on this host that may use the same
+ * ones; at least 1. */
 thaw_status thaw_world_threads(int *threads_out);
 
 #endif

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # quickstart.sh [PHOTOS]: from a fresh clone to a trained classifier, in a new folder below quickstart/.
 #
-# Installs what is missing, builds thaw, and trains a small network with progressive unfreezing in two processes: on pictures
-# that thaw draws, or on PHOTOS, a folder of class folders (or train/ and val/ with class folders each).
+# Installs what is missing, builds thaw, and trains a small network in two processes with progressive unfreezing: on pictures
+# that thaw draws, or on PHOTOS, a folder of class folders (or of train/ and val/ with class folders each).
 set -eu
 
 if [ $# -gt 1 ] || { [ $# = 1 ] && [ ! -d "$1" ]; }; then
@@ -10,39 +10,51 @@ if [ $# -gt 1 ] || { [ $# = 1 ] && [ ! -d "$1" ]; }; then
     exit 2
 fi
 photos=${1:+$(realpath "$1")}
-root=$(realpath "$(dirname "$0")/..")
-thaw=$root/build/release/thaw
+cd "$(dirname "$0")/.."
 
 build() {
-    cmake --preset release -DTHAW_WERROR=OFF >build/quickstart.log 2>&1 &&
-        cmake --build --preset release --target thaw >>build/quickstart.log 2>&1
+    cmake --preset release -DTHAW_WERROR=OFF && cmake --build --preset release --target thaw
 }
 
-# A line as it would be typed, then what it does.
+# Shows a command as it would be typed, and runs it.
 run() {
     printf '\n$ %s\n' "$*"
     "$@"
 }
 
-cd "$root"
 tools/deps.sh
-mkdir -p build quickstart
-echo "building (build/quickstart.log)"
-build || { tail -n 30 build/quickstart.log >&2; exit 1; }
-
 . tools/mpi-env.sh
-export PATH=$root/build/release:$PATH
-work=$(mktemp -d "quickstart/$(date +%Y-%m-%d)-XXXX")
-cd "$work"
+mkdir -p build quickstart
+echo "building, build/quickstart.log has the details"
+build >build/quickstart.log 2>&1 || { tail -n 40 build/quickstart.log >&2; exit 1; }
 
+export PATH=$PWD/build/release:$PATH
+work=$(mktemp -d "quickstart/$(date +%F)-XXXX")
+chmod 755 "$work"
+cd "$work"
+job=../../examples/demo.yaml
 if [ -z "$photos" ]; then
-    job=$root/examples/demo.yaml
+    name=demo
     run thaw demo pictures --train 240 --val 60
     run thaw pack pictures -o data --resize 40
+    run mpirun -n 2 thaw train $job
+    next="mpirun -n 2 thaw train $job --set name=at-once --set 'phases=[{epochs: 16, train: all}]'"
 else
-    job=$root/examples/photos.yaml
+    name=photos
     split=()
     [ -d "$photos/train" ] || split=(--val-fraction 0.2)
     run thaw pack "$photos" -o data --resize 72 "${split[@]}"
+    run mpirun -n 2 thaw train $job --set name=photos --set data.crop=64
+    next="thaw pack $(printf %q "$photos") -o large${split[*]:+ ${split[*]}} && mpirun -n 2 thaw train ../../examples/photos.yaml"
 fi
-run mpirun -n 2 thaw train "$job"
+
+cat <<EOF
+
+All of it lies in $work. What to try there:
+
+  cd $work && . ../../tools/mpi-env.sh && PATH=$OLDPWD/build/release:\$PATH
+
+  mpirun -n 2 thaw eval runs/$name/job.yaml --checkpoint runs/$name/best.h5
+  thaw show runs/$name/best.h5
+  $next
+EOF

@@ -22,7 +22,7 @@ step() {
 }
 
 build() { # PRESET TARGET
-    cmake --preset "$1" >build/configure.log || { cat build/configure.log; return 1; }
+    cmake --preset "$1" -DTHAW_WERROR=ON >build/configure.log || { cat build/configure.log; return 1; }
     cmake --build --preset "$1" --target "$2"
 }
 

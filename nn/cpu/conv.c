@@ -1,9 +1,9 @@
 /*
  * Convolution: each pass of each layer by the implementation that timing found fastest.
  *
- * The candidates are the rows of one table. Timing runs once per shape and machine (nn/cpu/tuning.h), on a small batch, and
- * asks for a clear lead before it leaves an earlier row, so that noise decides nothing. THAW_CONVOLUTION in the environment names a row to
- * take wherever it can do the layer: `direct` for the smallest rounding errors.
+ * The candidates are the rows of one table. Timing runs once per shape and machine (nn/cpu/tuning.h), on a small
+ * batch, and asks for a clear lead before it leaves an earlier row, so that noise decides nothing. THAW_CONVOLUTION
+ * in the environment names a row to take wherever it can do the layer: `direct` for the smallest rounding errors.
  */
 #include "nn/cpu/cpu.h"
 
@@ -37,10 +37,10 @@ enum { TIMED_BATCH = 4, TIMED_RUNS = 3 };
 struct pass {
 	const struct implementation *implementation;
 	struct thaw_onednn_conv *conv;
-	void *weights;                  /* in conv's layout; for BACKWARD_WEIGHTS the gradient */
-	bool shares_weights;            /* with the forward pass */
-	struct thaw_tensor x, y;        /* as conv sees them; `plain`: in the workspace */
-	size_t x_at, y_at, scratch_at;  /* workspace offsets, bytes */
+	void *weights;                 /* in conv's layout; for BACKWARD_WEIGHTS the gradient */
+	bool shares_weights;           /* with the forward pass */
+	struct thaw_tensor x, y;       /* as conv sees them; `plain`: in the workspace */
+	size_t x_at, y_at, scratch_at; /* workspace offsets, bytes */
 	size_t workspace_bytes;
 };
 
@@ -49,7 +49,8 @@ struct state {
 	float *bias; /* (K) of a folded step */
 };
 
-static struct thaw_conv_spec spec_of(const struct thaw_step *step, enum thaw_pass pass, const struct implementation *how, int n)
+static struct thaw_conv_spec spec_of(const struct thaw_step *step, enum thaw_pass pass,
+                                     const struct implementation *how, int n)
 {
 	const struct thaw_tensor *x = step->x, *y = step->y;
 	bool forward = pass <= THAW_INFERENCE;
@@ -57,8 +58,17 @@ static struct thaw_conv_spec spec_of(const struct thaw_step *step, enum thaw_pas
 	return (struct thaw_conv_spec){
 		.pass = pass,
 		.algorithm = how->algorithm,
-		.n = n, .c = x->c, .h = x->h, .w = x->w, .k = y->c, .oh = y->h, .ow = y->w,
-		.kernel = step->kernel, .stride = step->stride, .pad = step->pad, .groups = step->groups,
+		.n = n,
+		.c = x->c,
+		.h = x->h,
+		.w = x->w,
+		.k = y->c,
+		.oh = y->h,
+		.ow = y->w,
+		.kernel = step->kernel,
+		.stride = step->stride,
+		.pad = step->pad,
+		.groups = step->groups,
 		.x_block = how->plain ? 1 : x->block,
 		.y_block = how->plain ? 1 : y->block,
 		.bias = forward && (step->bias || step->fold),
@@ -71,15 +81,16 @@ static void key_of(const struct thaw_conv_spec *s, int threads, char key[160])
 {
 	static const char *const passes[THAW_PASSES] = {"forward", "inference", "data", "weights"};
 
-	snprintf(key, 160, "%s %dx%dx%d to %d kernel %d stride %d pad %d groups %d%s%s%s blocks %d %d threads %d", passes[s->pass],
-	         s->c, s->h, s->w, s->k, s->kernel, s->stride, s->pad, s->groups, s->bias ? " bias" : "", s->add ? " add" : "",
-	         s->relu ? " relu" : "", s->x_block, s->y_block, threads);
+	snprintf(key, 160, "%s %dx%dx%d to %d kernel %d stride %d pad %d groups %d%s%s%s blocks %d %d threads %d",
+	         passes[s->pass], s->c, s->h, s->w, s->k, s->kernel, s->stride, s->pad, s->groups, s->bias ? " bias" : "",
+	         s->add ? " add" : "", s->relu ? " relu" : "", s->x_block, s->y_block, threads);
 }
 
 /* Seconds of the fastest of a few runs on made-up numbers. */
 static thaw_status time_of(struct thaw_onednn_conv *conv, const struct thaw_conv_spec *s, double *seconds_out)
 {
-	struct thaw_tensor x = {.n = s->n, .c = s->c, .h = s->h, .w = s->w}, y = {.n = s->n, .c = s->k, .h = s->oh, .w = s->ow};
+	struct thaw_tensor x = {.n = s->n, .c = s->c, .h = s->h, .w = s->w},
+					   y = {.n = s->n, .c = s->k, .h = s->oh, .w = s->ow};
 	struct thaw_conv_memory m = {0};
 	double best = INFINITY;
 	thaw_status status = THAW_OUT_OF_MEMORY;
@@ -101,7 +112,8 @@ static thaw_status time_of(struct thaw_onednn_conv *conv, const struct thaw_conv
 		if (run > 0 && seconds < best) /* the first run warms up */
 			best = seconds;
 	}
-	thaw_free_slab(m.x), thaw_free_slab(m.y), thaw_free_slab(m.weights), thaw_free_slab(m.bias), thaw_free_slab(m.scratch);
+	thaw_free_slab(m.x), thaw_free_slab(m.y), thaw_free_slab(m.weights), thaw_free_slab(m.bias),
+		thaw_free_slab(m.scratch);
 	*seconds_out = best;
 	return status;
 }
@@ -140,7 +152,8 @@ static bool has_rivals(const struct thaw_step *step)
 	return step->kernel == 3 && step->stride == 1 && step->groups == 1; /* Winograd's only case */
 }
 
-/* The name of the row to take: the one asked for, the one that timing found before or finds now; NULL where there is no choice. */
+/* The name of the row to take: the one asked for, the one that timing found before or finds now; NULL where there is
+ * no choice. */
 static thaw_status name_of(const struct thaw_step *step, enum thaw_pass pass, const char **name_out)
 {
 	struct thaw_conv_spec spec = spec_of(step, pass, &implementations[0], step->x->n);
@@ -255,7 +268,8 @@ static thaw_status prepare(struct thaw_step *step)
 /* weight * gamma / sqrt(variance + epsilon), and beta - mean * that: the norm as a part of the convolution. */
 static thaw_status fold(const struct thaw_step *step, struct state *state)
 {
-	size_t k = (size_t)step->y->c, each = (size_t)(step->x->c / step->groups) * (size_t)step->kernel * (size_t)step->kernel;
+	size_t k = (size_t)step->y->c,
+		   each = (size_t)(step->x->c / step->groups) * (size_t)step->kernel * (size_t)step->kernel;
 	float *folded = thaw_alloc(k * each, sizeof *folded);
 	thaw_status status;
 
@@ -291,8 +305,10 @@ static char *workspace_at(const struct thaw_step *step, size_t at)
 	return (char *)step->workspace + at;
 }
 
-/* Runs a pass between `x` and `y`, through NCHW copies where the implementation works on those. `writes_x`: backward data. */
-static thaw_status run(struct thaw_step *step, struct pass *pass, struct thaw_tensor *x, struct thaw_tensor *y, void *bias)
+/* Runs a pass between `x` and `y`, through NCHW copies where the implementation works on those. `writes_x`: backward
+ * data. */
+static thaw_status run(struct thaw_step *step, struct pass *pass, struct thaw_tensor *x, struct thaw_tensor *y,
+                       void *bias)
 {
 	bool backward = pass != &((struct state *)step->state)->forward, writes_x = x == step->dx;
 	struct thaw_conv_memory memory = {.x = x->data, .y = y->data, .bias = bias};

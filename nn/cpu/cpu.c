@@ -51,16 +51,17 @@ const struct thaw_backend thaw_backend_cpu = {
 	.accumulate = accumulate,
 	.choices = thaw_tuning_text,
 	.learn = thaw_tuning_learn,
-	.ops = {
-		[THAW_OP_INPUT] = &thaw_cpu_input,
-		[THAW_OP_CONV] = &thaw_cpu_conv,
-		[THAW_OP_BATCH_NORM] = &thaw_cpu_batch_norm,
-		[THAW_OP_RELU] = &thaw_cpu_relu,
-		[THAW_OP_ADD] = &thaw_cpu_add,
-		[THAW_OP_MAX_POOL] = &thaw_cpu_max_pool,
-		[THAW_OP_GLOBAL_POOL] = &thaw_cpu_global_pool,
-		[THAW_OP_SHORTCUT] = &thaw_cpu_shortcut,
-		[THAW_OP_LINEAR] = &thaw_cpu_linear,
-		[THAW_OP_LOSS] = &thaw_reference_loss, /* a few numbers per picture: nothing to gain */
-	},
+	.ops =
+		{
+			[THAW_OP_INPUT] = &thaw_cpu_input,
+			[THAW_OP_CONV] = &thaw_cpu_conv,
+			[THAW_OP_BATCH_NORM] = &thaw_cpu_batch_norm,
+			[THAW_OP_RELU] = &thaw_cpu_relu,
+			[THAW_OP_ADD] = &thaw_cpu_add,
+			[THAW_OP_MAX_POOL] = &thaw_cpu_max_pool,
+			[THAW_OP_GLOBAL_POOL] = &thaw_cpu_global_pool,
+			[THAW_OP_SHORTCUT] = &thaw_cpu_shortcut,
+			[THAW_OP_LINEAR] = &thaw_cpu_linear,
+			[THAW_OP_LOSS] = &thaw_reference_loss, /* a few numbers per picture: nothing to gain */
+		},
 };

@@ -15,9 +15,9 @@ static thaw_status prepare(struct thaw_step *step)
 static thaw_status forward(struct thaw_step *step)
 {
 	int n = step->x->n, c = step->x->c, k = step->y->c;
-	thaw_status status = thaw_onednn_gemm(
-		&(struct thaw_gemm){.transpose_b = true, .m = n, .n = k, .k = c, .lda = c, .ldb = c, .ldc = k}, step->x->data,
-		step->weight, step->y->data);
+	thaw_status status =
+		thaw_onednn_gemm(&(struct thaw_gemm){.transpose_b = true, .m = n, .n = k, .k = c, .lda = c, .ldb = c, .ldc = k},
+	                     step->x->data, step->weight, step->y->data);
 
 	for (int i = 0; i < n && !status; i++)
 		for (int j = 0; j < k; j++)
@@ -32,11 +32,12 @@ static thaw_status backward(struct thaw_step *step)
 	thaw_status status = THAW_OK;
 
 	if (step->dx)
-		status = thaw_onednn_gemm(&(struct thaw_gemm){.m = n, .n = c, .k = k, .lda = k, .ldb = c, .ldc = c}, dy, step->weight,
-		                          step->dx->data);
+		status = thaw_onednn_gemm(&(struct thaw_gemm){.m = n, .n = c, .k = k, .lda = k, .ldb = c, .ldc = c}, dy,
+		                          step->weight, step->dx->data);
 	if (step->dweight && !status)
-		status = thaw_onednn_gemm(&(struct thaw_gemm){.transpose_a = true, .m = k, .n = c, .k = n, .lda = k, .ldb = c, .ldc = c},
-		                          dy, step->x->data, step->dweight);
+		status = thaw_onednn_gemm(
+			&(struct thaw_gemm){.transpose_a = true, .m = k, .n = c, .k = n, .lda = k, .ldb = c, .ldc = c}, dy,
+			step->x->data, step->dweight);
 	for (int j = 0; j < k && step->dbias && !status; j++) {
 		double sum = 0.0;
 

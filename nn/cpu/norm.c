@@ -1,9 +1,10 @@
 /*
  * Batch norm with what stands behind it: [+ residual] [relu] in one pass over memory.
  *
- * Forward reads x once for the statistics and once to normalise; backward reads dy and x once for the sums and once for dx. Means
- * and sums of squares come from short runs of pixels that stay in the first-level cache (two passes there), joined in double precision (Chan, Golub,
- * LeVeque 1979, eq. 1.5), so that a large mean costs no digits. Joining goes by picture and run, whatever the number of threads.
+ * Forward reads x once for the statistics and once to normalise; backward reads dy and x once for the sums and once
+ * for dx. Means and sums of squares come from short runs of pixels that stay in the first-level cache (two passes
+ * there), joined in double precision (Chan, Golub, LeVeque 1979, eq. 1.5), so that a large mean costs no digits.
+ * Joining goes by picture and run, whatever the number of threads.
  */
 #include "nn/cpu/cpu.h"
 
@@ -11,20 +12,22 @@
 
 #include "base/mem.h"
 
-enum { RUN = 128, WIDEST = 16 }; /* pixels in a run; the widest block with a loop of its own */
+enum { RUN = 128 }; /* pixels in a run */
 
-/* Sums of one plane, per channel. Forward: mean and sum of squares about it. Backward: sums of g and of g * (x - mean). */
+/* Sums of one plane, per channel. Forward: mean and sum of squares about it. Backward: sums of g and of g * (x -
+ * mean). */
 struct sums {
 	double first, second;
 };
 
-/* What every loop needs of a step. `saved` keeps {mean, 1 / sqrt(variance + epsilon)} per channel, lanes beyond C included. */
+/* What every loop needs of a step. `saved` keeps {mean, 1 / sqrt(variance + epsilon)} per channel, lanes beyond C
+ * included. */
 struct norm {
 	const struct thaw_step *step;
 	int blocks, planes, block;
-	size_t pixels;           /* H * W */
-	float *mean, *inverse;   /* (blocks * block) */
-	struct sums *sums;       /* (N, blocks * block) in the workspace */
+	size_t pixels;         /* H * W */
+	float *mean, *inverse; /* (blocks * block) */
+	struct sums *sums;     /* (N, blocks * block) in the workspace */
 };
 
 static struct norm norm_of(const struct thaw_step *step)
@@ -56,7 +59,7 @@ static thaw_status prepare(struct thaw_step *step)
 	return THAW_OK;
 }
 
-/* --- forward ------------------------------------------------------------------------------------------------------- */
+/* --- forward ----------------------------------------------------------------------------------------------------- */
 
 /* Joins a run of `count` pixels with this mean and square sum to `before` pixels in `total`. */
 static void join(struct sums *total, double before, double count, double mean, double squares)
@@ -67,15 +70,14 @@ static void join(struct sums *total, double before, double count, double mean, d
 	total->second += squares + delta * delta * before * count / all;
 }
 
-static inline __attribute__((always_inline)) void plane_moments(const float *restrict x, size_t pixels, const int b,
-                                                                struct sums *restrict out)
+THAW_LOOP void plane_moments(const float *restrict x, size_t pixels, const int b, struct sums *restrict out)
 {
 	for (int l = 0; l < b; l++)
 		out[l] = (struct sums){0, 0};
 	for (size_t begin = 0; begin < pixels; begin += RUN) {
 		size_t count = pixels - begin < RUN ? pixels - begin : RUN;
 		const float *run = x + begin * (size_t)b;
-		float mean[WIDEST] = {0}, squares[WIDEST] = {0};
+		float mean[THAW_WIDEST] = {0}, squares[THAW_WIDEST] = {0};
 
 		for (size_t p = 0; p < count; p++)
 			for (int l = 0; l < b; l++)
@@ -107,12 +109,7 @@ static void batch_moments(const struct norm *m)
 		const float *plane = x->data + (size_t)p * thaw_cpu_plane(x);
 		struct sums *sums = m->sums + (size_t)p * (size_t)m->block;
 
-		if (m->block == 16)
-			plane_moments(plane, m->pixels, 16, sums);
-		else if (m->block == 8)
-			plane_moments(plane, m->pixels, 8, sums);
-		else
-			plane_moments(plane, m->pixels, 1, sums);
+		THAW_BY_BLOCK(m->block, plane_moments(plane, m->pixels, b, sums));
 	}
 	for (int c = 0; c < x->c; c++) {
 		struct sums total = {0, 0};
@@ -143,7 +140,7 @@ static void running_moments(const struct norm *m)
 
 /* Per-lane constants of one block of channels: y = (x - mean) * scale + beta. Lanes beyond C give 0. */
 struct lanes {
-	float mean[WIDEST], scale[WIDEST], beta[WIDEST];
+	float mean[THAW_WIDEST], scale[THAW_WIDEST], beta[THAW_WIDEST];
 };
 
 static struct lanes lanes_of(const struct norm *m, int plane)
@@ -160,8 +157,8 @@ static struct lanes lanes_of(const struct norm *m, int plane)
 }
 
 /* `residual` may be y. NaN stays NaN through the clamp. */
-static inline __attribute__((always_inline)) void plane_forward(const float *x, const float *residual, float *y, size_t pixels,
-                                                                const int b, bool relu, const struct lanes *k)
+THAW_LOOP void plane_forward(const float *x, const float *residual, float *y, size_t pixels, const int b, bool relu,
+                             const struct lanes *k)
 {
 	for (size_t p = 0; p < pixels; p++) {
 #pragma omp simd
@@ -177,8 +174,8 @@ static inline __attribute__((always_inline)) void plane_forward(const float *x, 
 }
 
 /* One copy of the loop for each case, so that its inside has no branch. */
-static inline __attribute__((always_inline)) void plane_forward_cases(const float *x, const float *residual, float *y, size_t pixels,
-                                                                      const int b, bool relu, const struct lanes *k)
+THAW_LOOP void plane_forward_cases(const float *x, const float *residual, float *y, size_t pixels, const int b,
+                                   bool relu, const struct lanes *k)
 {
 	if (residual && relu)
 		plane_forward(x, residual, y, pixels, b, true, k);
@@ -205,17 +202,12 @@ static thaw_status forward(struct thaw_step *step)
 		float *y = step->y->data + at;
 		struct lanes k = lanes_of(&m, p);
 
-		if (m.block == 16)
-			plane_forward_cases(x, residual, y, m.pixels, 16, step->relu, &k);
-		else if (m.block == 8)
-			plane_forward_cases(x, residual, y, m.pixels, 8, step->relu, &k);
-		else
-			plane_forward_cases(x, residual, y, m.pixels, 1, step->relu, &k);
+		THAW_BY_BLOCK(m.block, plane_forward_cases(x, residual, y, m.pixels, b, step->relu, &k));
 	}
 	return THAW_OK;
 }
 
-/* --- backward ------------------------------------------------------------------------------------------------------ */
+/* --- backward ---------------------------------------------------------------------------------------------------- */
 
 /* The gradient behind the clamp: g = dy (+ more) where y was above 0. `g` may be dy. */
 struct clamp {
@@ -225,14 +217,14 @@ struct clamp {
 	bool relu;
 };
 
-static inline __attribute__((always_inline)) void plane_sums(const struct clamp c, size_t pixels, const int b,
-                                                             const struct lanes *k, struct sums *restrict out)
+THAW_LOOP void plane_sums(const struct clamp c, size_t pixels, const int b, const struct lanes *k,
+                          struct sums *restrict out)
 {
 	for (int l = 0; l < b; l++)
 		out[l] = (struct sums){0, 0};
 	for (size_t begin = 0; begin < pixels; begin += RUN) {
 		size_t end = pixels - begin < RUN ? pixels : begin + RUN;
-		float first[WIDEST] = {0}, second[WIDEST] = {0};
+		float first[THAW_WIDEST] = {0}, second[THAW_WIDEST] = {0};
 
 		for (size_t p = begin; p < end; p++) {
 #pragma omp simd
@@ -255,8 +247,7 @@ static inline __attribute__((always_inline)) void plane_sums(const struct clamp 
 }
 
 /* The loop once for each way to find the clamp, so that its inside has no branch. */
-static inline __attribute__((always_inline)) void plane_sums_clamps(struct clamp c, size_t pixels, const int b,
-                                                                    const struct lanes *k, struct sums *out)
+THAW_LOOP void plane_sums_clamps(struct clamp c, size_t pixels, const int b, const struct lanes *k, struct sums *out)
 {
 	if (!c.relu && !c.x)
 		plane_sums((struct clamp){c.dy, c.more, NULL, NULL, c.g, false}, pixels, b, k, out);
@@ -270,8 +261,7 @@ static inline __attribute__((always_inline)) void plane_sums_clamps(struct clamp
 		plane_sums((struct clamp){c.dy, c.more, c.x, NULL, c.g, true}, pixels, b, k, out);
 }
 
-static inline __attribute__((always_inline)) void plane_sums_cases(struct clamp c, size_t pixels, const int b,
-                                                                   const struct lanes *k, struct sums *out)
+THAW_LOOP void plane_sums_cases(struct clamp c, size_t pixels, const int b, const struct lanes *k, struct sums *out)
 {
 	if (c.more)
 		plane_sums_clamps(c, pixels, b, k, out);
@@ -280,8 +270,8 @@ static inline __attribute__((always_inline)) void plane_sums_cases(struct clamp 
 }
 
 /* dx = g * scale + (x - mean) * slope + level; `dx` may be g. */
-static inline __attribute__((always_inline)) void plane_dx(const float *g, const float *x, float *dx, size_t pixels, const int b,
-                                                           const struct lanes *k, const float *slope, const float *level)
+THAW_LOOP void plane_dx(const float *g, const float *x, float *dx, size_t pixels, const int b, const struct lanes *k,
+                        const float *slope, const float *level)
 {
 	for (size_t p = 0; p < pixels; p++) {
 #pragma omp simd
@@ -293,8 +283,7 @@ static inline __attribute__((always_inline)) void plane_dx(const float *g, const
 	}
 }
 
-static inline __attribute__((always_inline)) void plane_scale(const float *g, float *dx, size_t pixels, const int b,
-                                                              const struct lanes *k)
+THAW_LOOP void plane_scale(const float *g, float *dx, size_t pixels, const int b, const struct lanes *k)
 {
 	for (size_t p = 0; p < pixels; p++) {
 #pragma omp simd
@@ -323,12 +312,7 @@ static void gradient_sums(const struct norm *m, float *g)
 			.relu = step->relu,
 		};
 
-		if (m->block == 16)
-			plane_sums_cases(c, m->pixels, 16, &k, sums);
-		else if (m->block == 8)
-			plane_sums_cases(c, m->pixels, 8, &k, sums);
-		else
-			plane_sums_cases(c, m->pixels, 1, &k, sums);
+		THAW_BY_BLOCK(m->block, plane_sums_cases(c, m->pixels, b, &k, sums));
 	}
 	for (int c = 0; c < step->x->c; c++)
 		for (int n = 1; n < step->x->n; n++) {
@@ -337,8 +321,8 @@ static void gradient_sums(const struct norm *m, float *g)
 		}
 }
 
-/* With the batch's statistics: gamma * inverse * (g - mean(g) - (x - mean) * inverse^2 * mean(g * (x - mean))), Ioffe & Szegedy 2015,
- * section 3; with running ones only the first term. */
+/* With the batch's statistics: gamma * inverse * (g - mean(g) - (x - mean) * inverse^2 * mean(g * (x - mean))), Ioffe
+ * & Szegedy 2015, section 3; with running ones only the first term. */
 static void input_gradient(const struct norm *m, const float *g, float *dx)
 {
 	const struct thaw_step *step = m->step;
@@ -349,7 +333,7 @@ static void input_gradient(const struct norm *m, const float *g, float *dx)
 		size_t at = (size_t)p * thaw_cpu_plane(step->x);
 		int first = p % m->blocks * m->block;
 		struct lanes k = lanes_of(m, p);
-		float slope[WIDEST] = {0}, level[WIDEST] = {0};
+		float slope[THAW_WIDEST] = {0}, level[THAW_WIDEST] = {0};
 
 		for (int l = 0; l < m->block && first + l < step->x->c; l++) {
 			double inverse = m->inverse[first + l];
@@ -357,16 +341,10 @@ static void input_gradient(const struct norm *m, const float *g, float *dx)
 			slope[l] = (float)(-k.scale[l] * inverse * inverse * m->sums[first + l].second / count);
 			level[l] = (float)(-k.scale[l] * m->sums[first + l].first / count);
 		}
-		if (!step->batch_statistics && m->block == 16)
-			plane_scale(g + at, dx + at, m->pixels, 16, &k);
-		else if (!step->batch_statistics)
-			plane_scale(g + at, dx + at, m->pixels, m->block, &k);
-		else if (m->block == 16)
-			plane_dx(g + at, step->x->data + at, dx + at, m->pixels, 16, &k, slope, level);
-		else if (m->block == 8)
-			plane_dx(g + at, step->x->data + at, dx + at, m->pixels, 8, &k, slope, level);
+		if (step->batch_statistics)
+			THAW_BY_BLOCK(m->block, plane_dx(g + at, step->x->data + at, dx + at, m->pixels, b, &k, slope, level));
 		else
-			plane_dx(g + at, step->x->data + at, dx + at, m->pixels, 1, &k, slope, level);
+			THAW_BY_BLOCK(m->block, plane_scale(g + at, dx + at, m->pixels, b, &k));
 	}
 }
 

@@ -8,7 +8,7 @@
 
 #include "base/mem.h"
 
-/* --- what differs between the 2.x and 3.x C API ------------------------------------------------------------------- */
+/* --- what differs between the 2.x and 3.x C API ------------------------------------------------------------------ */
 
 #if DNNL_VERSION_MAJOR >= 3
 
@@ -89,8 +89,8 @@ static dnnl_status_t describe_pass(dnnl_primitive_desc_t *out, dnnl_engine_t eng
 
 #if DNNL_VERSION_MAJOR >= 3
 	if (spec->pass == THAW_BACKWARD_DATA)
-		return dnnl_convolution_backward_data_primitive_desc_create(out, engine, alg, l->x, l->weights, l->y, win->strides,
-		                                                            win->dilates, win->pads, win->pads, hint, attr);
+		return dnnl_convolution_backward_data_primitive_desc_create(
+			out, engine, alg, l->x, l->weights, l->y, win->strides, win->dilates, win->pads, win->pads, hint, attr);
 	if (spec->pass == THAW_BACKWARD_WEIGHTS)
 		return dnnl_convolution_backward_weights_primitive_desc_create(out, engine, alg, l->x, l->weights, NULL, l->y,
 		                                                               win->strides, win->dilates, win->pads, win->pads,
@@ -114,9 +114,10 @@ static dnnl_status_t describe_pass(dnnl_primitive_desc_t *out, dnnl_engine_t eng
 #endif
 }
 
-/* --- engine -------------------------------------------------------------------------------------------------------- */
+/* --- engine ------------------------------------------------------------------------------------------------------ */
 
-/* One of each serves the process: a CPU engine and a stream hold no data. Made at the first use, by the one thread that computes. */
+/* One of each serves the process: a CPU engine and a stream hold no data. Made at the first use, by the one thread
+ * that computes. */
 static dnnl_engine_t engine;
 static dnnl_stream_t stream;
 
@@ -172,7 +173,7 @@ int thaw_onednn_block(void)
 	return (dnnl_get_effective_cpu_isa() & dnnl_cpu_isa_avx512_core) == dnnl_cpu_isa_avx512_core ? 16 : 8;
 }
 
-/* --- convolution --------------------------------------------------------------------------------------------------- */
+/* --- convolution ------------------------------------------------------------------------------------------------- */
 
 enum { ARG_X, ARG_Y, ARG_WEIGHTS, ARG_SCRATCH, ARG_BIAS, ARGS };
 
@@ -180,17 +181,21 @@ struct thaw_onednn_conv {
 	struct thaw_conv_spec spec;
 	dnnl_primitive_desc_t desc;
 	dnnl_primitive_t primitive;
-	dnnl_exec_arg_t args[ARGS];           /* memory without data; run() sets the pointers */
+	dnnl_exec_arg_t args[ARGS]; /* memory without data; run() sets the pointers */
 	int args_count;
-	dnnl_memory_desc_t plain;             /* PyTorch's layout of the weights */
+	dnnl_memory_desc_t plain; /* PyTorch's layout of the weights */
 	bool has_plain;
-	dnnl_primitive_t to_own, from_own;    /* reorders of the weights; made when first needed */
+	dnnl_primitive_t to_own, from_own; /* reorders of the weights; made when first needed */
 	dnnl_memory_t plain_memory, own_memory;
 };
 
 static dnnl_format_tag_t tag_of(int block, int channels)
 {
-	return block == 1 ? dnnl_nchw : block == 8 ? dnnl_nChw8c : block == 16 ? dnnl_nChw16c : block == channels ? dnnl_nhwc : dnnl_abcd;
+	return block == 1          ? dnnl_nchw
+	       : block == 8        ? dnnl_nChw8c
+	       : block == 16       ? dnnl_nChw16c
+	       : block == channels ? dnnl_nhwc
+	                           : dnnl_abcd;
 }
 
 /* Dimensions of the weights, with groups as a dimension of their own; returns how many. */
@@ -228,7 +233,8 @@ static dnnl_status_t make_attr(const struct thaw_conv_spec *spec, dnnl_primitive
 }
 
 /* The first primitive for the pass that is not reference code; a backward pass first needs a forward one as hint. */
-static dnnl_status_t make_desc(struct thaw_onednn_conv *conv, const struct layouts *layouts, const struct window *window)
+static dnnl_status_t make_desc(struct thaw_onednn_conv *conv, const struct layouts *layouts,
+                               const struct window *window)
 {
 	struct thaw_conv_spec forward = conv->spec;
 	dnnl_primitive_attr_t attr = NULL;
@@ -316,8 +322,8 @@ static dnnl_status_t make_conv(struct thaw_onednn_conv *conv)
 	status = layout_make(&conv->plain, rank, w_dims, s->groups > 1 ? dnnl_goihw : dnnl_oihw);
 	conv->has_plain = !status;
 	if (!status)
-		status = make_desc(conv, &(struct layouts){ref_of(&x), ref_of(&weights), s->bias ? ref_of(&bias) : NULL, ref_of(&y)},
-		                   &window);
+		status = make_desc(
+			conv, &(struct layouts){ref_of(&x), ref_of(&weights), s->bias ? ref_of(&bias) : NULL, ref_of(&y)}, &window);
 	if (!status && strncmp(thaw_onednn_conv_name(conv), "ref", 3) == 0)
 		status = dnnl_unimplemented;
 	if (!status)
@@ -463,7 +469,7 @@ thaw_status thaw_onednn_conv_run(struct thaw_onednn_conv *conv, const struct tha
 
 thaw_status thaw_onednn_gemm(const struct thaw_gemm *g, const float *a, const float *b, float *c)
 {
-	return check(dnnl_sgemm(g->transpose_a ? 'T' : 'N', g->transpose_b ? 'T' : 'N', g->m, g->n, g->k, 1.0f, a, g->lda, b, g->ldb,
-	                        0.0f, c, g->ldc),
+	return check(dnnl_sgemm(g->transpose_a ? 'T' : 'N', g->transpose_b ? 'T' : 'N', g->m, g->n, g->k, 1.0f, a, g->lda,
+	                        b, g->ldb, 0.0f, c, g->ldc),
 	             "multiply matrices");
 }

@@ -1,8 +1,9 @@
 /*
  * oneDNN, the little of it that is used: one convolution pass as one prepared primitive.
  *
- * The C API changed at 3.0; nn/cpu/onednn.c is the only file that sees it and serves both. Activations are float32 in a layout given by `block` (nn/backend.h), weights
- * in whatever layout the primitive wants: they are reordered to and from PyTorch's OIHW. A primitive that oneDNN could only do with its slow reference code is refused.
+ * The C API changed at 3.0; nn/cpu/onednn.c is the only file that sees it and serves both. Activations are float32 in
+ * a layout given by `block` (nn/backend.h), weights in whatever layout the primitive wants: they are reordered to and
+ * from PyTorch's OIHW. A primitive that oneDNN could only do with its slow reference code is refused.
  */
 #ifndef THAW_NN_CPU_ONEDNN_H
 #define THAW_NN_CPU_ONEDNN_H
@@ -18,12 +19,12 @@ enum thaw_algorithm { THAW_DIRECT, THAW_WINOGRAD };
 struct thaw_conv_spec {
 	enum thaw_pass pass;
 	enum thaw_algorithm algorithm;
-	int n, c, h, w, k, oh, ow;       /* (N,C,H,W) -> (N,K,OH,OW) */
+	int n, c, h, w, k, oh, ow; /* (N,C,H,W) -> (N,K,OH,OW) */
 	int kernel, stride, pad, groups;
 	int x_block, y_block;
-	bool bias;                       /* forward: y += bias */
-	bool add;                        /* INFERENCE: y's memory holds what is added */
-	bool relu;                       /* INFERENCE */
+	bool bias; /* forward: y += bias */
+	bool add;  /* INFERENCE: y's memory holds what is added */
+	bool relu; /* INFERENCE */
 };
 
 struct thaw_onednn_conv;
@@ -38,7 +39,7 @@ int thaw_onednn_block(void);
 thaw_status thaw_onednn_conv_create(const struct thaw_conv_spec *spec, struct thaw_onednn_conv **conv_out);
 void thaw_onednn_conv_free(struct thaw_onednn_conv *conv); /* NULL is fine */
 
-const char *thaw_onednn_conv_name(const struct thaw_onednn_conv *conv);   /* oneDNN's own: "jit_wino_4x3:avx512_core" */
+const char *thaw_onednn_conv_name(const struct thaw_onednn_conv *conv); /* oneDNN's own: "jit_wino_4x3:avx512_core" */
 size_t thaw_onednn_conv_scratch_bytes(const struct thaw_onednn_conv *conv);
 size_t thaw_onednn_conv_weight_bytes(const struct thaw_onednn_conv *conv); /* weights in its own layout */
 bool thaw_onednn_conv_same_weights(const struct thaw_onednn_conv *a, const struct thaw_onednn_conv *b);
@@ -47,7 +48,8 @@ bool thaw_onednn_conv_same_weights(const struct thaw_onednn_conv *a, const struc
 thaw_status thaw_onednn_conv_take_weights(struct thaw_onednn_conv *conv, const float *oihw, void *own);
 thaw_status thaw_onednn_conv_give_weights(struct thaw_onednn_conv *conv, const void *own, float *oihw);
 
-/* Runs the pass. forward, inference: x, weights, bias -> y. backward data: y (its gradient), weights -> x. backward weights: x, y -> weights. */
+/* Runs the pass. forward, inference: x, weights, bias -> y. backward data: y (its gradient), weights -> x. backward
+ * weights: x, y -> weights. */
 struct thaw_conv_memory {
 	void *x, *y, *weights; /* weights in its own layout */
 	void *bias;            /* (K), NULL without */
@@ -55,7 +57,8 @@ struct thaw_conv_memory {
 };
 thaw_status thaw_onednn_conv_run(struct thaw_onednn_conv *conv, const struct thaw_conv_memory *memory);
 
-/* C (m,n) = A (m,k) B (k,n), row-major; A or B given transposed if asked, with `lda`, `ldb` the row lengths as stored. */
+/* C (m,n) = A (m,k) B (k,n), row-major; A or B given transposed if asked, with `lda`, `ldb` the row lengths as
+ * stored. */
 struct thaw_gemm {
 	bool transpose_a, transpose_b;
 	int m, n, k, lda, ldb, ldc;

@@ -1,7 +1,7 @@
 /* The input's normalisation, and what works number by number. */
 #include "nn/cpu/cpu.h"
 
-/* --- input: uint8 (N,H,W,3) to float (N,3,H,W) ---------------------------------------------------------------------- */
+/* --- input: uint8 (N,H,W,3) to float (N,3,H,W) ------------------------------------------------------------------- */
 
 static thaw_status input_prepare(struct thaw_step *step)
 {
@@ -9,7 +9,8 @@ static thaw_status input_prepare(struct thaw_step *step)
 	return THAW_OK;
 }
 
-/* A table of 256 values per channel: (i / 255 - mean) / std in float32, as torchvision's ToTensor and Normalize compute it. */
+/* A table of 256 values per channel: (i / 255 - mean) / std in float32, as torchvision's ToTensor and Normalize
+ * compute it. */
 static thaw_status input_forward(struct thaw_step *step)
 {
 	const struct thaw_run *run = step->run;
@@ -37,7 +38,7 @@ const struct thaw_op_ops thaw_cpu_input = {
 	.gradients_limit = 1,
 };
 
-/* --- relu and add ---------------------------------------------------------------------------------------------------- */
+/* --- relu and add ------------------------------------------------------------------------------------------------ */
 
 static thaw_status prepare(struct thaw_step *step)
 {

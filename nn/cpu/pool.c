@@ -4,11 +4,9 @@
 #include <math.h>
 #include <string.h>
 
-enum { WIDEST = 16 }; /* the widest block */
+/* --- max pool ---------------------------------------------------------------------------------------------------- */
 
-/* --- max pool -------------------------------------------------------------------------------------------------------- */
-
-/* Keeps, for each number of y, which place of its window it came from: one byte. Backward gathers, so that each dx is written once. */
+/* Keeps, for each number of y, which place of its window it came from: one byte. */
 static thaw_status max_prepare(struct thaw_step *step)
 {
 	thaw_tensor_layout(step->y, step->x->block);
@@ -20,8 +18,8 @@ static thaw_status max_prepare(struct thaw_step *step)
 }
 
 /* The best of one window for `b` lanes. The first of equal ones wins, and NaN wins over all, as in PyTorch. */
-static inline __attribute__((always_inline)) void window_max(const struct thaw_step *step, const float *plane, int oh, int ow,
-                                                             const int b, float *restrict best, int32_t *restrict place)
+THAW_LOOP void window_max(const struct thaw_step *step, const float *plane, int oh, int ow, const int b,
+                          float *restrict best, int32_t *restrict place)
 {
 	const struct thaw_tensor *x = step->x;
 
@@ -48,7 +46,7 @@ static inline __attribute__((always_inline)) void window_max(const struct thaw_s
 	}
 }
 
-static inline __attribute__((always_inline)) void plane_max(const struct thaw_step *step, int p, const int b)
+THAW_LOOP void plane_max(const struct thaw_step *step, int p, const int b)
 {
 	const float *plane = step->x->data + (size_t)p * thaw_cpu_plane(step->x);
 	float *y = step->y->data + (size_t)p * thaw_cpu_plane(step->y);
@@ -56,8 +54,8 @@ static inline __attribute__((always_inline)) void plane_max(const struct thaw_st
 
 	for (int oh = 0; oh < step->y->h; oh++)
 		for (int ow = 0; ow < step->y->w; ow++, y += b) {
-			float best[WIDEST];
-			int32_t place[WIDEST];
+			float best[THAW_WIDEST];
+			int32_t place[THAW_WIDEST];
 
 			window_max(step, plane, oh, ow, b, best, place);
 			for (int l = 0; l < b; l++)
@@ -73,52 +71,32 @@ static thaw_status max_forward(struct thaw_step *step)
 
 #pragma omp parallel for num_threads(step->device->threads) schedule(static)
 	for (int p = 0; p < planes; p++) {
-		if (step->x->block == 16)
-			plane_max(step, p, 16);
-		else if (step->x->block == 8)
-			plane_max(step, p, 8);
-		else
-			plane_max(step, p, 1);
+		THAW_BY_BLOCK(step->x->block, plane_max(step, p, b));
 	}
 	return THAW_OK;
 }
 
-/* dx of one pixel: the gradients of those windows over it that took their maximum there. */
-static inline __attribute__((always_inline)) void pixel_gradient(const struct thaw_step *step, size_t plane, int h, int w,
-                                                                 const int b, float *dx)
+/* Adds each gradient where its window took the maximum. Windows that overlap follow each other: the order is fixed. */
+THAW_LOOP void plane_max_gradient(const struct thaw_step *step, int p, const int b)
 {
-	const struct thaw_tensor *y = step->y;
-	float sum[WIDEST] = {0};
+	const struct thaw_tensor *x = step->x;
+	float *plane = step->dx->data + (size_t)p * thaw_cpu_plane(x);
+	const float *dy = step->dy[0]->data + (size_t)p * thaw_cpu_plane(step->y);
+	const uint8_t *places = (const uint8_t *)step->saved + (size_t)p * thaw_cpu_plane(step->y);
 
-	for (int r = (h + step->pad) % step->stride; r < step->kernel; r += step->stride) {
-		int oh = (h + step->pad - r) / step->stride;
+	memset(plane, 0, thaw_cpu_plane(x) * sizeof *plane);
+	for (int oh = 0; oh < step->y->h; oh++)
+		for (int ow = 0; ow < step->y->w; ow++, dy += b, places += b)
+			for (int place = 0; place < step->kernel * step->kernel; place++) {
+				int h = oh * step->stride - step->pad + place / step->kernel;
+				int w = ow * step->stride - step->pad + place % step->kernel;
+				float *dx = plane + ((size_t)h * (size_t)x->w + (size_t)w) * (size_t)b;
 
-		if (h + step->pad < r || oh >= y->h)
-			continue;
-		for (int s = (w + step->pad) % step->stride; s < step->kernel; s += step->stride) {
-			int ow = (w + step->pad - s) / step->stride;
-			size_t at = plane + ((size_t)oh * (size_t)y->w + (size_t)ow) * (size_t)b;
-			const uint8_t *place = (const uint8_t *)step->saved + at;
-			const float *dy = step->dy[0]->data + at;
-
-			if (w + step->pad < s || ow >= y->w)
-				continue;
-			for (int l = 0; l < b; l++)
-				sum[l] += (int32_t)place[l] == r * step->kernel + s ? dy[l] : 0.0f;
-		}
-	}
-	for (int l = 0; l < b; l++)
-		dx[l] = sum[l];
-}
-
-static inline __attribute__((always_inline)) void plane_max_gradient(const struct thaw_step *step, int p, const int b)
-{
-	float *dx = step->dx->data + (size_t)p * thaw_cpu_plane(step->x);
-	size_t plane = (size_t)p * thaw_cpu_plane(step->y);
-
-	for (int h = 0; h < step->x->h; h++)
-		for (int w = 0; w < step->x->w; w++, dx += b)
-			pixel_gradient(step, plane, h, w, b, dx);
+				if (h < 0 || h >= x->h || w < 0 || w >= x->w)
+					continue;
+				for (int l = 0; l < b; l++)
+					dx[l] += (int32_t)places[l] == place ? dy[l] : 0.0f;
+			}
 }
 
 static thaw_status max_backward(struct thaw_step *step)
@@ -127,12 +105,7 @@ static thaw_status max_backward(struct thaw_step *step)
 
 #pragma omp parallel for num_threads(step->device->threads) schedule(static)
 	for (int p = 0; p < planes; p++) {
-		if (step->x->block == 16)
-			plane_max_gradient(step, p, 16);
-		else if (step->x->block == 8)
-			plane_max_gradient(step, p, 8);
-		else
-			plane_max_gradient(step, p, 1);
+		THAW_BY_BLOCK(step->x->block, plane_max_gradient(step, p, b));
 	}
 	return THAW_OK;
 }
@@ -144,7 +117,7 @@ const struct thaw_op_ops thaw_cpu_max_pool = {
 	.gradients_limit = 1,
 };
 
-/* --- global pool: (N,C,H,W) in blocks to (N,C) without ------------------------------------------------------------------ */
+/* --- global pool: (N,C,H,W) in blocks to (N,C) without ----------------------------------------------------------- */
 
 static thaw_status global_prepare(struct thaw_step *step)
 {
@@ -199,7 +172,7 @@ const struct thaw_op_ops thaw_cpu_global_pool = {
 	.gradients_limit = 1,
 };
 
-/* --- shortcut: y(k, h, w) = x(k - (K - C) / 2, h * stride, w * stride), 0 for the channels that x lacks ------------------- */
+/* --- shortcut: y(k, h, w) = x(k - (K - C) / 2, h * stride, w * stride), 0 for the channels that x lacks ---------- */
 
 static thaw_status shortcut_prepare(struct thaw_step *step)
 {

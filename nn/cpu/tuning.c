@@ -76,7 +76,8 @@ const char *thaw_tuning_find(const char *key)
 	const char *line = table.data, *found = NULL;
 
 	thaw_text_add(&prefix, "%s | %s | ", machine, key);
-	for (; *line && !found && !prefix.out_of_memory; line += strcspn(line, "\n") + (line[strcspn(line, "\n")] != '\0')) {
+	for (; *line && !found && !prefix.out_of_memory;
+	     line += strcspn(line, "\n") + (line[strcspn(line, "\n")] != '\0')) {
 		if (strncmp(line, prefix.data, prefix.length) != 0)
 			continue;
 		snprintf(name, sizeof name, "%.*s", (int)strcspn(line + prefix.length, "\n"), line + prefix.length);

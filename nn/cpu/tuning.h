@@ -1,8 +1,9 @@
 /*
  * What timing found: key -> name of the fastest implementation.
  *
- * The first answer for a key is kept in a file (convolutions.txt in $THAW_CACHE, else $XDG_CACHE_HOME/thaw or ~/.cache/thaw), so that a later run on
- * the same machine starts at once and computes the same bits. An empty THAW_CACHE keeps nothing. A key names all that the answer depends on: processor, library, shape, threads.
+ * The first answer for a key is kept in a file (convolutions.txt in $THAW_CACHE, else $XDG_CACHE_HOME/thaw or
+ * ~/.cache/thaw), so that a later run on the same machine starts at once and computes the same bits. An empty
+ * THAW_CACHE keeps nothing. A key names all that the answer depends on: processor, library, shape, threads.
  */
 #ifndef THAW_NN_CPU_TUNING_H
 #define THAW_NN_CPU_TUNING_H
@@ -11,7 +12,8 @@
 
 struct thaw_text;
 
-/* Reads the file, if there is one; damaged lines are passed over. `library` becomes part of every key, with the processor's name. Once per process. */
+/* Reads the file, if there is one; damaged lines are passed over. `library` becomes part of every key, with the
+ * processor's name. Once per process. */
 thaw_status thaw_tuning_load(const char *library);
 
 /* The name kept for `key`, NULL if none. Borrowed until the next call of add, learn or load. */

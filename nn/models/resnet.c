@@ -1,6 +1,6 @@
 /*
- * ResNet for ImageNet (He et al. 2015, table 1; torchvision's v1.5 with the stride on a bottleneck's 3x3) and for CIFAR (section 4.2,
- * shortcuts of option A). Names are torchvision's, so that weights are found by name.
+ * ResNet for ImageNet (He et al. 2015, table 1; torchvision's v1.5 with the stride on a bottleneck's 3x3) and for
+ * CIFAR (section 4.2, shortcuts of option A). Names are torchvision's, so that weights are found by name.
  */
 #include "nn/models/resnet.h"
 
@@ -65,11 +65,13 @@ static thaw_value residual(const struct builder *b, enum block block, thaw_value
 	struct thaw_net *net = b->net;
 
 	if (block == BASIC) {
-		x = thaw_net_relu(net, conv_norm(b, 1, x, (struct thaw_conv){.out = width, .kernel = 3, .stride = stride, .pad = 1}));
+		x = thaw_net_relu(
+			net, conv_norm(b, 1, x, (struct thaw_conv){.out = width, .kernel = 3, .stride = stride, .pad = 1}));
 		return conv_norm(b, 2, x, (struct thaw_conv){.out = width, .kernel = 3, .pad = 1});
 	}
 	x = thaw_net_relu(net, conv_norm(b, 1, x, (struct thaw_conv){.out = width, .kernel = 1}));
-	x = thaw_net_relu(net, conv_norm(b, 2, x, (struct thaw_conv){.out = width, .kernel = 3, .stride = stride, .pad = 1}));
+	x = thaw_net_relu(net,
+	                  conv_norm(b, 2, x, (struct thaw_conv){.out = width, .kernel = 3, .stride = stride, .pad = 1}));
 	return conv_norm(b, 3, x, (struct thaw_conv){.out = 4 * width, .kernel = 1});
 }
 

@@ -5,8 +5,8 @@
     *.jpg *.png ...  pictures, drawn from thaw's random streams
     expected.bin     for each of them that is to be read: name (32 bytes, zero-filled), height and width (little-endian
                      32 bits), the RGB pixels of ImageOps.exif_transpose(Image.open(name)).convert("RGB")
-    resize.txt       a line for each case: height and width of a random picture, the box (top left height width), the size
-                     that comes out (height width), mirrored or not, CRC-32C of Pillow's crop(box).resize(size, BILINEAR)
+    resize.txt       a line for each case: height and width of a random picture, the box (top left height width), the
+                     size that comes out (height width), mirrored or not, CRC-32C of crop(box).resize(size, BILINEAR)
     augment.txt      what 200,000 draws of RandomResizedCrop.get_params are like: see write_augment()
 """
 
@@ -38,9 +38,8 @@ def noise(stream, count):
 def drawing(channels, stream=1):
     """Slopes of colour with some noise: what a codec finds neither trivial nor hopeless."""
     y, x = np.mgrid[0:HEIGHT, 0:WIDTH]
-    planes = [x * 9, y * 13, 255 - x * 4 - y * 5, 120 + y * 3 - x * 2][:channels]
-    return ((np.stack(planes, -1) + noise(stream, HEIGHT * WIDTH * channels).reshape(HEIGHT, WIDTH, channels) // 8) % 256
-            ).astype(np.uint8)
+    planes = np.stack([x * 9, y * 13, 255 - x * 4 - y * 5, 120 + y * 3 - x * 2][:channels], -1)
+    return ((planes + noise(stream, planes.size).reshape(planes.shape) // 8) % 256).astype(np.uint8)
 
 
 def encoded(image, kind, **options):
@@ -169,7 +168,8 @@ def webps():
         "lossy_alpha.webp": encoded(rgba, "WEBP", quality=80),
         "lossless_alpha.webp": encoded(rgba, "WEBP", lossless=True, exact=True),
         "exif_7.webp": encoded(rgb, "WEBP", quality=80, exif=exif(7)),
-        "animated.webp": encoded(rgb, "WEBP", save_all=True, append_images=[Image.fromarray(drawing(3, 9))], quality=80),
+        "animated.webp": encoded(rgb, "WEBP", quality=80, save_all=True,
+                                 append_images=[Image.fromarray(drawing(3, 9))]),
     }
     # An animation whose first frame covers a part: VP8X (animated, with alpha), ANIM, ANMF at (6, 4).
     frame = encoded(small, "WEBP", lossless=True, exact=True)[12:]
@@ -236,10 +236,11 @@ assert crc32c(b"123456789") == 0xE3069283
 
 def resize_cases():
     """(height, width, box, height and width out, mirrored)"""
-    whole = [(1, 1, 1, 1), (1, 1, 5, 7), (5, 7, 1, 1), (1, 9, 4, 9), (9, 1, 9, 4), (2, 3, 3, 2), (8, 8, 8, 8), (16, 16, 8, 8),
-             (33, 31, 32, 32), (100, 50, 99, 53), (50, 100, 53, 99), (300, 20, 20, 10), (20, 300, 10, 20), (40, 41, 40, 90),
-             (40, 41, 90, 41), (256, 256, 224, 224), (341, 256, 224, 224), (375, 500, 256, 341), (500, 375, 341, 256),
-             (600, 800, 48, 64), (1500, 7, 30, 3), (7, 1500, 3, 30), (11, 12, 200, 210), (64, 64, 65, 63), (65, 63, 64, 64)]
+    whole = [(1, 1, 1, 1), (1, 1, 5, 7), (5, 7, 1, 1), (1, 9, 4, 9), (9, 1, 9, 4), (2, 3, 3, 2), (8, 8, 8, 8),
+             (16, 16, 8, 8), (33, 31, 32, 32), (100, 50, 99, 53), (50, 100, 53, 99), (300, 20, 20, 10),
+             (20, 300, 10, 20), (40, 41, 40, 90), (40, 41, 90, 41), (256, 256, 224, 224), (341, 256, 224, 224),
+             (375, 500, 256, 341), (500, 375, 341, 256), (600, 800, 48, 64), (1500, 7, 30, 3), (7, 1500, 3, 30),
+             (11, 12, 200, 210), (64, 64, 65, 63), (65, 63, 64, 64)]
     for height, width, *size in whole:
         for mirrored in (0, 1):
             yield height, width, (0, 0, height, width), size, mirrored
@@ -279,8 +280,8 @@ def write_augment():
     with open(os.path.join(FOLDER, "augment.txt"), "w") as file:
         for height, width, scale, ratio in AUGMENT_CASES:
             picture = torch.empty(3, height, width)
-            top, left, rows, columns = np.array(
-                [RandomResizedCrop.get_params(picture, list(scale), list(ratio)) for _ in range(AUGMENT_DRAWS)], float).T
+            draws = [RandomResizedCrop.get_params(picture, list(scale), list(ratio)) for _ in range(AUGMENT_DRAWS)]
+            top, left, rows, columns = np.array(draws, float).T
             print(height, width, *(f"{number:.17g}" for number in scale + ratio), file=file)
             for what in (rows * columns / (height * width), columns / rows, (top + rows / 2) / height,
                          (left + columns / 2) / width):

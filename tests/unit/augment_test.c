@@ -1,9 +1,9 @@
-/* Views against torchvision: the distribution of its random crops (tests/golden/make_pictures.py), and crops by hand. */
+/* Views against torchvision: the distribution of its random crops (tests/golden/make_pictures.py); crops by hand. */
 #include "io/augment.h"
 #include "tests/test.h"
 
 enum {
-	DRAWS = 200000,          /* ours, one a picture */
+	DRAWS = 200000, /* ours, one a picture */
 	TORCHVISION_DRAWS = 200000,
 	DECILES = 9,
 };
@@ -123,11 +123,11 @@ static void test_center_crop(void)
 {
 	struct thaw_augment center = {.crop = THAW_CROP_CENTER, .size = 224};
 
-	check_box(thaw_augment_view(&center, 1, 0, 0, 256, 341).box, 16, 58, 224, 224);  /* 58.5 -> 58 */
-	check_box(thaw_augment_view(&center, 1, 0, 0, 343, 256).box, 60, 16, 224, 224);  /* 59.5 -> 60 */
-	check_box(thaw_augment_view(&center, 1, 0, 0, 224, 225).box, 0, 0, 224, 224);    /* 0.5 -> 0 */
-	check_box(thaw_augment_view(&center, 1, 0, 0, 227, 224).box, 2, 0, 224, 224);    /* 1.5 -> 2 */
-	check_box(thaw_augment_view(&center, 1, 0, 0, 200, 300).box, 0, 50, 200, 200);   /* too low: the central square */
+	check_box(thaw_augment_view(&center, 1, 0, 0, 256, 341).box, 16, 58, 224, 224); /* 58.5 -> 58 */
+	check_box(thaw_augment_view(&center, 1, 0, 0, 343, 256).box, 60, 16, 224, 224); /* 59.5 -> 60 */
+	check_box(thaw_augment_view(&center, 1, 0, 0, 224, 225).box, 0, 0, 224, 224);   /* 0.5 -> 0 */
+	check_box(thaw_augment_view(&center, 1, 0, 0, 227, 224).box, 2, 0, 224, 224);   /* 1.5 -> 2 */
+	check_box(thaw_augment_view(&center, 1, 0, 0, 200, 300).box, 0, 50, 200, 200);  /* too low: the central square */
 	check_box(thaw_augment_view(&center, 1, 0, 0, 100, 101).box, 0, 0, 100, 100);
 	for (int i = 0; i < 1000; i++)
 		CHECK(!thaw_augment_view(&center, 1, 0, i, 256, 256).flip);

@@ -1,5 +1,5 @@
-/* Decoding against Pillow's pixels (tests/golden/make_pictures.py); damaged files of every sort must be refused in words,
- * whichever byte is wrong and wherever they end. */
+/* Decoding against Pillow's pixels (tests/golden/make_pictures.py). Damaged files of every sort must be refused in
+ * words, whichever byte is wrong and wherever they end. */
 #define _POSIX_C_SOURCE 200809L
 #include <stdint.h>
 #include <stdlib.h>
@@ -125,9 +125,9 @@ static void test_other_kinds_are_named(void)
 		{"<!DOCTYPE html>\n<html>404 not found", 35, "'x' is text: only"},
 		{"\xef\xbb\xbfna\xc3\xafve\r\n", 11, "'x' is text: only"},
 		{"MM\0*\0\0\0\x08", 8, "'x' is a TIFF: only"},
-		{"\0\0\0\x18" "ftypheic\0\0\0\0", 16, "'x' is a HEIC: only"},
-		{"\0\0\0\x18" "ftypmif1\0\0\0\0", 16, "'x' is a HEIF: only"},
-		{"\0\0\0\x1c" "ftypavif\0\0\0\0", 16, "'x' is an AVIF: only"},
+		{"\0\0\0\030ftypheic\0\0\0\0", 16, "'x' is a HEIC: only"},
+		{"\0\0\0\030ftypmif1\0\0\0\0", 16, "'x' is a HEIF: only"},
+		{"\0\0\0\034ftypavif\0\0\0\0", 16, "'x' is an AVIF: only"},
 		{"\xff\x0a\0\0", 4, "'x' is a JPEG XL: only"},
 		{"\0\0\0\x0cjP  \r\n\x87\n", 12, "'x' is a JPEG 2000: only"},
 		{"%PDF-1.7\n", 9, "'x' is a PDF: only"},
@@ -211,9 +211,10 @@ static void torment(const char *name, struct thaw_random *random)
 
 static void test_damage_never_crashes(void)
 {
-	static const char *const names[] = {"exif_6.jpg",  "progressive.jpg",        "cmyk.jpg",   "restarts.jpg",
-	                                    "rgba16.png",  "interlaced_palette4.png", "exif_6.png", "palette_alpha.png",
-	                                    "exif_7.webp", "lossless_alpha.webp",    "lossy_alpha.webp", "animated_part.webp"};
+	static const char *const names[] = {"exif_6.jpg",          "progressive.jpg",   "cmyk.jpg",
+	                                    "restarts.jpg",        "rgba16.png",        "interlaced_palette4.png",
+	                                    "exif_6.png",          "palette_alpha.png", "exif_7.webp",
+	                                    "lossless_alpha.webp", "lossy_alpha.webp",  "animated_part.webp"};
 	struct thaw_random random;
 
 	thaw_random_init(&random, 1, THAW_RANDOM_TEST, 0, 0);
@@ -273,7 +274,8 @@ static void test_failed_writes(void)
 		pixels[i] = (uint8_t)thaw_random_u32(&random);
 	CHECK(mkdtemp(folder));
 	snprintf(path, sizeof path, "%s/x.jpg", folder);
-	CHECK_FAILS(thaw_image_write_jpeg(path, &(struct thaw_image){1, 65501, row}, 90), THAW_FAILED, "cannot write '/tmp");
+	CHECK_FAILS(thaw_image_write_jpeg(path, &(struct thaw_image){1, 65501, row}, 90), THAW_FAILED,
+	            "cannot write '/tmp");
 	CHECK(!thaw_file_exists(path));
 	CHECK_INT(symlink("/dev/full", path), 0);
 	CHECK_FAILS(thaw_image_write_jpeg(path, &image, 90), THAW_FAILED, "cannot write '/tmp");

@@ -83,7 +83,7 @@ static void test_dump(void)
 	check_round_trip(__LINE__, &job);
 }
 
-/* --- random jobs -------------------------------------------------------------------------------------------------- */
+/* --- random jobs ------------------------------------------------------------------------------------------------- */
 
 static struct thaw_random dice;
 
@@ -223,7 +223,7 @@ static void test_random_jobs_round_trip(void)
 	}
 }
 
-/* --- the table, the reference, files ------------------------------------------------------------------------------ */
+/* --- the table, the reference, files ----------------------------------------------------------------------------- */
 
 static void test_table(void)
 {

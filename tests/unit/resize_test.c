@@ -69,7 +69,7 @@ static void test_bits_are_pillows(const char *golden)
 	CHECK(!resizer.memory && resizer.capacity_bytes == 0);
 }
 
-/* 10, 20, 60 to one pixel: the triangle is 3 wide on either side of the middle, so distances of 1, 0, 1 weigh 2/3, 1, 2/3:
+/* 10, 20, 60 to one pixel: the triangle is 3 wide on either side of the middle, so distances 1, 0, 1 weigh 2/3, 1, 2/3:
  * (2 * 10 + 3 * 20 + 2 * 60) / 7 = 28.57. 0, 100 to four: the middles lie at 0, 0.25, 0.75 and 1 of the way. */
 static void test_by_hand(void)
 {
@@ -112,10 +112,11 @@ static void test_outside_of_the_box(void)
 	thaw_resizer_release(&resizer);
 }
 
-/* Weights are rounded to 22 bits: a white picture stays white and a black one black however far it is reduced. */
+/* Weights are rounded to 22 bits: a white picture stays white and a black one black however far it is reduced. Of the
+ * 3 * 2^18 weights to a single pixel so many are rounded up that 255 would come out as 256. */
 static void test_extremes_stay(void)
 {
-	enum { LENGTH = 65535 };
+	enum { LENGTH = 786432 };
 	static uint8_t row[LENGTH * 3], out[7 * 3];
 	struct thaw_resizer resizer = {0};
 
