@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <regex.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -120,57 +121,133 @@ thaw_status thaw_file_rename(const char *from, const char *to)
 /* Whether `path` holds exactly these bytes: a write that lied is found before the old file is gone. */
 static thaw_status verify(const char *path, const void *bytes, size_t length)
 {
-	char *back;
-	size_t back_length;
-	thaw_status status = thaw_file_read(path, length, &back, &back_length);
+	enum { PIECE = 1 << 20 };
+	const char *want = bytes;
+	char *piece = thaw_alloc(PIECE, 1);
+	thaw_status status = THAW_OK;
+	ssize_t got = 1;
+	int fd;
 
+	if (!piece)
+		return THAW_OUT_OF_MEMORY;
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0) {
+		status = fail_errno("open", path);
+		goto free_piece;
+	}
+	(void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED); /* from the disk, not from memory */
+	while (!status && got != 0) {
+		got = read(fd, piece, PIECE);
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			status = fail_errno("read", path);
+		else if ((size_t)got > length || (got == 0 && length > 0) || memcmp(piece, want, (size_t)got) != 0)
+			status = thaw_fail(THAW_FAILED, "'%s' reads back different from what was written", path);
+		else
+			want += got, length -= (size_t)got;
+	}
+	close(fd);
+free_piece:
+	free(piece);
+	return status;
+}
+
+/* Adds a name beside `path` that no other process uses, on whatever host it shares the folder from. */
+static thaw_status add_temporary(const char *path, struct thaw_text *name)
+{
+	char host[256] = "";
+
+	(void)gethostname(host, sizeof host - 1);
+	thaw_text_add(name, "%s.%s.%ld.tmp", path, host, (long)getpid());
+	return thaw_text_status(name);
+}
+
+/* Writes, syncs and verifies a file that is nobody's yet. What a failure leaves is the caller's to remove. */
+static thaw_status write_verified(const char *path, const void *bytes, size_t length)
+{
+	thaw_status status;
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+
+	if (fd < 0)
+		return fail_errno("create", path);
+	status = thaw_file_write_all(fd, path, bytes, length);
+	if (!status && fsync(fd) != 0)
+		status = fail_errno("sync", path);
+	if (close(fd) != 0 && !status)
+		status = fail_errno("close", path);
+	return status ? status : verify(path, bytes, length);
+}
+
+/* Lets `copy` hold what `path` holds: another link to the same file or, on file systems without, a copy. */
+static thaw_status link_or_copy(const char *path, const char *copy)
+{
+	size_t length;
+	char *bytes;
+	thaw_status status;
+
+	if (link(path, copy) == 0)
+		return THAW_OK;
+	status = thaw_file_read(path, SIZE_MAX - 1, &bytes, &length);
 	if (status)
 		return status;
-	if (back_length != length || memcmp(back, bytes, length) != 0)
-		status = thaw_fail(THAW_FAILED, "'%s' reads back different from what was written", path);
-	free(back);
+	status = write_verified(copy, bytes, length);
+	free(bytes);
+	return status;
+}
+
+/* Lets `previous` name what `path` names. */
+static thaw_status keep(const char *path, const char *previous)
+{
+	struct thaw_text temporary = THAW_TEXT_EMPTY;
+	thaw_status status = add_temporary(previous, &temporary);
+
+	if (!status)
+		status = link_or_copy(path, temporary.data);
+	if (!status && rename(temporary.data, previous) != 0)
+		status = fail_errno("rename to", previous);
+	(void)unlink(temporary.data); /* also after a success: renaming one link to a file over another one does nothing */
+	thaw_text_release(&temporary);
+	return status;
+}
+
+thaw_status thaw_file_publish_keeping(const char *path, const char *previous, const void *bytes, size_t length)
+{
+	struct thaw_text temporary = THAW_TEXT_EMPTY;
+	thaw_status status = add_temporary(path, &temporary);
+
+	if (!status)
+		status = write_verified(temporary.data, bytes, length);
+	if (!status && previous && thaw_file_exists(path))
+		status = keep(path, previous);
+	if (!status)
+		status = thaw_file_rename(temporary.data, path);
+	if (status)
+		(void)unlink(temporary.data);
+	thaw_text_release(&temporary);
 	return status;
 }
 
 thaw_status thaw_file_publish(const char *path, const void *bytes, size_t length)
 {
-	struct thaw_text temporary = THAW_TEXT_EMPTY;
-	thaw_status status;
-	int fd;
-
-	thaw_text_add(&temporary, "%s.%ld.tmp", path, (long)getpid());
-	status = thaw_text_status(&temporary);
-	if (status)
-		return status;
-	fd = open(temporary.data, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-	if (fd < 0) {
-		status = fail_errno("create", temporary.data);
-		goto release_name;
-	}
-	status = thaw_file_write_all(fd, temporary.data, bytes, length);
-	if (!status && fsync(fd) != 0)
-		status = fail_errno("sync", temporary.data);
-	if (close(fd) != 0 && !status)
-		status = fail_errno("close", temporary.data);
-	if (!status)
-		status = verify(temporary.data, bytes, length);
-	if (!status)
-		status = thaw_file_rename(temporary.data, path);
-	if (status)
-		(void)unlink(temporary.data);
-release_name:
-	thaw_text_release(&temporary);
-	return status;
+	return thaw_file_publish_keeping(path, NULL, bytes, length);
 }
 
 thaw_status thaw_file_append(const char *path, const void *bytes, size_t length)
 {
-	thaw_status status;
+	thaw_status status = THAW_OK;
+	ssize_t written;
 	int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
 
 	if (fd < 0)
 		return fail_errno("open", path);
-	status = thaw_file_write_all(fd, path, bytes, length);
+	do
+		written = write(fd, bytes, length);
+	while (written < 0 && errno == EINTR);
+	if (written < 0)
+		status = fail_errno("write", path);
+	else if ((size_t)written != length)
+		status = thaw_fail(THAW_FAILED, "cannot write '%s': only %zd of %zu bytes found room", path, written, length);
 	if (close(fd) != 0 && !status)
 		status = fail_errno("close", path);
 	return status;
@@ -205,24 +282,24 @@ bool thaw_file_exists(const char *path)
 	return access(path, F_OK) == 0;
 }
 
-static bool has_affixes(const char *name, const char *prefix, const char *suffix)
-{
-	size_t length = strlen(name), p = strlen(prefix), s = strlen(suffix);
-
-	return length >= p + s && memcmp(name, prefix, p) == 0 && memcmp(name + length - s, suffix, s) == 0;
-}
-
-thaw_status thaw_folder_clean(const char *path, const char *prefix, const char *suffix)
+thaw_status thaw_folder_clean(const char *path, const char *expression)
 {
 	DIR *folder = opendir(path);
 	thaw_status status = THAW_OK;
 	struct dirent *entry;
+	regex_t regex;
 
 	if (!folder)
 		return errno == ENOENT ? THAW_OK : fail_errno("open folder", path);
+	if (regcomp(&regex, expression, REG_EXTENDED | REG_NOSUB) != 0) {
+		status = thaw_fail(THAW_FAILED, "'%s' is not a regular expression", expression);
+		goto close_folder;
+	}
 	while (!status && (entry = readdir(folder)) != NULL)
-		if (has_affixes(entry->d_name, prefix, suffix) && unlinkat(dirfd(folder), entry->d_name, 0) != 0)
+		if (regexec(&regex, entry->d_name, 0, NULL, 0) == 0 && unlinkat(dirfd(folder), entry->d_name, 0) != 0)
 			status = fail_errno("remove", entry->d_name);
+	regfree(&regex);
+close_folder:
 	closedir(folder);
 	return status;
 }

@@ -1,9 +1,9 @@
 /*
  * Files, the safe way.
  *
- * A file that matters is published whole: written under a temporary name beside its place, synced, read back, renamed
- * over the old one, and the folder synced. Whoever looks at any moment, also after a crash or with a full disk, finds
- * the old contents or the new. Errors name the path and the reason, THAW_FAILED.
+ * A file that matters is published whole: written under a temporary name beside its place ("PATH.HOST.PID.tmp"),
+ * synced, read back, renamed over the old one, and the folder synced. Whoever looks at any moment, also after a crash
+ * or with a full disk, finds the old contents or the new. Errors name the path and the reason, THAW_FAILED.
  */
 #ifndef THAW_BASE_FILE_H
 #define THAW_BASE_FILE_H
@@ -17,8 +17,15 @@
  * frees it. A file over `limit_bytes` is refused before anything is allocated. */
 thaw_status thaw_file_read(const char *path, size_t limit_bytes, char **bytes_out, size_t *length_out);
 
-/* Publishes `length` bytes under `path` as told above. On failure `path` is what it was and no temporary file stays. */
+/* Publishes `length` bytes under `path` as told above. On failure no temporary file stays and `path` is what it was,
+ * unless only the last step failed, the sync of the folder: then it is new already, and a crash may bring the old back.
+ */
 thaw_status thaw_file_publish(const char *path, const void *bytes, size_t length);
+
+/* The same, and what was at `path` before is afterwards at `previous` (in the same folder), which is left alone if
+ * there was nothing. `path` itself is never moved away, so it names the old file or the new one at every moment. On
+ * failure `previous` is what it was, or the same as `path`. NULL keeps nothing. */
+thaw_status thaw_file_publish_keeping(const char *path, const char *previous, const void *bytes, size_t length);
 
 /* Writes all `length` bytes at the place where `fd` stands; `path` is for the message. */
 thaw_status thaw_file_write_all(int fd, const char *path, const void *bytes, size_t length);
@@ -26,7 +33,8 @@ thaw_status thaw_file_write_all(int fd, const char *path, const void *bytes, siz
 /* Renames `from` to `to` (same folder) and syncs the folder; `from` must be synced already. */
 thaw_status thaw_file_rename(const char *from, const char *to);
 
-/* Appends with one write(2), so that a reader never sees half a line; creates the file. */
+/* Appends with one write(2), so that a reader never sees half a line; creates the file. THAW_FAILED also when only part
+ * could be written (the disk is full), which then stays. */
 thaw_status thaw_file_append(const char *path, const void *bytes, size_t length);
 
 /* Makes the folder and those above it; no error if it is there. */
@@ -34,8 +42,8 @@ thaw_status thaw_folder_make(const char *path);
 
 bool thaw_file_exists(const char *path);
 
-/* Removes everything in folder `path` whose name starts with `prefix` and ends with `suffix` (left-over temporary
- * files). A folder that is not there has nothing to remove. */
-thaw_status thaw_folder_clean(const char *path, const char *prefix, const char *suffix);
+/* Removes the files in folder `path` whose names match a POSIX extended regular expression ("^a-[0-9]+\\.tmp$"). A
+ * folder that is not there has nothing to remove. */
+thaw_status thaw_folder_clean(const char *path, const char *expression);
 
 #endif

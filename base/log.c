@@ -1,7 +1,6 @@
 #include "base/log.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -46,32 +45,49 @@ static void keep(const char *line)
 
 void thaw_log(const char *format, ...)
 {
-	char line[1024];
+	struct thaw_text line = THAW_TEXT_EMPTY;
 	va_list args;
 
 	if (mute)
 		return;
 	va_start(args, format);
-	vsnprintf(line, sizeof line, format, args);
+	thaw_text_add_list(&line, format, args);
 	va_end(args);
-	printf("%s\n", line);
+	printf("%s\n", line.data);
 	fflush(stdout);
-	keep(line);
+	keep(line.data);
+	thaw_text_release(&line);
+}
+
+/* "thaw: <kind><words>" on standard error and in the log file. */
+static void tell(const char *kind, const char *format, va_list args)
+{
+	struct thaw_text line = THAW_TEXT_EMPTY;
+
+	thaw_text_add(&line, "thaw: %s", kind);
+	thaw_text_add_list(&line, format, args);
+	fflush(stdout);
+	fprintf(stderr, "%s\n", line.data);
+	keep(line.data);
+	thaw_text_release(&line);
 }
 
 void thaw_warn(const char *format, ...)
 {
-	static const char mark[] = "thaw: warning: ";
-	char line[1024];
 	va_list args;
 
 	if (mute)
 		return;
-	memcpy(line, mark, sizeof mark);
 	va_start(args, format);
-	vsnprintf(line + sizeof mark - 1, sizeof line - sizeof mark + 1, format, args);
+	tell("warning: ", format, args);
 	va_end(args);
-	fflush(stdout);
-	fprintf(stderr, "%s\n", line);
-	keep(line);
+}
+
+void thaw_log_failure(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	tell("", format, args);
+	va_end(args);
 }

@@ -1,6 +1,5 @@
 #include "base/text.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,21 +51,28 @@ void thaw_text_add_bytes(struct thaw_text *text, const void *bytes, size_t lengt
 	text->length += length;
 }
 
-void thaw_text_add(struct thaw_text *text, const char *format, ...)
+void thaw_text_add_list(struct thaw_text *text, const char *format, va_list args)
 {
-	va_list args, again;
+	va_list again;
 	char *end;
 	int length;
 
-	va_start(args, format);
 	va_copy(again, args);
 	length = vsnprintf(NULL, 0, format, args);
-	va_end(args);
 	if (length >= 0 && (end = reserve(text, (size_t)length)) != NULL) {
 		vsnprintf(end, (size_t)length + 1, format, again);
 		text->length += (size_t)length;
 	}
 	va_end(again);
+}
+
+void thaw_text_add(struct thaw_text *text, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	thaw_text_add_list(text, format, args);
+	va_end(args);
 }
 
 void thaw_text_add_json(struct thaw_text *text, const char *string)

@@ -7,6 +7,7 @@
 #ifndef THAW_BASE_TEXT_H
 #define THAW_BASE_TEXT_H
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -25,8 +26,9 @@ struct thaw_text {
 void thaw_text_init(struct thaw_text *text);
 void thaw_text_release(struct thaw_text *text); /* the contents; `text` is empty and usable again */
 
-/* Appends, printf's way. */
+/* Appends, printf's way; vprintf's. */
 void thaw_text_add(struct thaw_text *text, const char *format, ...) THAW_PRINTF(2, 3);
+void thaw_text_add_list(struct thaw_text *text, const char *format, va_list args) THAW_PRINTF(2, 0);
 
 /* Appends `length` bytes as they are. */
 void thaw_text_add_bytes(struct thaw_text *text, const void *bytes, size_t length);

@@ -61,7 +61,7 @@ static void put_tensor(struct thaw_h5_writer *writer, const struct thaw_checkpoi
 					  });
 }
 
-thaw_status thaw_checkpoint_write(const char *path, const struct thaw_checkpoint_facts *facts,
+thaw_status thaw_checkpoint_write(const char *path, const char *previous, const struct thaw_checkpoint_facts *facts,
 								  const struct thaw_checkpoint_tensor *tensors, int count)
 {
 	struct thaw_h5_writer writer;
@@ -78,7 +78,7 @@ thaw_status thaw_checkpoint_write(const char *path, const struct thaw_checkpoint
 		return status;
 	seal.length = image.length;
 	thaw_seal_make(&seal, image.bytes, (uint8_t *)image.bytes + image.length);
-	status = thaw_file_publish(path, image.bytes, (size_t)image.length + THAW_SEAL_LENGTH);
+	status = thaw_file_publish_keeping(path, previous, image.bytes, (size_t)image.length + THAW_SEAL_LENGTH);
 	free(image.bytes);
 	return status;
 }

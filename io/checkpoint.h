@@ -35,8 +35,9 @@ struct thaw_checkpoint_facts {
 	const char *build;           /* library versions, ISA, threads per rank: what the bits depend on */
 };
 
-/* Publishes a checkpoint. THAW_FAILED names path and reason; what was there before stays. */
-thaw_status thaw_checkpoint_write(const char *path, const struct thaw_checkpoint_facts *facts,
+/* Publishes a checkpoint; what was at `path` is then at `previous` (thaw_file_publish_keeping(); NULL: it is gone).
+ * THAW_FAILED names path and reason; what was there before stays. */
+thaw_status thaw_checkpoint_write(const char *path, const char *previous, const struct thaw_checkpoint_facts *facts,
                                   const struct thaw_checkpoint_tensor *tensors, int count);
 
 struct thaw_checkpoint;

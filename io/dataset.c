@@ -157,7 +157,7 @@ static thaw_status open_shards(struct thaw_dataset *dataset, const char *pattern
 	return status ? status : add_up(dataset);
 }
 
-thaw_status thaw_dataset_open(const char *pattern, struct thaw_dataset **dataset_out)
+thaw_status thaw_dataset_open(const char *pattern, const char *split, struct thaw_dataset **dataset_out)
 {
 	struct thaw_dataset *dataset;
 	thaw_status status = THAW_OK;
@@ -175,6 +175,8 @@ thaw_status thaw_dataset_open(const char *pattern, struct thaw_dataset **dataset
 	dataset = thaw_alloc(1, sizeof *dataset);
 	status = dataset ? open_shards(dataset, pattern, &found) : THAW_OUT_OF_MEMORY;
 	globfree(&found);
+	if (!status && split && strcmp(dataset->facts.split, split) != 0)
+		status = thaw_fail(THAW_BAD_JOB, "'%s' holds the %s split, not %s", pattern, dataset->facts.split, split);
 	if (status)
 		thaw_dataset_free(dataset);
 	else

@@ -28,7 +28,7 @@ struct thaw_picture {
 /* What is the same in all shards of a split. */
 struct thaw_dataset_facts {
 	char split[8];         /* "train" or "val" */
-	int64_t count;         /* pictures */
+	int64_t count;         /* pictures, up to INT32_MAX */
 	int classes;
 	int resize;            /* length of the shorter edge */
 	float mean[3], std[3]; /* normalisation the shards were packed for, of pixels scaled to [0, 1] */
@@ -38,8 +38,8 @@ struct thaw_dataset;
 
 /* Opens every shard that `pattern` (a glob: "data/train-*.h5") matches, in the order of their numbers. They must be one
  * whole split: the same facts and classes, each `-i-of-n` once. Errors name the shard and what is wrong with it,
- * THAW_FAILED; no match at all is THAW_BAD_JOB. */
-thaw_status thaw_dataset_open(const char *pattern, struct thaw_dataset **dataset_out);
+ * THAW_FAILED; no match at all and another split than `split` ("train", "val"; NULL: any) are THAW_BAD_JOB. */
+thaw_status thaw_dataset_open(const char *pattern, const char *split, struct thaw_dataset **dataset_out);
 void thaw_dataset_free(struct thaw_dataset *dataset); /* NULL is fine */
 
 const struct thaw_dataset_facts *thaw_dataset_facts(const struct thaw_dataset *dataset);

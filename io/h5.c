@@ -36,7 +36,9 @@ static void *grow(void *bytes, size_t size, H5FD_file_image_op_t why, void *cont
 
 	(void)why;
 	if (grown)
-		*memory = (struct thaw_h5_memory){grown, size};
+		*memory = (struct thaw_h5_memory){.bytes = grown, .capacity = size};
+	else
+		memory->refused = size;
 	return grown;
 }
 
@@ -80,7 +82,12 @@ static hid_t access_list(struct thaw_h5_memory *memory, size_t length)
 
 static void refuse(struct thaw_h5_writer *writer, const char *name)
 {
-	if (!writer->status)
+	if (writer->status)
+		return;
+	if (writer->memory.refused)
+		writer->status = thaw_fail(THAW_OUT_OF_MEMORY, "out of memory: '%s' needs %zu bytes", writer->path,
+		                           writer->memory.refused);
+	else
 		writer->status = thaw_fail(THAW_FAILED, "cannot build '%s': HDF5 refuses '%s'", writer->path, name);
 }
 
@@ -233,7 +240,7 @@ thaw_status thaw_h5_end(struct thaw_h5_writer *writer, struct thaw_h5_image *ima
 		if (image.length < image.left_out || size > writer->memory.capacity)
 			refuse(writer, "the order of its parts");
 		else if (!grow(writer->memory.bytes, size + THAW_SEAL_LENGTH, H5FD_FILE_IMAGE_OP_NO_OP, &writer->memory))
-			writer->status = thaw_fail(THAW_OUT_OF_MEMORY, "out of memory: '%s' needs %zu bytes", writer->path, size);
+			refuse(writer, "its seal");
 	}
 	if (writer->status) {
 		free(writer->memory.bytes);
@@ -252,7 +259,7 @@ thaw_status thaw_h5_open(const char *path, const void *bytes, size_t length, str
 		.path = path,
 		.file = H5I_INVALID_HID,
 		.length = length,
-		.memory = {(char *)bytes, length}, /* only read: the file is opened so */
+		.memory = {.bytes = (char *)bytes, .capacity = length}, /* only read: the file is opened so */
 	};
 	list = length > 0 ? access_list(&reader_out->memory, length) : H5I_INVALID_HID;
 	if (list >= 0) {

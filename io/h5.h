@@ -21,6 +21,7 @@
 struct thaw_h5_memory {
 	char *bytes;
 	size_t capacity;
+	size_t refused; /* bytes that it could not grow to; 0 if it always could */
 };
 
 /* A file being built. The first failure sticks: later calls do nothing, thaw_h5_end() returns it. */
@@ -63,7 +64,7 @@ struct thaw_h5_image {
 	uint64_t left_out; /* bytes at its end that the caller writes */
 };
 
-/* Ends the file, whatever happened. THAW_FAILED names the path and what HDF5 refused. */
+/* Ends the file, whatever happened. THAW_FAILED names the path and what HDF5 refused, THAW_OUT_OF_MEMORY the bytes. */
 thaw_status thaw_h5_end(struct thaw_h5_writer *writer, struct thaw_h5_image *image_out);
 
 /* A file being parsed. Errors name the path and the part, THAW_FAILED. */

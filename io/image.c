@@ -10,7 +10,6 @@
 #include "io/image_formats.h"
 
 static const uint64_t pixel_limit = UINT64_C(1) << 28;
-static const size_t file_limit_bytes = (size_t)1 << 30;
 
 /* What a file is, by the bytes at its beginning. */
 static const struct kind {
@@ -194,7 +193,7 @@ thaw_status thaw_image_read(const char *path, struct thaw_image *image_out)
 {
 	char *bytes;
 	size_t length;
-	thaw_status status = thaw_file_read(path, file_limit_bytes, &bytes, &length);
+	thaw_status status = thaw_file_read(path, THAW_IMAGE_FILE_LIMIT, &bytes, &length);
 
 	if (status)
 		return status;

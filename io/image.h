@@ -16,6 +16,8 @@
 
 #include "base/status.h"
 
+enum { THAW_IMAGE_FILE_LIMIT = 1 << 30 }; /* bytes of a file that is read as a picture */
+
 struct thaw_image {
 	int height, width;
 	uint8_t *pixels; /* (height, width, 3) RGB, owned */

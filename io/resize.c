@@ -235,10 +235,10 @@ thaw_status thaw_resize(struct thaw_resizer *resizer, const uint8_t *src, int sr
 	return THAW_OK;
 }
 
-void thaw_resize_shorter(int height, int width, int shorter, int *height_out, int *width_out)
+void thaw_resize_shorter(int height, int width, int shorter, int64_t *height_out, int64_t *width_out)
 {
 	int shortest = height < width ? height : width, longest = height < width ? width : height;
-	int longer = (int)((int64_t)shorter * longest / shortest);
+	int64_t longer = (int64_t)shorter * longest / shortest;
 
 	*height_out = height <= width ? shorter : longer;
 	*width_out = width <= height ? shorter : longer;

@@ -34,7 +34,8 @@ void thaw_resizer_release(struct thaw_resizer *resizer);
 thaw_status thaw_resize(struct thaw_resizer *resizer, const uint8_t *src, int src_width, struct thaw_box box,
                         uint8_t *dst, int dst_height, int dst_width, bool flip);
 
-/* torchvision's Resize(shorter): the shorter edge becomes `shorter`, the longer floor(shorter * long / short). */
-void thaw_resize_shorter(int height, int width, int shorter, int *height_out, int *width_out);
+/* torchvision's Resize(shorter): the shorter edge becomes `shorter`, the longer floor(shorter * long / short), which
+ * may be more than fits an int. */
+void thaw_resize_shorter(int height, int width, int shorter, int64_t *height_out, int64_t *width_out);
 
 #endif

@@ -1,5 +1,6 @@
 #include "io/seal.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -41,34 +42,60 @@ void thaw_seal_make(const struct thaw_seal *seal, const void *covered, uint8_t b
 	thaw_sha256_end(&stream, bytes_out + 32);
 }
 
-/* What a file without the right magic at its end is instead. */
-static thaw_status fail_unsealed(const char *path, const char *kind, const uint8_t *file, size_t length)
+/* The kind whose magic a seal begins with; NULL if it is none. */
+static const char *kind_of(const uint8_t seal[THAW_SEAL_LENGTH])
 {
 	static const char *const kinds[] = {"shard", "checkpoint"};
 	uint8_t magic[16];
 
-	for (size_t i = 0; length >= THAW_SEAL_LENGTH && i < sizeof kinds / sizeof *kinds; i++) {
+	for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
 		magic_of(kinds[i], magic);
-		if (memcmp(file + length - THAW_SEAL_LENGTH, magic, sizeof magic) == 0)
-			return thaw_fail(THAW_FAILED, "'%s' is a %s, not a %s", path, kinds[i], kind);
+		if (memcmp(seal, magic, sizeof magic) == 0)
+			return kinds[i];
 	}
-	if (length >= 8 && memcmp(file, "\x89HDF\r\n\x1a\n", 8) == 0)
+	return NULL;
+}
+
+/* Words for a file that has no seal at its end, by its first bytes. */
+static thaw_status fail_unsealed(const char *path, const char *wanted, const uint8_t *head, size_t length)
+{
+	if (length >= 8 && memcmp(head, "\x89HDF\r\n\x1a\n", 8) == 0)
 		return thaw_fail(THAW_FAILED, "'%s' is cut short, or an HDF5 file that thaw did not write: no seal at its end",
-						 path);
-	return thaw_fail(THAW_FAILED, "'%s' is not a thaw %s", path, kind);
+		                 path);
+	return thaw_fail(THAW_FAILED, "'%s' is not a thaw %s", path, wanted);
+}
+
+thaw_status thaw_seal_kind(const char *path, const char **kind_out)
+{
+	uint8_t head[8], seal[THAW_SEAL_LENGTH] = {0};
+	FILE *file = fopen(path, "rbe");
+	const char *kind = NULL;
+	size_t length;
+
+	if (!file)
+		return thaw_fail(THAW_FAILED, "cannot open '%s': %s", path, strerror(errno));
+	length = fread(head, 1, sizeof head, file);
+	if (fseek(file, -THAW_SEAL_LENGTH, SEEK_END) == 0 && fread(seal, sizeof seal, 1, file) == 1)
+		kind = kind_of(seal);
+	fclose(file);
+	if (!kind)
+		return fail_unsealed(path, "shard or checkpoint", head, length);
+	*kind_out = kind;
+	return THAW_OK;
 }
 
 thaw_status thaw_seal_check(const char *path, const char *kind, const void *file, size_t length,
 							struct thaw_seal *seal_out)
 {
-	const uint8_t *bytes = file, *found;
+	const uint8_t *bytes = file, *found = length < THAW_SEAL_LENGTH ? NULL : bytes + length - THAW_SEAL_LENGTH;
+	const char *found_kind = found ? kind_of(found) : NULL;
 	uint8_t made[THAW_SEAL_LENGTH];
 	struct thaw_seal seal = {.kind = kind};
 
-	magic_of(kind, made);
-	if (length < THAW_SEAL_LENGTH || memcmp(bytes + length - THAW_SEAL_LENGTH, made, 16) != 0)
+	if (!found_kind)
 		return fail_unsealed(path, kind, bytes, length);
-	found = bytes + length - THAW_SEAL_LENGTH;
+	if (strcmp(found_kind, kind) != 0)
+		return thaw_fail(THAW_FAILED, "'%s' is a %s, not a %s", path, found_kind, kind);
 	seal.length = get_u64(found + 16);
 	seal.left_out = get_u64(found + 24);
 	if (seal.length != length - THAW_SEAL_LENGTH || seal.left_out > seal.length)

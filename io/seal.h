@@ -29,6 +29,10 @@ struct thaw_seal {
 /* Makes the seal of a file that begins with the `length - left_out` bytes at `covered`. */
 void thaw_seal_make(const struct thaw_seal *seal, const void *covered, uint8_t bytes_out[THAW_SEAL_LENGTH]);
 
+/* "shard" or "checkpoint": what the seal at the end of `path` claims; nothing is checked. THAW_FAILED if there is none.
+ */
+thaw_status thaw_seal_kind(const char *path, const char **kind_out);
+
 /* Checks the seal at the end of a whole file of `length` bytes. THAW_FAILED says whether `path` is something else, cut
  * short or damaged. */
 thaw_status thaw_seal_check(const char *path, const char *kind, const void *file, size_t length,

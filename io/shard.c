@@ -160,6 +160,9 @@ static thaw_status read_facts(const struct thaw_h5_reader *reader, struct thaw_d
 		(status = thaw_h5_get_numbers(reader, "mean", H5T_IEEE_F32LE, facts->mean, 3)) ||
 		(status = thaw_h5_get_numbers(reader, "std", H5T_IEEE_F32LE, facts->std, 3)))
 		return status;
+	if (facts->count < 1 || facts->count > INT32_MAX)
+		return thaw_fail(THAW_FAILED, "'%s' is of a split of %lld pictures, allowed are 1 to %d", reader->path,
+		                 (long long)facts->count, INT32_MAX);
 	if (resize < 1 || resize > UINT16_MAX)
 		return thaw_fail(THAW_FAILED, "'%s': resize is %lld, allowed are 1 to 65535", reader->path, (long long)resize);
 	facts->resize = (int)resize;

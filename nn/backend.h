@@ -121,8 +121,6 @@ struct thaw_op_ops {
 	thaw_status (*forward)(struct thaw_step *step);
 	thaw_status (*backward)(struct thaw_step *step);
 	void (*release)(struct thaw_step *step); /* `state`; NULL: there is none */
-	/* Appends a line on the implementation that prepare chose. NULL: there is one only. */
-	void (*describe)(const struct thaw_step *step, struct thaw_text *text);
 	int gradients_limit;                     /* how many dy backward adds up itself, >= 1 */
 	bool overwrites_residual;                /* y may be the same memory as residual */
 	bool overwrites_dy;                      /* dresidual (dx if there is none) may be the same memory as dy[0] */

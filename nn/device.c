@@ -6,30 +6,28 @@
 #include "base/mem.h"
 #include "base/text.h"
 
-/* Fastest first: "auto" takes the first that starts. */
-static const struct thaw_backend *const backends[] = {
-	&thaw_backend_cpu,
-	&thaw_backend_reference,
+/* Fastest first. `auto` takes the first of those it may take that is at home here. */
+static const struct row {
+	const struct thaw_backend *backend;
+	bool automatic;
+} backends[] = {
+	{&thaw_backend_cpu, true},
+	{&thaw_backend_reference, false}, /* thousands of times slower: only by name */
 };
+enum { BACKENDS = sizeof backends / sizeof *backends };
 
 const char *thaw_device_name(int i)
 {
-	return i >= 0 && (size_t)i < sizeof backends / sizeof *backends ? backends[i]->name : NULL;
+	return i >= 0 && i < BACKENDS ? backends[i].backend->name : NULL;
 }
 
-static thaw_status find(const char *name, const struct thaw_backend **backend_out)
+static thaw_status fail_unknown(const char *name)
 {
 	struct thaw_text names = THAW_TEXT_EMPTY;
 	thaw_status status;
 
-	for (size_t i = 0; i < sizeof backends / sizeof *backends; i++) {
-		if (strcmp(name, "auto") == 0 || strcmp(name, backends[i]->name) == 0) {
-			*backend_out = backends[i];
-			thaw_text_release(&names);
-			return THAW_OK;
-		}
-		thaw_text_add(&names, " %s", backends[i]->name);
-	}
+	for (int i = 0; thaw_device_name(i); i++)
+		thaw_text_add(&names, " %s", thaw_device_name(i));
 	status = thaw_fail(THAW_BAD_JOB, "no device '%s' in this build: there are auto%s", name, names.data);
 	thaw_text_release(&names);
 	return status;
@@ -37,18 +35,23 @@ static thaw_status find(const char *name, const struct thaw_backend **backend_ou
 
 thaw_status thaw_device_open(const char *name, int threads, struct thaw_device **device_out)
 {
-	const struct thaw_backend *backend = NULL;
-	struct thaw_device *device;
-	thaw_status status = find(name, &backend);
+	bool automatic = strcmp(name, "auto") == 0;
+	struct thaw_device *device = thaw_alloc(1, sizeof *device);
+	thaw_status status = THAW_OK;
 
-	if (status)
-		return status;
-	device = thaw_alloc(1, sizeof *device);
 	if (!device)
 		return THAW_OUT_OF_MEMORY;
-	device->backend = backend;
 	device->threads = threads;
-	status = backend->start(device);
+	for (int i = 0; i < BACKENDS && !device->backend; i++) {
+		if (automatic ? !backends[i].automatic : strcmp(name, backends[i].backend->name) != 0)
+			continue;
+		device->backend = backends[i].backend;
+		status = device->backend->start(device);
+		if (status == THAW_FAILED && automatic && i + 1 < BACKENDS && backends[i + 1].automatic)
+			device->backend = NULL; /* not at home here: the next may be */
+	}
+	if (!device->backend && !status)
+		status = fail_unknown(name);
 	if (status)
 		thaw_device_free(device);
 	else

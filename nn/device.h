@@ -14,7 +14,7 @@ struct thaw_device {
 	size_t arena_bytes;
 };
 
-/* `name`: a backend in this build, or "auto" for the first that works here. THAW_BAD_JOB names those there are. */
+/* `name`: a backend in this build, or "auto" for the fastest that works here. THAW_BAD_JOB names those there are. */
 thaw_status thaw_device_open(const char *name, int threads, struct thaw_device **device_out);
 void thaw_device_free(struct thaw_device *device); /* NULL is fine */
 

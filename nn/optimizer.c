@@ -60,8 +60,8 @@ thaw_status thaw_optimizer_init(struct thaw_optimizer *optimizer, const struct t
 
 	if (!kind)
 		return thaw_fail(THAW_BAD_JOB, "optimizer.kind: unknown optimizer '%s'", spec->kind);
-	if (!(spec->momentum >= 0.0 && spec->momentum < 1.0))
-		return thaw_fail(THAW_BAD_JOB, "optimizer.momentum: %g, allowed is 0 to below 1", spec->momentum);
+	if (!(spec->momentum >= 0.0 && spec->momentum <= 1.0))
+		return thaw_fail(THAW_BAD_JOB, "optimizer.momentum: %g, allowed is 0 to 1", spec->momentum);
 	if (!(spec->weight_decay >= 0.0))
 		return thaw_fail(THAW_BAD_JOB, "optimizer.weight_decay: %g, allowed is 0 and more", spec->weight_decay);
 	made.slots = kind->slots;

@@ -68,7 +68,8 @@ static void randomize(struct thaw_params *params, int i, uint64_t seed)
 			uniform(x, p->elems, 1.0 / sqrt((double)(p->elems / p->shape[0])), &random);
 		break;
 	case THAW_BIAS: /* the weight before it tells the bound: 1 / sqrt(numbers that make one output) */
-		uniform(x, p->elems, 1.0 / sqrt((double)(p[-1].elems / p[-1].shape[0])), &random);
+		p = thaw_net_param(params->net, i - 1);
+		uniform(x, p->shape[0], 1.0 / sqrt((double)(p->elems / p->shape[0])), &random);
 		break;
 	case THAW_NORM_WEIGHT:
 	case THAW_RUNNING_VAR:

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "base/text.h"
 #include "nn/device.h"
 #include "nn/lower.h"
 #include "nn/placement.h"
@@ -546,11 +545,4 @@ struct thaw_plan_facts thaw_plan_facts(const struct thaw_plan *plan)
 		if (plan->blocks[i].first < plan->steps_count && plan->blocks[i].last >= plan->steps_count)
 			facts.kept_bytes += plan->blocks[i].size_bytes;
 	return facts;
-}
-
-void thaw_plan_describe(const struct thaw_plan *plan, struct thaw_text *text)
-{
-	for (int i = 0; i < plan->steps_count; i++)
-		if (plan->steps[i].ops->describe)
-			plan->steps[i].ops->describe(&plan->steps[i], text);
 }

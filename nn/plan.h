@@ -70,8 +70,4 @@ struct thaw_plan_facts {
 };
 struct thaw_plan_facts thaw_plan_facts(const struct thaw_plan *plan);
 
-/* Lines "name: implementation" for each step, where the backend chose among several. */
-struct thaw_text;
-void thaw_plan_describe(const struct thaw_plan *plan, struct thaw_text *text);
-
 #endif

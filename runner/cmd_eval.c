@@ -2,7 +2,6 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/mem.h"
 #include "base/text.h"
 #include "runner/commands.h"
 #include "runner/evaluate.h"
@@ -69,21 +68,18 @@ static thaw_status run(const struct thaw_command *self, int argc, char **argv)
 {
 	struct arguments arguments = {0};
 	struct thaw_setup setup;
-	struct thaw_comm *comm;
 	struct thaw_job *job;
 	bool help;
-	thaw_status status = parse(self, argc, argv, &arguments, &help);
+	thaw_status status = thaw_world_start(&argc, &argv);
 
+	if (!status)
+		status = thaw_world_agree(parse(self, argc, argv, &arguments, &help));
 	if (status || help)
 		return status;
-	status = thaw_world_start(&argc, &argv, &comm);
+	status = thaw_setup_load(arguments.job, &arguments.sets, &job);
 	if (status)
 		return status;
-	job = thaw_alloc(1, sizeof *job);
-	status = job ? thaw_job_load(arguments.job, arguments.sets.text, arguments.sets.count, job) : THAW_OUT_OF_MEMORY;
-	status = thaw_world_agree(status);
-	if (!status)
-		status = thaw_setup_open(job, comm, false, &setup);
+	status = thaw_setup_open(job, false, &setup);
 	if (!status) {
 		status = evaluate(&setup, arguments.checkpoint);
 		thaw_setup_release(&setup);

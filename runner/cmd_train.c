@@ -1,11 +1,13 @@
+#define _POSIX_C_SOURCE 200809L
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
-#include "base/mem.h"
 #include "base/text.h"
 #include "runner/commands.h"
 #include "runner/record.h"
@@ -40,25 +42,32 @@ static thaw_status parse(const struct thaw_command *self, int argc, char **argv,
 	return THAW_OK;
 }
 
-/* Rank 0 makes the run folder: the job's, or with `fresh` the first of NAME-2, NAME-3, ... that is free. */
-static thaw_status make_folder(const struct thaw_job *job, bool fresh, struct thaw_text *folder)
+/* Makes the run folder, which nobody else may have made: the job's, or with `fresh` the first of NAME-2, NAME-3, ...
+ * that is free; the job then has that name. */
+static thaw_status make_folder(struct thaw_job *job, bool fresh, struct thaw_text *folder)
 {
-	for (int number = 1;; number++) {
+	size_t length = strlen(job->name);
+	thaw_status status = thaw_folder_make(job->runs);
+
+	for (int number = 1; !status; number++) {
+		if (number > 1)
+			snprintf(job->name + length, sizeof job->name - length, "-%d", number);
 		thaw_text_release(folder);
 		thaw_text_add(folder, "%s/%s", job->runs, job->name);
-		if (number > 1)
-			thaw_text_add(folder, "-%d", number);
-		if (!thaw_file_exists(folder->data))
+		status = thaw_text_status(folder);
+		if (status || mkdir(folder->data, 0777) == 0)
 			break;
-		if (!fresh)
+		if (errno != EEXIST)
+			return thaw_fail(THAW_FAILED, "cannot make folder '%s': %s", folder->data, strerror(errno));
+		if (!fresh || length + 8 > sizeof job->name)
 			return thaw_fail(THAW_BAD_JOB,
 			                 "run folder '%s' is there already: --fresh begins beside it, --set name=... elsewhere",
 			                 folder->data);
 	}
-	return thaw_folder_make(folder->data);
+	return status;
 }
 
-/* The resolved job, under the name of the folder it lies in. */
+/* The job as it is run, every key with its value. */
 static thaw_status write_job(const struct thaw_job *job, const char *folder)
 {
 	struct thaw_text yaml = THAW_TEXT_EMPTY, path = THAW_TEXT_EMPTY;
@@ -74,7 +83,7 @@ static thaw_status write_job(const struct thaw_job *job, const char *folder)
 	return status;
 }
 
-static thaw_status open_folder(const struct thaw_job *job, bool fresh, struct thaw_text *folder)
+static thaw_status open_folder(struct thaw_job *job, bool fresh, struct thaw_text *folder)
 {
 	struct thaw_text log = THAW_TEXT_EMPTY;
 	thaw_status status = make_folder(job, fresh, folder);
@@ -88,40 +97,33 @@ static thaw_status open_folder(const struct thaw_job *job, bool fresh, struct th
 	return status;
 }
 
-/* What training needs beyond what evaluating does. */
-static thaw_status check_job(const struct thaw_setup *setup)
+/* What was left to thaw is now known, and part of what decides the result. */
+static void resolve(struct thaw_job *job, const struct thaw_setup *setup)
 {
-	if (setup->replicas % setup->ranks != 0)
-		return thaw_fail(THAW_BAD_JOB, "replicas: %d cannot be divided among %d ranks", setup->replicas, setup->ranks);
-	if (setup->replicas > setup->job->batch)
-		return thaw_fail(THAW_BAD_JOB, "batch: %d is less than one picture for each of %d replicas", setup->job->batch,
-		                 setup->replicas);
-	for (int i = 0; i < setup->job->phases_count; i++) {
-		bool *trains;
-		thaw_status status = thaw_setup_select(setup, i, &trains);
-
-		if (status)
-			return status;
-		free(trains);
-	}
-	return THAW_OK;
+	job->replicas = setup->replicas;
+	job->threads = setup->threads;
+	snprintf(job->device, sizeof job->device, "%s", setup->device->backend->name);
 }
 
-static thaw_status train(struct thaw_setup *setup, const struct arguments *a, double begun)
+static thaw_status train(struct thaw_setup *setup, struct thaw_job *job, const struct arguments *a, double begun)
 {
 	struct thaw_train_options options = {.measure_steps = a->steps, .begun_seconds = begun};
 	struct thaw_text folder = THAW_TEXT_EMPTY;
-	thaw_status status = check_job(setup);
+	struct thaw_trainer *trainer;
+	thaw_status status;
 
-	if (!status && setup->rank == 0 && a->steps == 0)
-		status = open_folder(setup->job, a->fresh, &folder);
+	resolve(job, setup);
+	status = thaw_trainer_new(setup, &options, &trainer);
+	if (status)
+		return status;
+	if (setup->rank == 0 && a->steps == 0)
+		status = open_folder(job, a->fresh, &folder);
 	if (!status)
 		status = thaw_record_head(setup, a->steps ? "measuring" : folder.data);
 	status = thaw_world_agree(status);
-	options.folder = folder.data;
 	if (!status)
-		status = thaw_train(setup, &options);
-	thaw_log_open(NULL);
+		status = thaw_trainer_run(trainer, folder.data);
+	thaw_trainer_free(trainer);
 	thaw_text_release(&folder);
 	return status;
 }
@@ -131,23 +133,20 @@ static thaw_status run(const struct thaw_command *self, int argc, char **argv)
 	double begun = thaw_clock_seconds();
 	struct arguments arguments = {0};
 	struct thaw_setup setup;
-	struct thaw_comm *comm;
 	struct thaw_job *job;
 	bool help;
-	thaw_status status = parse(self, argc, argv, &arguments, &help);
+	thaw_status status = thaw_world_start(&argc, &argv);
 
+	if (!status)
+		status = thaw_world_agree(parse(self, argc, argv, &arguments, &help));
 	if (status || help)
 		return status;
-	status = thaw_world_start(&argc, &argv, &comm);
+	status = thaw_setup_load(arguments.job, &arguments.sets, &job);
 	if (status)
 		return status;
-	job = thaw_alloc(1, sizeof *job);
-	status = job ? thaw_job_load(arguments.job, arguments.sets.text, arguments.sets.count, job) : THAW_OUT_OF_MEMORY;
-	status = thaw_world_agree(status);
-	if (!status)
-		status = thaw_setup_open(job, comm, true, &setup);
+	status = thaw_setup_open(job, true, &setup);
 	if (!status) {
-		status = train(&setup, &arguments, begun);
+		status = train(&setup, job, &arguments, begun);
 		thaw_setup_release(&setup);
 	}
 	free(job);
@@ -156,7 +155,7 @@ static thaw_status run(const struct thaw_command *self, int argc, char **argv)
 
 const struct thaw_command thaw_command_train = {
 	.name = "train",
-	.summary = "fine-tune a network as a job file says",
+	.summary = "train a network as a job file says",
 	.synopsis = "[mpirun -n N] thaw train JOB.yaml [options]",
 	.notes = "Results stand in RUNS/NAME: best.h5 (best validation accuracy), last.h5, metrics.csv, metrics.jsonl,\n"
 			 "job.yaml (the job with every key), log.txt. `thaw help job` lists the keys.\n"

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "jobs/job.h"
 #include "nn/backend.h"
 #include "nn/device.h"
@@ -32,63 +33,90 @@ static void print_version(void)
 {
 	printf("thaw %s  (%s, %s)\n", THAW_VERSION, THAW_BUILD, __VERSION__);
 	for (int i = 0; thaw_device_name(i); i++) {
-		struct thaw_device *device;
+		struct thaw_device *device = NULL;
+		thaw_status status = thaw_device_open(thaw_device_name(i), 1, &device);
 
-		if (thaw_device_open(thaw_device_name(i), 1, &device) == THAW_OK)
-			printf("device  %-10s %s\n", thaw_device_name(i), device->backend->describe());
+		printf("device  %-10s %s\n", thaw_device_name(i), status ? thaw_fail_text() : device->backend->describe());
 		thaw_device_free(device);
 	}
 	printf("libraries  %s\n", THAW_LIBRARIES);
 }
 
+static const struct thaw_command *find_command(const char *name)
+{
+	for (int i = 0; i < COMMANDS; i++)
+		if (strcmp(name, commands[i]->name) == 0)
+			return commands[i];
+	return NULL;
+}
+
+/* `thaw help`, `thaw help job`, `thaw help COMMAND` */
+static thaw_status help(const char *topic)
+{
+	const struct thaw_command *command = topic ? find_command(topic) : NULL;
+
+	if (!topic)
+		print_help(stdout);
+	else if (strcmp(topic, "job") == 0)
+		thaw_job_print_keys(stdout);
+	else if (command)
+		return command->run(command, 2, (char *[]){(char[]){""}, (char[]){"--help"}, NULL});
+	else
+		return thaw_fail(THAW_BAD_JOB, "no help on '%s': there is help on commands and on job", topic);
+	return THAW_OK;
+}
+
 static thaw_status run(int argc, char **argv)
 {
 	const char *name = argc > 1 ? argv[1] : "";
+	const struct thaw_command *command = find_command(name);
 
+	if (command)
+		return command->run(command, argc - 1, argv + 1);
+	if (strcmp(name, "help") == 0)
+		return help(argc > 2 ? argv[2] : NULL);
+	if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
+		return help(NULL);
 	if (strcmp(name, "--version") == 0) {
 		print_version();
 		return THAW_OK;
 	}
-	if (strcmp(name, "help") == 0 && argc > 2 && strcmp(argv[2], "job") == 0) {
-		thaw_job_print_keys(stdout);
-		return THAW_OK;
-	}
-	if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
-		print_help(stdout);
-		return THAW_OK;
-	}
-	for (int i = 0; i < COMMANDS; i++)
-		if (strcmp(name, commands[i]->name) == 0)
-			return commands[i]->run(commands[i], argc - 1, argv + 1);
-	if (!*name) {
-		print_help(stderr);
-		return thaw_fail(THAW_BAD_JOB, "a command is needed");
-	}
-	return thaw_fail(THAW_BAD_JOB, "unknown command '%s': thaw --help lists them", name);
+	if (*name)
+		return thaw_fail(THAW_BAD_JOB, "unknown command '%s': thaw --help lists them", name);
+	print_help(stderr);
+	return thaw_fail(THAW_BAD_JOB, "a command is needed");
+}
+
+/* Output that could not be written is no success. */
+static thaw_status check_output(void)
+{
+	return fflush(stdout) == 0 && !ferror(stdout) ? THAW_OK : thaw_fail(THAW_FAILED, "cannot write standard output");
 }
 
 /* A failure that all ranks agreed on is told by rank 0 alone; one that a rank found alone takes the others down. */
-int main(int argc, char **argv)
+static int end(thaw_status status)
 {
-	struct thaw_comm *world;
-	thaw_status status;
-	int code, rank, ranks;
+	struct thaw_comm *world = thaw_world();
+	int rank = world ? thaw_comm_rank(world) : 0, ranks = world ? thaw_comm_size(world) : 1;
+	int code = thaw_status_exit_code(status);
+	bool alone = status && ranks > 1 && !thaw_world_agreed();
 
-	signal(SIGXFSZ, SIG_IGN); /* a file that grows too large is an error of write(2), with words, not a death */
-	status = run(argc, argv);
-	code = thaw_status_exit_code(status);
-	world = thaw_world();
-	rank = world ? thaw_comm_rank(world) : 0;
-	ranks = world ? thaw_comm_size(world) : 1;
-	if (status && !(thaw_world_agreed() && rank != 0)) {
-		fflush(stdout);
-		if (ranks > 1 && !thaw_world_agreed())
-			fprintf(stderr, "thaw: rank %d: %s\n", rank, thaw_fail_text());
-		else
-			fprintf(stderr, "thaw: %s\n", thaw_fail_text());
-	}
-	if (status && ranks > 1 && !thaw_world_agreed())
+	if (alone)
+		thaw_log_failure("rank %d: %s", rank, thaw_fail_text());
+	else if (status && rank == 0)
+		thaw_log_failure("%s", thaw_fail_text());
+	thaw_log_open(NULL);
+	if (alone)
 		thaw_comm_abort(world, code);
 	thaw_comm_stop(world);
 	return code;
+}
+
+int main(int argc, char **argv)
+{
+	thaw_status status;
+
+	signal(SIGXFSZ, SIG_IGN); /* a file that grows too large is an error of write(2), with words, not a death */
+	status = run(argc, argv);
+	return end(status ? status : check_output());
 }

@@ -165,7 +165,7 @@ static thaw_status append_files(const struct thaw_row *row, const char *trained,
 	thaw_text_add(
 		&line,
 		"{\"epoch\": %d, \"phase\": %d, \"trained\": \"%s\", \"lr\": %.9g, \"train_loss\": %.9g, \"train_correct\": "
-	    "%lld, "
+		"%lld, "
 		"\"train_count\": %lld, \"val_loss\": %.9g, \"val_correct\": %lld, \"val_top5\": %lld, \"val_count\": %lld, "
 		"\"seconds\": %.3f, \"images_per_second\": %.1f, \"best\": %s}\n",
 		row->epoch, row->phase, trained, row->lr, t->loss, (long long)t->top1, (long long)t->count, v->loss,

@@ -13,7 +13,7 @@ struct thaw_row {
 	const struct thaw_patterns *train; /* what the phase trains */
 	double lr;                         /* at the epoch's first step */
 	struct thaw_metrics train_metrics, val_metrics;
-	double seconds;                    /* training and validation */
+	double seconds; /* training and validation */
 	bool best;
 };
 

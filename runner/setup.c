@@ -5,18 +5,31 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/options.h"
 #include "base/text.h"
 #include "nn/models.h"
 #include "nn/plan.h"
 #include "runner/world.h"
 
+thaw_status thaw_setup_load(const char *path, const struct thaw_texts *sets, struct thaw_job **job_out)
+{
+	struct thaw_job *job = thaw_alloc(1, sizeof *job);
+	thaw_status status = thaw_world_agree(job ? thaw_job_load(path, sets->text, sets->count, job) : THAW_OUT_OF_MEMORY);
+
+	if (status)
+		free(job);
+	else
+		*job_out = job;
+	return status;
+}
+
 static thaw_status open_data(struct thaw_setup *setup, bool training)
 {
 	const struct thaw_job *job = setup->job;
-	thaw_status status = thaw_dataset_open(job->data.val, &setup->val);
+	thaw_status status = thaw_dataset_open(job->data.val, "val", &setup->val);
 
 	if (!status && training)
-		status = thaw_dataset_open(job->data.train, &setup->train);
+		status = thaw_dataset_open(job->data.train, "train", &setup->train);
 	if (!status && training)
 		status = thaw_dataset_match(setup->train, setup->val);
 	if (!status)
@@ -36,9 +49,9 @@ static thaw_status build(struct thaw_setup *setup)
 	return status;
 }
 
-thaw_status thaw_setup_open(const struct thaw_job *job, struct thaw_comm *comm, bool training,
-                            struct thaw_setup *setup_out)
+thaw_status thaw_setup_open(const struct thaw_job *job, bool training, struct thaw_setup *setup_out)
 {
+	struct thaw_comm *comm = thaw_world();
 	struct thaw_setup setup = {
 		.job = job,
 		.comm = comm,
@@ -101,22 +114,22 @@ thaw_status thaw_setup_select(const struct thaw_setup *setup, int phase, bool **
 	return status;
 }
 
-/* Gives rank 0's choices of implementations to all. */
+/* Gives rank 0's choices of implementations to all. Whatever fails on one rank, all go through the same broadcasts. */
 static thaw_status share_choices(struct thaw_setup *setup)
 {
 	const struct thaw_backend *backend = setup->device->backend;
 	struct thaw_text text = THAW_TEXT_EMPTY;
-	thaw_status status = THAW_OK;
+	thaw_status status = setup->rank == 0 ? backend->choices(&text) : THAW_OK;
+	int64_t length = (int64_t)text.length;
 	char *copy = NULL;
-	int64_t length;
 
-	if (setup->rank == 0)
-		status = backend->choices(&text);
-	length = setup->rank == 0 && !status ? (int64_t)text.length : 0;
+	status = thaw_world_agree(status);
 	if (!status)
 		status = thaw_comm_broadcast(setup->comm, &length, sizeof length);
-	if (!status && !(copy = thaw_alloc((size_t)length + 1, 1)))
-		status = THAW_OUT_OF_MEMORY;
+	if (!status) {
+		copy = thaw_alloc((size_t)length + 1, 1);
+		status = thaw_world_agree(copy ? THAW_OK : THAW_OUT_OF_MEMORY);
+	}
 	if (!status && setup->rank == 0)
 		memcpy(copy, text.data, (size_t)length);
 	if (!status)

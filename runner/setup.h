@@ -11,21 +11,25 @@
 #include "nn/params.h"
 
 struct thaw_setup {
-	const struct thaw_job *job;       /* borrowed */
-	struct thaw_comm *comm;           /* borrowed */
+	const struct thaw_job *job; /* borrowed */
+	struct thaw_comm *comm;     /* borrowed */
 	int rank, ranks;
-	int threads;                      /* compute threads of this rank */
-	int replicas;                     /* micro-batches of a global batch */
-	struct thaw_dataset *train, *val; /* train NULL: only evaluating */
+	int threads;                            /* compute threads of this rank */
+	int replicas;                           /* micro-batches of a global batch */
+	struct thaw_dataset *train, *val;       /* train NULL: only evaluating */
 	const struct thaw_dataset_facts *facts; /* of val: classes and normalisation */
 	struct thaw_device *device;
 	struct thaw_net *net;
-	struct thaw_params params;        /* zero; thaw_params_randomize() or a checkpoint fills them */
+	struct thaw_params params; /* zero; thaw_params_randomize() or a checkpoint fills them */
 };
+
+/* Reads a job file with `--set`s; all ranks call it, and succeed or fail together. The caller frees the job. */
+struct thaw_texts;
+thaw_status thaw_setup_load(const char *path, const struct thaw_texts *sets, struct thaw_job **job_out);
 
 /* Opens and builds everything that `job` names; all ranks call it, and succeed or fail together. `training`: with the
  * training split, which must match the other. */
-thaw_status thaw_setup_open(const struct thaw_job *job, struct thaw_comm *comm, bool training, struct thaw_setup *setup_out);
+thaw_status thaw_setup_open(const struct thaw_job *job, bool training, struct thaw_setup *setup_out);
 void thaw_setup_release(struct thaw_setup *setup);
 
 /* The names of the classes as an array; free() it, the names are borrowed from the dataset. NULL: out of memory. */
@@ -39,6 +43,7 @@ thaw_status thaw_setup_select(const struct thaw_setup *setup, int phase, bool **
  * others take over its choices. All ranks call it. */
 struct thaw_plan;
 struct thaw_plan_spec;
-thaw_status thaw_setup_compile(struct thaw_setup *setup, const struct thaw_plan_spec *spec, struct thaw_plan **plan_out);
+thaw_status thaw_setup_compile(struct thaw_setup *setup, const struct thaw_plan_spec *spec,
+                               struct thaw_plan **plan_out);
 
 #endif

@@ -59,8 +59,8 @@ static thaw_status tensors_init(struct tensors *t, const struct thaw_params *par
 	return THAW_OK;
 }
 
-thaw_status thaw_snapshot_write(const char *path, struct thaw_checkpoint_facts facts, const struct thaw_setup *setup,
-                                const struct thaw_optimizer *optimizer)
+thaw_status thaw_snapshot_write(const char *path, const char *previous, struct thaw_checkpoint_facts facts,
+                                const struct thaw_setup *setup, const struct thaw_optimizer *optimizer)
 {
 	const char **names = thaw_setup_class_names(setup);
 	struct tensors tensors;
@@ -80,7 +80,7 @@ thaw_status thaw_snapshot_write(const char *path, struct thaw_checkpoint_facts f
 	facts.classes = setup->facts->classes;
 	facts.names = names;
 	facts.build = build;
-	status = thaw_checkpoint_write(path, &facts, tensors.list, tensors.count);
+	status = thaw_checkpoint_write(path, previous, &facts, tensors.list, tensors.count);
 	tensors_release(&tensors);
 free_names:
 	free(names);

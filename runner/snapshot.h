@@ -8,10 +8,10 @@
 #include "nn/optimizer.h"
 #include "runner/setup.h"
 
-/* Publishes parameters, running statistics and, unless `optimizer` is NULL, its slots. `facts`: arch, normalisation,
- * classes and build are filled in here. */
-thaw_status thaw_snapshot_write(const char *path, struct thaw_checkpoint_facts facts, const struct thaw_setup *setup,
-                                const struct thaw_optimizer *optimizer);
+/* Publishes parameters, running statistics and, unless `optimizer` is NULL, its slots; what was at `path` is then at
+ * `previous`, unless that is NULL. `facts`: arch, normalisation, classes and build are filled in here. */
+thaw_status thaw_snapshot_write(const char *path, const char *previous, struct thaw_checkpoint_facts facts,
+                                const struct thaw_setup *setup, const struct thaw_optimizer *optimizer);
 
 /* Reads parameters and running statistics from `path` into the setup. A checkpoint of another architecture, class
  * list or normalisation is refused by name, THAW_BAD_JOB. */

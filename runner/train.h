@@ -7,13 +7,21 @@
 #include "runner/setup.h"
 
 struct thaw_train_options {
-	const char *folder;   /* the run folder; made and owned by rank 0 */
 	int64_t measure_steps; /* > 0: end after this many steps and tell their speed; nothing is validated or written */
-	double begun_seconds; /* thaw_clock_seconds() at the program's start */
+	double begun_seconds;  /* thaw_clock_seconds() at the program's start */
 };
 
-/* Trains the setup's parameters as its job says, from random ones. All ranks call it. THAW_DIVERGED names epoch and
- * step when a loss is not finite. A failure after the first step may be of one rank alone. */
-thaw_status thaw_train(struct thaw_setup *setup, const struct thaw_train_options *options);
+struct thaw_trainer;
+
+/* Checks the job, fills the parameters with random numbers, and compiles and allocates what the first phase and
+ * validation need: whatever the job asks for that cannot be done fails here. All ranks call it, and succeed or fail
+ * together. */
+thaw_status thaw_trainer_new(struct thaw_setup *setup, const struct thaw_train_options *options,
+                             struct thaw_trainer **trainer_out);
+void thaw_trainer_free(struct thaw_trainer *trainer); /* NULL is fine */
+
+/* Trains as the setup's job says; rank 0 writes to the run folder `folder`. All ranks call it. THAW_DIVERGED, on all
+ * of them, names epoch and step when a loss is not finite; other failures may be of one rank alone. */
+thaw_status thaw_trainer_run(struct thaw_trainer *trainer, const char *folder);
 
 #endif

@@ -11,8 +11,8 @@
 
 #include "comm/comm.h"
 
-/* Starts communication, once per process, and mutes the log of ranks other than 0. */
-thaw_status thaw_world_start(int *argc, char ***argv, struct thaw_comm **comm_out);
+/* Starts communication, once per process. From then on ranks other than 0 print nothing but a failure of their own. */
+thaw_status thaw_world_start(int *argc, char ***argv);
 
 /* The communicator, NULL before the start. */
 struct thaw_comm *thaw_world(void);

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# bare.sh 12|13: what a newcomer with a fresh Debian sees. Makes a bare installation in a folder of its own, clones HEAD into it,
-# and runs tools/quickstart.sh and tools/test.sh there as a user who has nothing but sudo. Needs root, debootstrap and a network.
+# bare.sh 12|13: what a newcomer with a fresh Debian sees. Makes a bare installation in a folder of its own, clones HEAD
+# into it, and runs tools/quickstart.sh and tools/test.sh there as a user who has nothing but sudo. Needs root,
+# debootstrap and a network.
 set -eu
 
 case "${1-}" in
@@ -38,8 +39,8 @@ install() {
     local mirror proxy=""
     mirror=$(apt-get indextargets --format "\$(REPO_URI)" | grep -m 1 '/debian/*$' || echo http://deb.debian.org/debian)
     eval "$(apt-config shell proxy Acquire::http::Proxy)"
-    http_proxy=${http_proxy-$proxy} debootstrap --variant=minbase --include=ca-certificates,git,sudo "$suite" "$bare" "$mirror" \
-        >"$bare.log" 2>&1 || { tail "$bare.log"; return 1; }
+    http_proxy=${http_proxy-$proxy} debootstrap --variant=minbase --include=ca-certificates,git,sudo \
+        "$suite" "$bare" "$mirror" >"$bare.log" 2>&1 || { tail "$bare.log"; return 1; }
     rm "$bare.log"
     apt-config dump | grep -E '^Acquire::(Check|https?::)' >"$bare/etc/apt/apt.conf.d/90machine" || true
     cp /etc/resolv.conf /etc/hosts "$bare/etc/"
@@ -53,8 +54,8 @@ install() {
 
 # A command of the newcomer, in the clone.
 as_newcomer() {
-    chroot --userspec=newcomer:newcomer "$bare" /usr/bin/env -i HOME=/home/newcomer USER=newcomer LANG=C.UTF-8 TERM=dumb \
-        PATH=/usr/local/bin:/usr/bin:/bin bash -c 'cd ~/thaw && "$@"' bash "$@"
+    chroot --userspec=newcomer:newcomer "$bare" /usr/bin/env -i HOME=/home/newcomer USER=newcomer LANG=C.UTF-8 \
+        TERM=dumb PATH=/usr/local/bin:/usr/bin:/bin bash -c 'cd ~/thaw && "$@"' bash "$@"
 }
 
 mount --make-rprivate /

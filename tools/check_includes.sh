@@ -2,7 +2,7 @@
 # check_includes.sh: every header compiles alone, and each folder includes only what docs/architecture.md lets it.
 set -eu
 cd "$(dirname "$0")/.."
-folders=(base io nn comm jobs slurm tools runner)
+folders=(base io nn comm jobs tools runner)
 failed=0
 
 # Headers, as C11 and as C++17 (which has another word for _Noreturn).
@@ -21,9 +21,8 @@ grep -rn --include='*.[ch]' '^#include "' "${folders[@]}" | awk -F '[:"]' '
         may["nn"] = " base nn "
         may["comm"] = " base comm "
         may["jobs"] = " base jobs "
-        may["slurm"] = " base jobs slurm "
         may["tools"] = " base io jobs tools "
-        may["runner"] = " base io nn comm jobs slurm tools runner "
+        may["runner"] = " base io nn comm jobs tools runner "
     }
     {
         from = $1; sub("/.*", "", from)

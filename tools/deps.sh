@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # deps.sh [--check]: installs what building and testing thaw needs and this Debian (12 or later) lacks.
 #
-# Names each package. Does nothing, and needs no network, when all is there. --check only names what is missing (exit code 1).
+# Names each package. Does nothing, and needs no network, when all is there. --check only names what is missing (exit
+# code 1).
 set -eu
 
 packages=(
@@ -11,7 +12,7 @@ packages=(
     libhdf5-dev                # shards and checkpoints
     libyaml-dev                # job files
     libjpeg-dev libpng-dev libwebp-dev
-    strace                     # tests: kills at chosen moments
+    strace procps              # tests: kills at chosen moments
 )
 
 case "${1-}" in

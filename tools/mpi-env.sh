@@ -1,5 +1,6 @@
 # shellcheck shell=bash
-# Sourced: lets Open MPI 4 and 5 start ranks as root and more of them than there are cores, as in a container or on a laptop.
+# Sourced: lets Open MPI 4 and 5 start ranks as root, and more of them than there are cores, as in a container or on a
+# laptop.
 
 if [ "$(id -u)" = 0 ]; then
     export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1

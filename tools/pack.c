@@ -1,11 +1,10 @@
 /* thaw pack: class folders of pictures to shards, and the check of shards. */
-#define _GNU_SOURCE /* sched_getaffinity */
+#define _POSIX_C_SOURCE 200809L
 #include "tools/commands.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <math.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -14,6 +13,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/processors.h"
 #include "base/text.h"
 #include "tools/pack_pool.h"
 #include "tools/pack_spool.h"
@@ -308,7 +308,7 @@ static thaw_status pack_folder(const struct settings *settings)
 static thaw_status check_split(const char *pattern)
 {
 	struct thaw_dataset *dataset;
-	thaw_status status = thaw_dataset_open(pattern, &dataset);
+	thaw_status status = thaw_dataset_open(pattern, NULL, &dataset);
 
 	if (status)
 		return status;
@@ -355,16 +355,9 @@ static char *trimmed(const char *folder)
 	return copy;
 }
 
-static int64_t allowed_processors(void)
-{
-	cpu_set_t set;
-
-	return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
-}
-
 static thaw_status run(const struct thaw_command *self, int argc, char **argv)
 {
-	struct settings s = {.normalize = "imagenet", .resize = 256, .threads = allowed_processors(), .shard_mib = 256};
+	struct settings s = {.normalize = "imagenet", .resize = 256, .threads = thaw_processors(), .shard_mib = 256};
 	const struct thaw_option options[] = {
 		{"out", 'o', THAW_OPTION_TEXT, &s.out, 0, 0, "FOLDER", "where the shards go"},
 		{"resize", 0, THAW_OPTION_INT, &s.resize, 1, 4096, "N", "length of the shorter edge, pixels (256)"},

@@ -38,13 +38,16 @@ static thaw_status resize(struct thaw_image *image, const char *name, int shorte
 {
 	const struct thaw_box whole = {.height = image->height, .width = image->width};
 	thaw_status status;
+	int64_t high, wide;
 	int height, width;
 	uint8_t *pixels;
 
-	thaw_resize_shorter(image->height, image->width, shorter, &height, &width);
-	if (height > UINT16_MAX || width > UINT16_MAX)
-		return thaw_fail(THAW_FAILED, "'%s' is %d x %d, which becomes %d x %d: edges up to %d are allowed", name,
-		                 image->width, image->height, width, height, UINT16_MAX);
+	thaw_resize_shorter(image->height, image->width, shorter, &high, &wide);
+	if (high > UINT16_MAX || wide > UINT16_MAX)
+		return thaw_fail(THAW_FAILED, "'%s' is %d x %d, which becomes %lld x %lld: edges up to %d are allowed", name,
+		                 image->width, image->height, (long long)wide, (long long)high, UINT16_MAX);
+	height = (int)high;
+	width = (int)wide;
 	if (height == image->height && width == image->width) {
 		pixels = image->pixels;
 		image->pixels = NULL;
@@ -89,7 +92,7 @@ static thaw_status decode(const struct thaw_pack_pool_spec *spec, int64_t i, str
 	thaw_text_add(&name, "%s/%s", spec->split->folder, spec->split->files[i].path);
 	status = thaw_text_status(&name);
 	if (!status)
-		status = thaw_file_read(name.data, (size_t)1 << 30, &bytes, &length);
+		status = thaw_file_read(name.data, THAW_IMAGE_FILE_LIMIT, &bytes, &length);
 	if (!status)
 		status = thaw_image_decode(name.data, bytes, length, &image);
 	if (!status)

@@ -172,7 +172,5 @@ thaw_status thaw_spool_publish(const struct thaw_spool *spool)
 
 thaw_status thaw_spool_clean(const char *folder)
 {
-	thaw_status status = thaw_folder_clean(folder, "train-", ".tmp");
-
-	return status ? status : thaw_folder_clean(folder, "val-", ".tmp");
+	return thaw_folder_clean(folder, "^(train|val)-[0-9]{5,}(\\.pixels)?\\.tmp$");
 }

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # quickstart.sh [PHOTOS]: from a fresh clone to a trained classifier, in a new folder below quickstart/.
 #
-# Installs what is missing, builds thaw, and trains a small network in two processes with progressive unfreezing: on pictures
-# that thaw draws, or on PHOTOS, a folder of class folders (or of train/ and val/ with class folders each).
+# Installs what is missing, builds thaw, and trains a small network in two processes with progressive unfreezing: on
+# pictures that thaw draws, or on PHOTOS, a folder of class folders (or of train/ and val/ with class folders each).
 set -eu
 
 if [ $# -gt 1 ] || { [ $# = 1 ] && [ ! -d "$1" ]; }; then
@@ -45,7 +45,8 @@ else
     [ -d "$photos/train" ] || split=(--val-fraction 0.2)
     run thaw pack "$photos" -o data --resize 72 "${split[@]}"
     run mpirun -n 2 thaw train $job --set name=photos --set data.crop=64
-    next="thaw pack $(printf %q "$photos") -o large${split[*]:+ ${split[*]}} && mpirun -n 2 thaw train ../../examples/photos.yaml"
+    next="thaw pack $(printf %q "$photos") -o large${split[*]:+ ${split[*]}} &&
+  mpirun -n 2 thaw train ../../examples/photos.yaml"
 fi
 
 cat <<EOF

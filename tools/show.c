@@ -1,8 +1,6 @@
 /* thaw show: what a shard's split or a checkpoint holds. */
 #include "tools/commands.h"
 
-#include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,6 +10,7 @@
 #include "base/text.h"
 #include "io/checkpoint.h"
 #include "io/dataset.h"
+#include "io/seal.h"
 #include "tools/shard_names.h"
 
 struct settings {
@@ -72,7 +71,7 @@ static thaw_status show_split(const struct settings *settings, const char *patte
 {
 	const struct thaw_dataset_facts *facts;
 	struct thaw_dataset *dataset;
-	thaw_status status = thaw_dataset_open(pattern, &dataset);
+	thaw_status status = thaw_dataset_open(pattern, NULL, &dataset);
 	char number[32];
 
 	if (status)
@@ -202,34 +201,17 @@ static thaw_status show_checkpoint(const struct settings *settings, const char *
 	return status;
 }
 
-/* Both kinds of file are HDF5; a checkpoint has a trailer of 64 bytes behind it that begins with its magic. */
-static thaw_status is_checkpoint(const char *path, bool *is_out)
-{
-	static const char magic[] = "thaw checkpoint\n", signature[] = "\x89HDF\r\n\x1a\n";
-	char head[8] = "", tail[16] = "";
-	FILE *file = fopen(path, "rbe");
-
-	if (!file)
-		return thaw_fail(THAW_FAILED, "cannot open '%s': %s", path, strerror(errno));
-	(void)!fread(head, 1, sizeof head, file); /* what is too short for them has neither */
-	if (fseek(file, -64, SEEK_END) == 0)
-		(void)!fread(tail, 1, sizeof tail, file);
-	fclose(file);
-	if (memcmp(head, signature, sizeof head) != 0)
-		return thaw_fail(THAW_FAILED, "'%s' is neither a shard nor a checkpoint", path);
-	*is_out = memcmp(tail, magic, sizeof tail) == 0;
-	return THAW_OK;
-}
-
 /* Shows one file; a shard stands for its split, which is not shown again when `before` is its pattern too. */
 static thaw_status show(const struct settings *settings, const char *path, struct thaw_text *before)
 {
 	struct thaw_text pattern = THAW_TEXT_EMPTY;
-	bool checkpoint = false;
-	thaw_status status = is_checkpoint(path, &checkpoint);
+	const char *kind;
+	thaw_status status = thaw_seal_kind(path, &kind);
 
-	if (status || checkpoint)
-		return status ? status : show_checkpoint(settings, path);
+	if (status)
+		return status;
+	if (strcmp(kind, "checkpoint") == 0)
+		return show_checkpoint(settings, path);
 	status = thaw_shard_split_pattern(path, &pattern);
 	if (!status && strcmp(pattern.data, before->data) != 0)
 		status = show_split(settings, pattern.data);

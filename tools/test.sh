@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# test.sh: all that a change has to pass, on a fresh clone as well: build without warnings, all tests, the unit tests under
-# the address and undefined-behaviour sanitizers, and the rules of including.
+# test.sh: all that a change has to pass, on a fresh clone as well: build without warnings, all tests, the unit tests
+# under the address and undefined-behaviour sanitizers, and the rules of including.
 set -u
 cd "$(dirname "$0")/.." || exit
 . tools/mpi-env.sh
@@ -19,6 +19,7 @@ step() {
         failed=1
     fi
     results+=("$(printf '%-9s %4d s  %s' "$verdict" $((SECONDS - begun)) "$name")")
+    [ $verdict = passed ]
 }
 
 build() { # PRESET TARGET
@@ -46,10 +47,8 @@ count() { # PRESET NAME
 mkdir -p build
 rm -f build/*/tests.xml
 step "packages" tools/deps.sh
-step "build" build release all
-step "tests" run_tests release
-step "build with sanitizers" build sanitize tests/unit/all
-step "unit tests with sanitizers" run_tests sanitize -L unit
+step "build" build release all && step "tests" run_tests release
+step "build with sanitizers" build sanitize tests/unit/all && step "unit tests with sanitizers" run_tests sanitize -L unit
 step "headers and includes" tools/check_includes.sh
 
 printf '\n'

@@ -14,7 +14,6 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
-#include "base/text.h"
 #include "nn/cpu/onednn.h"
 #include "nn/cpu/tuning.h"
 
@@ -29,6 +28,30 @@ static const struct implementation {
 	{"plain", THAW_DIRECT, true, false},
 };
 enum { IMPLEMENTATIONS = sizeof implementations / sizeof *implementations };
+
+static const struct implementation *find_implementation(const char *name)
+{
+	for (int i = 0; i < IMPLEMENTATIONS; i++)
+		if (strcmp(implementations[i].name, name) == 0)
+			return &implementations[i];
+	return NULL;
+}
+
+/* What THAW_CONVOLUTION asks for; "" for nothing. */
+static const char *asked_for(void)
+{
+	const char *name = getenv("THAW_CONVOLUTION");
+
+	return name ? name : "";
+}
+
+thaw_status thaw_cpu_conv_start(void)
+{
+	if (!*asked_for() || find_implementation(asked_for()))
+		return THAW_OK;
+	return thaw_fail(THAW_BAD_JOB, "THAW_CONVOLUTION: unknown implementation '%s': there are direct, winograd, plain",
+	                 asked_for());
+}
 
 static const double clear_lead = 0.92; /* time of a later row over that of an earlier one, to be preferred */
 enum { TIMED_BATCH = 4, TIMED_RUNS = 3 };
@@ -132,8 +155,11 @@ static thaw_status fastest(const struct thaw_step *step, enum thaw_pass pass, co
 
 		if (!implementations[i].timed && best < INFINITY)
 			continue;
-		if (thaw_onednn_conv_create(&spec, &conv) != THAW_OK)
-			continue;
+		status = thaw_onednn_conv_create(&spec, &conv);
+		if (status == THAW_FAILED)
+			continue; /* not what oneDNN can do this way */
+		if (status)
+			return status;
 		status = time_of(conv, &spec, &seconds);
 		thaw_onednn_conv_free(conv);
 		if (status)
@@ -157,7 +183,6 @@ static bool has_rivals(const struct thaw_step *step)
 static thaw_status name_of(const struct thaw_step *step, enum thaw_pass pass, const char **name_out)
 {
 	struct thaw_conv_spec spec = spec_of(step, pass, &implementations[0], step->x->n);
-	const char *asked = getenv("THAW_CONVOLUTION");
 	thaw_status status;
 	char key[160];
 
@@ -165,8 +190,8 @@ static thaw_status name_of(const struct thaw_step *step, enum thaw_pass pass, co
 	if (!has_rivals(step))
 		return THAW_OK;
 	key_of(&spec, step->device->threads, key);
-	*name_out = asked && *asked ? asked : thaw_tuning_find(key);
-	if (*name_out)
+	*name_out = *asked_for() ? asked_for() : thaw_tuning_find(key);
+	if (*name_out && find_implementation(*name_out))
 		return THAW_OK;
 	status = fastest(step, pass, name_out);
 	return status ? status : thaw_tuning_add(key, *name_out);
@@ -178,20 +203,23 @@ static thaw_status choose(const struct thaw_step *step, enum thaw_pass pass, str
 	const char *name;
 	thaw_status status = name_of(step, pass, &name);
 
-	for (int turn = name ? 0 : 1; turn < 2 && !status; turn++) {
+	if (status)
+		return status;
+	for (int turn = name ? 0 : 1; turn < 2; turn++) {
 		for (int i = 0; i < IMPLEMENTATIONS; i++) {
 			const struct implementation *row = &implementations[i];
 			struct thaw_conv_spec spec = spec_of(step, pass, row, step->x->n);
 
 			if (turn == 0 ? strcmp(name, row->name) != 0 : row->algorithm == THAW_WINOGRAD)
 				continue;
-			if (thaw_onednn_conv_create(&spec, &out->conv) != THAW_OK)
-				continue;
+			status = thaw_onednn_conv_create(&spec, &out->conv);
+			if (status == THAW_FAILED)
+				continue; /* not what oneDNN can do this way */
 			out->implementation = row;
-			return THAW_OK;
+			return status;
 		}
 	}
-	return status ? status : thaw_fail(THAW_FAILED, "'%s': oneDNN has no convolution for this", step->name);
+	return thaw_fail(THAW_FAILED, "'%s': oneDNN has no convolution for this", step->name);
 }
 
 /* Sizes of the pass: its copies of the activations where it works on NCHW, its scratch memory, its weights. */
@@ -377,25 +405,12 @@ static thaw_status backward(struct thaw_step *step)
 	return status;
 }
 
-static void describe(const struct thaw_step *step, struct thaw_text *text)
-{
-	const struct state *state = step->state;
-
-	thaw_text_add(text, "%s: forward %s", step->name, thaw_onednn_conv_name(state->forward.conv));
-	if (state->data.conv)
-		thaw_text_add(text, ", data %s", thaw_onednn_conv_name(state->data.conv));
-	if (state->weights.conv)
-		thaw_text_add(text, ", weights %s", thaw_onednn_conv_name(state->weights.conv));
-	thaw_text_add(text, "\n");
-}
-
 const struct thaw_op_ops thaw_cpu_conv = {
 	.prepare = prepare,
 	.refresh = refresh,
 	.forward = forward,
 	.backward = backward,
 	.release = release,
-	.describe = describe,
 	.gradients_limit = 1,
 	.overwrites_residual = true,
 };

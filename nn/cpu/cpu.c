@@ -13,8 +13,10 @@ int thaw_cpu_block(int channels)
 
 static thaw_status start(struct thaw_device *device)
 {
+	thaw_status status = thaw_cpu_conv_start();
+
 	omp_set_num_threads(device->threads); /* what oneDNN asks OpenMP for */
-	return thaw_tuning_load(thaw_onednn_describe());
+	return status ? status : thaw_tuning_load(thaw_onednn_describe());
 }
 
 static void accumulate(struct thaw_device *device, struct thaw_tensor *to, const struct thaw_tensor *from)

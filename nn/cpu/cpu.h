@@ -54,6 +54,9 @@ static inline size_t thaw_cpu_elems(const struct thaw_tensor *t)
 	return t->size_bytes / sizeof(float);
 }
 
+/* Whether the implementation that THAW_CONVOLUTION asks for exists: THAW_BAD_JOB lists those there are. */
+thaw_status thaw_cpu_conv_start(void);
+
 /* Copies between two layouts of the same tensor; lanes beyond C become 0. */
 void thaw_cpu_relayout(const struct thaw_device *device, const struct thaw_tensor *from, struct thaw_tensor *to);
 

@@ -19,7 +19,7 @@ static thaw_status forward(struct thaw_step *step)
 		thaw_onednn_gemm(&(struct thaw_gemm){.transpose_b = true, .m = n, .n = k, .k = c, .lda = c, .ldb = c, .ldc = k},
 	                     step->x->data, step->weight, step->y->data);
 
-	for (int i = 0; i < n && !status; i++)
+	for (int i = 0; i < n && step->bias && !status; i++)
 		for (int j = 0; j < k; j++)
 			step->y->data[(size_t)i * (size_t)k + (size_t)j] += step->bias[j];
 	return status;

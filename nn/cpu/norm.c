@@ -100,7 +100,7 @@ static void batch_moments(const struct norm *m)
 {
 	const struct thaw_step *step = m->step;
 	const struct thaw_tensor *x = step->x;
-	double pixels = (double)m->pixels, count = pixels * x->n, unbiased = count > 1 ? count / (count - 1) : 1;
+	double pixels = (double)m->pixels, count = pixels * x->n;
 	double share = step->run->share;
 	int lanes = m->blocks * m->block;
 
@@ -121,10 +121,9 @@ static void batch_moments(const struct norm *m)
 		}
 		m->mean[c] = (float)total.first;
 		m->inverse[c] = (float)(1.0 / sqrt(total.second / count + step->epsilon));
-		if (step->batch_mean)
-			step->batch_mean[c] = (float)(share * total.first);
-		if (step->batch_variance)
-			step->batch_variance[c] = (float)(share * total.second / count * unbiased);
+		/* A single number has no variance: it contributes what the running statistics are, and so does not move them. */
+		step->batch_mean[c] = (float)(share * (count > 1 ? total.first : step->mean[c]));
+		step->batch_variance[c] = (float)(share * (count > 1 ? total.second / (count - 1) : step->variance[c]));
 	}
 }
 

@@ -9,7 +9,7 @@
 #include "base/file.h"
 #include "base/text.h"
 
-/* One answer per line, "machine | key | name", the latest kept answer first found; the text is the table. */
+/* One answer per line, "machine | key | name"; of several for a key the first counts. The text is the table. */
 static struct thaw_text table = THAW_TEXT_EMPTY;
 static char machine[160];
 static struct thaw_text path = THAW_TEXT_EMPTY; /* "" when nothing is kept */
@@ -45,10 +45,6 @@ static thaw_status find_path(void)
 		thaw_text_add(&path, "%s/thaw", cache);
 	else
 		thaw_text_add(&path, "%s/.cache/thaw", home);
-	if (thaw_folder_make(path.data) != THAW_OK) {
-		thaw_text_release(&path);
-		return THAW_OK;
-	}
 	thaw_text_add(&path, "/convolutions.txt");
 	return thaw_text_status(&path);
 }
@@ -87,6 +83,17 @@ const char *thaw_tuning_find(const char *key)
 	return found;
 }
 
+/* Appends to the file, which the first line makes. */
+static void keep(const struct thaw_text *line)
+{
+	struct thaw_text folder = THAW_TEXT_EMPTY;
+
+	thaw_text_add(&folder, "%.*s", (int)(strrchr(path.data, '/') - path.data), path.data);
+	if (thaw_folder_make(folder.data) == THAW_OK)
+		(void)thaw_file_append(path.data, line->data, line->length);
+	thaw_text_release(&folder);
+}
+
 thaw_status thaw_tuning_add(const char *key, const char *name)
 {
 	struct thaw_text line = THAW_TEXT_EMPTY;
@@ -98,7 +105,7 @@ thaw_status thaw_tuning_add(const char *key, const char *name)
 	if (!status)
 		status = thaw_text_status(&line);
 	if (!status && *path.data)
-		(void)thaw_file_append(path.data, line.data, line.length);
+		keep(&line);
 	thaw_text_release(&line);
 	return status;
 }
@@ -113,6 +120,8 @@ thaw_status thaw_tuning_learn(const char *text)
 {
 	struct thaw_text both = THAW_TEXT_EMPTY;
 
+	if (strcmp(text, table.data) == 0)
+		return THAW_OK;
 	thaw_text_add(&both, "%s%s", text, table.data);
 	thaw_text_release(&table);
 	table = both;

@@ -16,7 +16,7 @@ struct thaw_text;
  * processor's name. Once per process. */
 thaw_status thaw_tuning_load(const char *library);
 
-/* The name kept for `key`, NULL if none. Borrowed until the next call of add, learn or load. */
+/* The name kept for `key`, NULL if none. Borrowed until the next call of any of these. */
 const char *thaw_tuning_find(const char *key);
 
 /* Keeps `name` for `key`, here and in the file. A file that cannot be written is not an error: it only saves time. */

@@ -1,6 +1,7 @@
 /*
- * Convolution: y[n][k][p][q] = bias[k] + sum over c, r, s of weight[k][c][r][s] * x[n][c][p * stride - pad + r][q *
- * stride - pad + s], where x is 0 outside the picture and c runs over the input channels of k's group.
+ * Convolution: y[n][k][p][q] = bias[k] + sum over c, r, s of weight[k][c][r][s] * x[n][c][h][w] with h = p * stride
+ * - pad + r and w = q * stride - pad + s, where x is 0 outside the picture and c runs over the input channels of k's
+ * group.
  *
  * Whole planes are summed at a time: each tap (c, r, s) adds a shifted plane.
  */

@@ -10,6 +10,8 @@
 
 static thaw_status prepare(struct thaw_step *step)
 {
+	if (step->x->block != 1)
+		return thaw_fail(THAW_FAILED, "'%s' reads a blocked tensor", step->name);
 	step->keeps_x = step->dx != NULL;
 	return THAW_OK;
 }

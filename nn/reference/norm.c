@@ -49,15 +49,15 @@ static double channel_sum(const struct thaw_step *step, int c, double shift, int
 	return sum;
 }
 
-/* A single number has no unbiased variance: it contributes 0. */
+/* A single number has no variance: it contributes what the running statistics are, and so does not move them. */
 static struct channel batch_statistics(struct thaw_step *step, int c)
 {
 	double count = (double)step->x->n * (double)plane_elems(step);
 	double mean = channel_sum(step, c, 0, 1) / count;
 	double squares = channel_sum(step, c, mean, 2);
 
-	step->batch_mean[c] = (float)(step->run->share * mean);
-	step->batch_variance[c] = (float)(count > 1 ? step->run->share * squares / (count - 1) : 0);
+	step->batch_mean[c] = (float)(step->run->share * (count > 1 ? mean : step->mean[c]));
+	step->batch_variance[c] = (float)(step->run->share * (count > 1 ? squares / (count - 1) : step->variance[c]));
 	return (struct channel){mean, 1 / sqrt(squares / count + step->epsilon)};
 }
 

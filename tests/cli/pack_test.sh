@@ -87,11 +87,20 @@ unreadable_files() {
     base64 -d <<<"$line" >long/train/a/line.png
     expect 0 "'long/train/a/line.png' is 300 x 1, which becomes 76800 x 256: edges up to 65535 are allowed: left out" \
         "$thaw" pack long -o long-data
+    base64 -d <<<"$longest" >long/train/a/longest.png
+    truncate -s $((2 ** 30 + 1)) long/train/b/large.png
+    expect 0 "'long/train/a/longest.png' is 1000000 x 1, which becomes 2200000000 x 2200: edges up to 65535 are allowed: left out" \
+        "$thaw" pack long -o long-data --resize 2200 --force
+    says "'long/train/b/large.png' has 1073741825 bytes, allowed are 1073741824: left out"
+    rm long/train/b/large.png
 }
-# One pixel each, and 300 pixels in a row
+# One pixel each, and 300 and a million pixels in a row
 black=iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGNgYGAAAAAEAAH2FzhVAAAAAElFTkSuQmCC
 white=iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4//8/AAX+Av4N70a4AAAAAElFTkSuQmCC
 line=iVBORw0KGgoAAAANSUhEUgAAASwAAAABCAIAAADrWgR+AAAAFElEQVR4nGPk5ORkGAWjYBQMHAAAZdsAHaqvenAAAAAASUVORK5CYII=
+longest="iVBORw0KGgoAAAANSUhEUgAPQkAAAAABAQAAAAC6pqrlAAAAkElEQVR42u3BMQEAAADCoPVPbQwfoAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA
+AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA
+AAAAAAAAAAAAAAAAAADOBuhYAAFjF1cEAAAAAElFTkSuQmCC"
 
 # 12 pictures a class: a quarter is 3, a hundredth still 1, and 0.99 leaves 1 for training.
 drawn_validation() {
@@ -191,10 +200,17 @@ replacing() {
     [ "$(digest data)" = "$before" ] || fail "a failed pack changed the shards that were there"
     cp -r data replaced
     echo kept >replaced/notes.txt
+    echo kept >replaced/train-notes.tmp
+    echo kept >replaced/train-00000.tmp.bak
+    echo kept >replaced/my-train-00000.tmp
     echo left >replaced/train-00000.tmp
+    echo left >replaced/val-00012.pixels.tmp
     expect 0 "" "$thaw" pack set -o replaced --resize 96 --force
-    [ "$(ls replaced)" = "notes.txt
+    [ "$(LC_ALL=C ls replaced)" = "my-train-00000.tmp
+notes.txt
 train-00000-of-00001.h5
+train-00000.tmp.bak
+train-notes.tmp
 val-00000-of-00001.h5" ] || fail "other files after --force: $(ls replaced)"
 }
 
@@ -276,7 +292,9 @@ usage() {
     expect 1 "cannot open folder 'said/new': Not a directory" "$thaw" pack set -o said/new
     expect 2 "thaw show: files are needed" "$thaw" show
     expect 1 "cannot open 'nothing': No such file or directory" "$thaw" show nothing
-    expect 1 "'said' is neither a shard nor a checkpoint" "$thaw" show said
+    expect 1 "'said' is not a thaw shard or checkpoint" "$thaw" show said
+    head -c 1000 data/train-00000-of-00002.h5 >cut.h5
+    expect 1 "'cut.h5' is cut short" "$thaw" show cut.h5
     expect 0 "  pictures   60" "$thaw" show data/*.h5
     says "  split      val"
     says "  height     96 to "

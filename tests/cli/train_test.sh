@@ -58,6 +58,14 @@ done
 [ "$(results ranks1/runs/small)" = "$(results ranks2/runs/small)" ] || fail "1 and 2 ranks differ"
 [ "$(results ranks1/runs/small)" = "$(results ranks4/runs/small)" ] || fail "1 and 4 ranks differ"
 [ "$(results ranks1/runs/small)" != "$(results runs/small)" ] || fail "four replicas give what one gives: is anything compared?"
+# a share that is not one node of the tree: six replicas on one rank, two and three
+for ranks in 1 2 3; do
+    mkdir "six$ranks"
+    (cd "six$ranks" && ln -s ../data data && mpirun -n $ranks "$thaw" train ../job.yaml --set replicas=6 \
+        --set 'phases=[{epochs: 2, train: all}]' >said 2>&1) || fail "six replicas, $ranks ranks: $(cat six$ranks/said)"
+done
+[ "$(results six1/runs/small)" = "$(results six2/runs/small)" ] || fail "six replicas: 1 and 2 ranks differ"
+[ "$(results six1/runs/small)" = "$(results six3/runs/small)" ] || fail "six replicas: 1 and 3 ranks differ"
 
 # --- frozen means frozen ---------------------------------------------------------------------------------------------------
 
@@ -83,6 +91,7 @@ expect 2 "unknown architecture 'resnet19': there are resnet18" "$thaw" train job
 expect 2 "'layer9' names no part of this network" "$thaw" train job.yaml --set 'phases=[{epochs: 1, train: [layer9]}]' --fresh
 expect 2 "device: 'gpu', allowed are auto, cpu, reference" "$thaw" train job.yaml --set device=gpu --fresh
 expect 2 "none/train-*.h5" "$thaw" train job.yaml --set 'data.train=none/train-*.h5' --fresh
+expect 2 "holds the val split, not train" "$thaw" train job.yaml --set 'data.train=data/val-*.h5' --fresh
 expect 2 "replicas: 4 cannot be divided among 3 ranks" mpirun -n 3 "$thaw" train job.yaml --set replicas=4 --fresh
 [ "$(grep -c '^thaw: ' said)" = 1 ] || fail "told more than once: $(cat said)"
 expect 2 "batch: 2 is less than one picture for each of 3 replicas" mpirun -n 3 "$thaw" train job.yaml --set batch=2 --fresh
@@ -92,11 +101,41 @@ expect 2 "holds a resnet20, the job names resnet32" "$thaw" eval job.yaml --set 
 cp runs/small/best.h5 damaged.h5
 printf 'x' | dd of=damaged.h5 bs=1 seek=20000 conv=notrunc 2>/dev/null
 expect 1 "damaged.h5" "$thaw" eval job.yaml --checkpoint damaged.h5
+
+expect 2 "leaves 'layer4.0.bn1' one number per channel to normalise" "$thaw" train job.yaml --set model.arch=resnet18 \
+    --set 'phases=[{epochs: 1, train: all}]' --set batch=4 --set replicas=4 --fresh
+expect 2 "unknown implementation 'winogrd': there are direct" env THAW_CONVOLUTION=winogrd "$thaw" train job.yaml --fresh
 [ ! -e runs/small-3 ] || fail "a refused run left a folder"
 
-# a loss that is not finite: exit code 76, and nothing is best
-expect 76 "the training loss is" "$thaw" train job.yaml --set optimizer.lr=1000 --set name=diverged \
+# a loss that is not finite: exit code 76, said once and in the log, and nothing is best
+expect 76 "epoch 1: the validation loss is nan" "$thaw" train job.yaml --set optimizer.lr=1000 --set name=diverged \
     --set 'phases=[{epochs: 4, train: all}]'
+grep -q "the validation loss is nan" runs/diverged/log.txt || fail "log.txt does not say why the run ended"
+[ ! -e runs/diverged/best.h5 ] || fail "a diverged run has a best checkpoint"
+expect 76 ": the training loss is" mpirun -n 2 "$thaw" train job.yaml --set optimizer.lr=1000 --set name=exploded \
+    --set optimizer.weight_decay=1000 --set batch=4 --set 'phases=[{epochs: 4, train: all}]'
+[ "$(grep -c '^thaw: ' said)" = 1 ] || fail "told more than once: $(cat said)"
+
+# wrong words, once for all ranks; help; output that nobody can take
+expect 2 "thaw: train takes one job file, not 0" mpirun -n 3 "$thaw" train
+[ "$(grep -c '^thaw: ' said)" = 1 ] || fail "told more than once: $(cat said)"
+expect 0 "usage: [mpirun -n N] thaw eval" "$thaw" help eval
+expect 0 "optimizer.lr" "$thaw" help job
+expect 2 "no help on 'spells'" "$thaw" help spells
+expect 2 "unknown command 'trian'" "$thaw" trian
+expect 1 "cannot write standard output" sh -c "'$thaw' --version >/dev/full"
+
+# measuring: over the end of an epoch, and of the job
+expect 0 "img/s over 11 steps" "$thaw" train job.yaml --steps 12
+expect 0 "the job ended after 25 of 99 steps" "$thaw" train job.yaml --steps 99
+expect 0 "start to first step" "$thaw" train job.yaml --steps 1
+
+# four starts at once on one folder: one begins
+for i in 1 2 3 4; do
+    ("$thaw" train job.yaml --set name=race --set 'phases=[{epochs: 1, train: [fc]}]' >/dev/null 2>&1; echo $? >race$i) &
+done
+wait
+[ "$(cat race? | sort | tr '\n' ' ')" = "0 2 2 2 " ] || fail "four starts ended with $(cat race? | tr '\n' ' ')"
 
 # other data: another class list is refused by name
 mkdir -p other/train other/val
@@ -107,13 +146,20 @@ expect 2 "class 0 is 'disc', in the shards it is 'duck'" "$thaw" eval job.yaml -
 expect 2 "" "$thaw" train job.yaml --set 'data.val=otherdata/val-*.h5' --fresh
 
 # one rank runs out of memory: all end with its words and exit code
-expect 78 "rank 1: out of memory" mpirun -n 1 "$thaw" train job.yaml --set name=hungry --set model.arch=resnet152 \
-    : -n 1 sh -c "ulimit -v 600000; exec '$thaw' train job.yaml --set name=hungry --set model.arch=resnet152"
+expect 78 "rank 1: out of memory" mpirun -n 2 \
+    sh -c "[ \$OMPI_COMM_WORLD_RANK = 0 ] || ulimit -v 600000
+        exec '$thaw' train job.yaml --set name=hungry --set model.arch=resnet152"
 
-# rank 0 cannot write a checkpoint: it says so and takes the other one down
-expect 1 "thaw: rank 0: cannot write" timeout 60 mpirun -n 1 \
-    sh -c "ulimit -f 200; exec '$thaw' train job.yaml --set name=full" : -n 1 "$thaw" train job.yaml --set name=full
-[ -z "$(find runs/full -name '*.tmp' -o -name 'last.h5')" ] || fail "half a checkpoint stays: $(ls runs/full)"
+# rank 0 can no longer write checkpoints: it says so and takes the other one down, and what was written stays whole
+timeout 60 mpirun -n 2 "$thaw" train job.yaml --set name=full --set 'phases=[{epochs: 500, train: all}]' >said 2>&1 &
+launcher=$!
+for _ in $(seq 100); do [ -s runs/full/last.h5 ] && break; sleep 0.1; done
+for pid in $(pgrep -f "name=full"); do prlimit --pid "$pid" --fsize=204800 || fail "no limit on $pid"; done
+wait $launcher
+got=$?
+[ $got = 1 ] && grep -qF "thaw: rank 0: cannot write" said || fail "a full disk: exit code $got, want 1: $(cat said)"
+[ -z "$(find runs/full -name '*.tmp')" ] || fail "half a checkpoint stays: $(ls runs/full)"
+expect 0 "" "$thaw" eval job.yaml --checkpoint runs/full/best.h5
 
 # one rank is killed: all are gone soon, and what was written stays whole
 mpirun -n 2 "$thaw" train job.yaml --set name=killed --set 'phases=[{epochs: 500, train: all}]' >said 2>&1 &

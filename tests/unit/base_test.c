@@ -1,18 +1,21 @@
 /*
- * base/: known vectors for checksums and random numbers, and files, text, memory and status by their contracts.
+ * base/: known vectors for checksums and random numbers, and text, memory, log, processors and status by their
+ * contracts.
  *
  * Constants not from a standard were computed in Python: hashlib's SHA-256, CRC-32C bit by bit, Philox from its paper.
  */
-#define _XOPEN_SOURCE 700
-#include <signal.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
+#define _GNU_SOURCE /* cpu_set_t */
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
 #include <unistd.h>
 
 #include "base/checksum.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "base/mem.h"
+#include "base/processors.h"
 #include "base/random.h"
 #include "base/text.h"
 #include "tests/test.h"
@@ -243,95 +246,67 @@ static void test_status(void)
 	CHECK(thaw_clock_seconds() <= thaw_clock_seconds());
 }
 
-static void check_content(const char *path, const char *want)
-{
-	size_t length = 99;
-	char *bytes = NULL;
+static int machine; /* processors of the system, a third of which this process may use; 0: it does not tell */
 
-	CHECK_OK(thaw_file_read(path, 1000, &bytes, &length));
-	CHECK_INT(length, strlen(want));
-	CHECK_TEXT(bytes, want); /* terminated */
-	free(bytes);
+int sched_getaffinity(pid_t process, size_t size, cpu_set_t *set)
+{
+	if (machine == 0 || size * 8 < (size_t)machine) {
+		errno = EINVAL;
+		return -1;
+	}
+	CHECK_INT(process, 0);
+	CPU_ZERO_S(size, set);
+	for (int i = 0; i < machine; i += 3)
+		CPU_SET_S((size_t)i, size, set);
+	return 0;
 }
 
-static void test_files(void)
+static void test_processors(void)
 {
-	char *bytes = NULL;
-	size_t length = 99;
-
-	CHECK(chdir(folder) == 0);
-	CHECK(!thaw_file_exists("a"));
-	CHECK_OK(thaw_file_publish("a", "old", 3));
-	check_content("a", "old");
-	CHECK_OK(thaw_file_publish("a", "newer", 5));
-	check_content("./a", "newer");
-	CHECK_OK(thaw_file_publish("empty", "", 0));
-	check_content("empty", "");
-	CHECK_OK(thaw_file_append("a", ",", 1));
-	CHECK_OK(thaw_file_append("a", "newest", 6));
-	CHECK_OK(thaw_file_append("b", "first", 5));
-	check_content("a", "newer,newest");
-	check_content("b", "first");
-	CHECK_OK(thaw_file_rename("b", "a"));
-	check_content("a", "first");
-	CHECK(!thaw_file_exists("b"));
-	CHECK_FAILS(thaw_file_read("a", 4, &bytes, &length), THAW_FAILED, "'a' has 5 bytes, allowed are 4");
-	CHECK_FAILS(thaw_file_read("b", 4, &bytes, &length), THAW_FAILED, "cannot open 'b': No such file or directory");
-	CHECK_FAILS(thaw_file_read("/dev/zero", 4, &bytes, &length), THAW_FAILED,
-				"cannot read '/dev/zero': not a plain file");
-	CHECK(bytes == NULL && length == 99);
-	CHECK_FAILS(thaw_file_rename("b", "a"), THAW_FAILED, "cannot rename to 'a': No such file");
-	CHECK_FAILS(thaw_file_append("none/a", "x", 1), THAW_FAILED, "cannot open 'none/a': No such file");
-	CHECK_FAILS(thaw_file_publish("none/a", "x", 1), THAW_FAILED, "cannot create 'none/a.");
-	check_content("a", "first");
+	CHECK_INT(thaw_processors(), 1);
+	machine = 1;
+	CHECK_INT(thaw_processors(), 1);
+	machine = 96;
+	CHECK_INT(thaw_processors(), 32);
+	machine = 1023;
+	CHECK_INT(thaw_processors(), 341);
+	machine = 6000;
+	CHECK_INT(thaw_processors(), 2000);
+	machine = 0;
 }
 
-/* Publishing where only part can be written, or the place is a folder, leaves everything as it was. */
-static void test_failed_publish(void)
+/* Lines come whole, however long, and those from before there was a file. */
+static void test_log(void)
 {
-	static char large[8192];
-	struct rlimit limit, small;
-	char temporary[64];
+	enum { LONG = 100000 };
+	char *line = malloc(LONG + 1), *got, *want = malloc(2 * LONG + 100), path[64];
+	int out = dup(STDOUT_FILENO), error = dup(STDERR_FILENO), nowhere = open("/dev/null", O_WRONLY);
+	size_t length;
 
-	snprintf(temporary, sizeof temporary, "a.%ld.tmp", (long)getpid());
-	signal(SIGXFSZ, SIG_IGN); /* a full disk, more or less */
-	CHECK(getrlimit(RLIMIT_FSIZE, &limit) == 0);
-	small = (struct rlimit){4096, limit.rlim_max};
-	CHECK(setrlimit(RLIMIT_FSIZE, &small) == 0);
-	CHECK_FAILS(thaw_file_publish("a", large, sizeof large), THAW_FAILED, "File too large");
-	CHECK_FAILS(thaw_file_append("large", large, sizeof large), THAW_FAILED, "cannot write 'large': File too large");
-	CHECK(setrlimit(RLIMIT_FSIZE, &limit) == 0);
-	CHECK(!thaw_file_exists(temporary));
-	check_content("a", "first");
-	CHECK(mkdir("folder", 0777) == 0);
-	CHECK_FAILS(thaw_file_publish("folder", "x", 1), THAW_FAILED, "cannot rename to 'folder': Is a directory");
-	snprintf(temporary, sizeof temporary, "folder.%ld.tmp", (long)getpid());
-	CHECK(!thaw_file_exists(temporary));
-	CHECK(rmdir("folder") == 0);
-}
-
-static void test_folders(void)
-{
-	CHECK_OK(thaw_folder_make("deep/er/folder"));
-	CHECK_OK(thaw_folder_make("deep/er/folder/"));
-	CHECK_OK(thaw_file_publish("deep/er/file", "x", 1));
-	CHECK_FAILS(thaw_folder_make("deep/er/file"), THAW_FAILED, "'deep/er/file' is there and is not a folder");
-	CHECK_FAILS(thaw_folder_make("deep/er/file/more"), THAW_FAILED, "Not a directory");
-	CHECK_OK(thaw_file_publish("deep/a.1.tmp", "x", 1));
-	CHECK_OK(thaw_file_publish("deep/a.22.tmp", "x", 1));
-	CHECK_OK(thaw_file_publish("deep/a.tm", "x", 1));
-	CHECK_OK(thaw_file_publish("deep/b.1.tmp", "x", 1));
-	CHECK_OK(thaw_folder_clean("deep", "a.", ".tmp"));
-	CHECK(!thaw_file_exists("deep/a.1.tmp") && !thaw_file_exists("deep/a.22.tmp"));
-	CHECK(thaw_file_exists("deep/a.tm") && thaw_file_exists("deep/b.1.tmp"));
-	CHECK_OK(thaw_folder_clean("none", "a.", ".tmp"));
-	CHECK_FAILS(thaw_folder_clean("a", "a.", ".tmp"), THAW_FAILED, "cannot open folder 'a': Not a directory");
-	CHECK(rmdir("deep/er/folder") == 0);
-	CHECK_OK(thaw_folder_clean("deep/er", "file", ""));
-	CHECK(rmdir("deep/er") == 0);
-	CHECK_OK(thaw_folder_clean("deep", "", "m"));
-	CHECK_OK(thaw_folder_clean("deep", "b", "tmp"));
-	CHECK(rmdir("deep") == 0);
+	memset(line, 'x', LONG);
+	line[LONG] = '\0';
+	snprintf(want, 2 * LONG + 100, "early\n%s 7\nthaw: warning: %s\n", line, line);
+	snprintf(path, sizeof path, "%s/log.txt", folder);
+	fflush(stdout);
+	dup2(nowhere, STDOUT_FILENO);
+	dup2(nowhere, STDERR_FILENO);
+	thaw_log("early");
+	CHECK_OK(thaw_log_open(path));
+	thaw_log("%s %d", line, 7);
+	thaw_warn("%s", line);
+	CHECK_OK(thaw_log_open("/dev/full"));
+	thaw_log("lost there"); /* and nothing else happens */
+	CHECK_OK(thaw_log_open(NULL));
+	fflush(stdout);
+	dup2(out, STDOUT_FILENO);
+	dup2(error, STDERR_FILENO);
+	CHECK_OK(thaw_file_read(path, 3 * LONG, &got, &length));
+	CHECK(strcmp(got, want) == 0);
+	CHECK_FAILS(thaw_log_open("/none/log.txt"), THAW_FAILED, "cannot open '/none/log.txt': No such file");
+	CHECK(unlink(path) == 0 && close(out) == 0 && close(error) == 0 && close(nowhere) == 0);
+	free(line);
+	free(got);
+	free(want);
 }
 
 int main(void)
@@ -343,12 +318,10 @@ int main(void)
 	test_text();
 	test_memory();
 	test_status();
+	test_processors();
 	if (!mkdtemp(folder))
 		return 1;
-	test_files();
-	test_failed_publish();
-	test_folders();
-	CHECK(unlink("a") == 0 && unlink("empty") == 0 && unlink("large") == 0);
-	CHECK(chdir("/") == 0 && rmdir(folder) == 0); /* nothing was left behind */
+	test_log();
+	CHECK(rmdir(folder) == 0);
 	return TEST_END();
 }

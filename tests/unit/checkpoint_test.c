@@ -13,6 +13,14 @@
 
 static char folder[] = "/tmp/thaw-test-XXXXXX", path[64];
 
+/* Sanitizers end a program whose allocation fails unless they are told not to. */
+const char *__asan_default_options(void);
+
+const char *__asan_default_options(void)
+{
+	return "allocator_may_return_null=1";
+}
+
 static const char *const classes[] = {"ants", "bees", "h\xc3\xb6rnchen"};
 
 static const struct thaw_checkpoint_facts facts = {
@@ -80,7 +88,7 @@ static void test_round_trip(void)
 	for (int i = 0; i < 12; i++)
 		weight[i] = (float)i / 7;
 	memcpy(&weight[3], &odd_nan, 4);
-	CHECK_OK(thaw_checkpoint_write(path, &facts, tensors, TENSORS));
+	CHECK_OK(thaw_checkpoint_write(path, NULL, &facts, tensors, TENSORS));
 	CHECK_OK(thaw_checkpoint_open(path, &checkpoint));
 	check_facts(thaw_checkpoint_facts(checkpoint));
 	CHECK_INT(thaw_checkpoint_count(checkpoint), TENSORS);
@@ -134,7 +142,7 @@ static void test_no_tensors_and_long_texts(void)
 	memset(job, 'j', 200000);
 	job[200000] = '\0';
 	long_facts.job = job;
-	CHECK_OK(thaw_checkpoint_write(path, &long_facts, NULL, 0));
+	CHECK_OK(thaw_checkpoint_write(path, NULL, &long_facts, NULL, 0));
 	CHECK_OK(thaw_checkpoint_open(path, &checkpoint));
 	CHECK_INT(thaw_checkpoint_count(checkpoint), 0);
 	CHECK_TEXT(thaw_checkpoint_facts(checkpoint)->job, job);
@@ -159,7 +167,7 @@ static void test_many(void)
 			data[i][k] = (float)(i * ELEMS + k);
 		many[i] = (struct thaw_checkpoint_tensor){.name = names[i], .rank = 2, .dims = {30, 100}, .data = data[i]};
 	}
-	CHECK_OK(thaw_checkpoint_write(path, &facts, many, COUNT));
+	CHECK_OK(thaw_checkpoint_write(path, NULL, &facts, many, COUNT));
 	CHECK_OK(thaw_checkpoint_open(path, &checkpoint));
 	CHECK_INT(thaw_checkpoint_count(checkpoint), COUNT);
 	for (int i = 0; i < COUNT; i++) {
@@ -188,7 +196,7 @@ static void test_damage(void)
 	size_t length;
 	int wrong = 0;
 
-	CHECK_OK(thaw_checkpoint_write(path, &facts, tensors, TENSORS));
+	CHECK_OK(thaw_checkpoint_write(path, NULL, &facts, tensors, TENSORS));
 	CHECK_OK(thaw_file_read(path, 1 << 20, &bytes, &length));
 	for (size_t at = 0; at < length; at++) {
 		put_byte(at, bytes[at] ^ (at % 5 == 0 ? 0xff : 1 << at % 8));
@@ -221,6 +229,7 @@ static void test_other_seals(void)
 {
 	static const struct thaw_seal seals[] = {{"shard", 100, 0}, {"checkpoint", 100, 50}, {"checkpoint", 100, 0}};
 	static const char *const words[] = {"is a shard, not a checkpoint", "its seal leaves 50 bytes out", "is not HDF5"};
+	const char *kind = "";
 
 	for (int i = 0; i < 3; i++) {
 		uint8_t bytes[100 + THAW_SEAL_LENGTH] = "nothing";
@@ -228,7 +237,14 @@ static void test_other_seals(void)
 		thaw_seal_make(&seals[i], bytes, bytes + 100);
 		CHECK_OK(thaw_file_publish(path, bytes, sizeof bytes));
 		CHECK_FAILS(try_open(), THAW_FAILED, words[i]);
+		CHECK_OK(thaw_seal_kind(path, &kind));
+		CHECK_TEXT(kind, seals[i].kind);
 	}
+	CHECK_OK(thaw_file_publish(path, "\x89HDF\r\n\x1a\n and nothing more", 24));
+	CHECK_FAILS(thaw_seal_kind(path, &kind), THAW_FAILED, "last.h5' is cut short, or an HDF5 file that thaw did not");
+	CHECK_OK(thaw_file_publish(path, "no", 2));
+	CHECK_FAILS(thaw_seal_kind(path, &kind), THAW_FAILED, "last.h5' is not a thaw shard or checkpoint");
+	CHECK_FAILS(thaw_seal_kind("/none", &kind), THAW_FAILED, "cannot open '/none': No such file or directory");
 }
 
 /* A well-sealed file in which `change` put something first; what it did not is added. */
@@ -342,33 +358,67 @@ static void test_well_sealed_but_wrong(void)
 	check_built(change_kind, "'model' is neither a group nor a dataset");
 }
 
+static void check_epoch(const char *file, int64_t want)
+{
+	struct thaw_checkpoint *checkpoint;
+
+	CHECK_OK(thaw_checkpoint_open(file, &checkpoint));
+	CHECK_INT(thaw_checkpoint_facts(checkpoint)->epoch, want);
+	thaw_checkpoint_free(checkpoint);
+}
+
+/* The one before is kept where it is asked for. */
+static void test_previous(void)
+{
+	struct thaw_checkpoint_facts next = facts;
+	char previous[80];
+
+	snprintf(previous, sizeof previous, "%s/previous.h5", folder);
+	CHECK(unlink(path) == 0);
+	for (next.epoch = 1; next.epoch <= 3; next.epoch++) {
+		CHECK_OK(thaw_checkpoint_write(path, previous, &next, tensors, TENSORS));
+		CHECK_INT(thaw_file_exists(previous), next.epoch > 1);
+	}
+	check_epoch(path, 3);
+	check_epoch(previous, 2);
+	CHECK_OK(thaw_checkpoint_write(path, NULL, &facts, tensors, TENSORS));
+	check_epoch(path, 7);
+	check_epoch(previous, 2);
+	CHECK(unlink(previous) == 0);
+}
+
+/* 256 TiB: more than any process can have. The data are never looked at. */
+static void test_no_memory(void)
+{
+	const struct thaw_checkpoint_tensor huge = {
+		.name = "model/huge", .rank = 2, .dims = {1 << 23, 1 << 23}, .data = scalar};
+
+	CHECK_FAILS(thaw_checkpoint_write(path, NULL, &facts, &huge, 1), THAW_OUT_OF_MEMORY, "last.h5' needs 281474976");
+	check_epoch(path, 7);
+}
+
 /* A write that fails leaves the old file and nothing else. */
 static void test_failed_writes(void)
 {
 	struct thaw_checkpoint_tensor twice[] = {tensors[1], tensors[1]};
 	struct thaw_checkpoint_facts next = facts;
-	struct thaw_checkpoint *checkpoint;
 	struct rlimit limit, small;
-	char temporary[128];
 
-	CHECK_OK(thaw_checkpoint_write(path, &facts, tensors, TENSORS));
+	CHECK_OK(thaw_checkpoint_write(path, NULL, &facts, tensors, TENSORS));
 	next.epoch = 8;
-	CHECK_FAILS(thaw_checkpoint_write(path, &next, twice, 2), THAW_FAILED,
+	CHECK_FAILS(thaw_checkpoint_write(path, NULL, &next, twice, 2), THAW_FAILED,
 				"last.h5': HDF5 refuses 'model/fc.bias'"); /* it is there already */
-	CHECK_FAILS(thaw_checkpoint_write("/none/last.h5", &next, tensors, 1), THAW_FAILED, "cannot create '/none/last.h5");
+	CHECK_FAILS(thaw_checkpoint_write("/none/last.h5", NULL, &next, tensors, 1), THAW_FAILED,
+	            "cannot create '/none/last.h5");
 	signal(SIGXFSZ, SIG_IGN); /* a full disk, more or less */
 	CHECK(getrlimit(RLIMIT_FSIZE, &limit) == 0);
 	for (rlim_t most = 0; most < 4096; most += 512) {
 		small = (struct rlimit){most, limit.rlim_max};
 		CHECK(setrlimit(RLIMIT_FSIZE, &small) == 0);
-		CHECK_FAILS(thaw_checkpoint_write(path, &next, tensors, TENSORS), THAW_FAILED, "File too large");
+		CHECK_FAILS(thaw_checkpoint_write(path, NULL, &next, tensors, TENSORS), THAW_FAILED, "File too large");
 	}
 	CHECK(setrlimit(RLIMIT_FSIZE, &limit) == 0);
-	snprintf(temporary, sizeof temporary, "%s.%ld.tmp", path, (long)getpid());
-	CHECK(!thaw_file_exists(temporary));
-	CHECK_OK(thaw_checkpoint_open(path, &checkpoint));
-	CHECK_INT(thaw_checkpoint_facts(checkpoint)->epoch, 7);
-	thaw_checkpoint_free(checkpoint);
+	check_epoch(path, 7);
 }
 
 int main(void)
@@ -384,6 +434,8 @@ int main(void)
 	test_other_seals();
 	test_well_sealed_but_wrong();
 	test_failed_writes();
+	test_previous();
+	test_no_memory();
 	unlink(path);
 	CHECK(rmdir(folder) == 0); /* nothing was left behind */
 	return TEST_END();

@@ -37,7 +37,7 @@ static const char *in_folder(const char *format, ...)
 
 static void clean(void)
 {
-	CHECK_OK(thaw_folder_clean(folder, "", ".h5"));
+	CHECK_OK(thaw_folder_clean(folder, "\\.h5$"));
 }
 
 static void write_bytes(const char *path, const void *bytes, size_t length)
@@ -59,7 +59,7 @@ static void flip(const char *path, size_t at)
 static thaw_status try_open(const char *pattern)
 {
 	struct thaw_dataset *dataset = NULL;
-	thaw_status status = thaw_dataset_open(pattern, &dataset);
+	thaw_status status = thaw_dataset_open(pattern, NULL, &dataset);
 
 	if (!status)
 		thaw_dataset_free(dataset);
@@ -89,7 +89,7 @@ static void test_round_trip(void)
 	CHECK_OK(split_write(in_folder("train-00000-of-00003.h5"), 7, 0, 3));
 	CHECK_OK(split_write(in_folder("train-00001-of-00003.h5"), 7, 3, 1));
 	CHECK_OK(split_write(in_folder("train-00002-of-00003.h5"), 7, 4, 3));
-	CHECK_OK(thaw_dataset_open(in_folder("train-*.h5"), &dataset));
+	CHECK_OK(thaw_dataset_open(in_folder("train-*.h5"), NULL, &dataset));
 	facts = thaw_dataset_facts(dataset);
 	CHECK_TEXT(facts->split, "train");
 	CHECK_INT(facts->count, 7);
@@ -211,7 +211,7 @@ static void check_good(const char *path)
 {
 	struct thaw_dataset *dataset;
 
-	CHECK_OK(thaw_dataset_open(path, &dataset));
+	CHECK_OK(thaw_dataset_open(path, NULL, &dataset));
 	CHECK_INT(thaw_dataset_facts(dataset)->count, 4);
 	CHECK_NEAR(thaw_dataset_facts(dataset)->mean[2], 0.406, 1e-7);
 	CHECK_TEXT(thaw_dataset_name(dataset, 1), "wasps/1.jpg");
@@ -333,6 +333,29 @@ static void test_splits(void)
 	CHECK(rmdir(in_folder("d-0-of-1.h5")) == 0);
 }
 
+/* The split that is asked for, and none that has more pictures than an epoch's order can name. */
+static void test_asked_split(void)
+{
+	const char *path = in_folder("x-0-of-1.h5");
+	struct thaw_dataset *dataset = NULL;
+	struct split_shard *s = split_draw(2, 0, 2);
+
+	CHECK_OK(thaw_shard_write(path, &s->shard));
+	CHECK_FAILS(thaw_dataset_open(path, "val", &dataset), THAW_BAD_JOB, "x-0-of-1.h5' holds the train split, not val");
+	CHECK(dataset == NULL);
+	CHECK_OK(thaw_dataset_open(path, "train", &dataset));
+	thaw_dataset_free(dataset);
+	for (int k = 0; k < 2; k++) {
+		s->facts.count = k ? (int64_t)1 << 31 : 0;
+		CHECK_OK(thaw_shard_write(path, &s->shard));
+		CHECK_FAILS(try_open(path), THAW_FAILED,
+		            k ? "x-0-of-1.h5' is of a split of 2147483648 pictures, allowed are 1 to 2147483647"
+		              : "x-0-of-1.h5' is of a split of 0 pictures");
+	}
+	split_free(s);
+	clean();
+}
+
 /* Every byte beside the pixels flipped, and every length: refused. A flipped pixel: found by verify. */
 static void test_damage(void)
 {
@@ -354,7 +377,7 @@ static void test_damage(void)
 	}
 	CHECK_INT(wrong, 0);
 	flip(path, first + pixels - 1);
-	CHECK_OK(thaw_dataset_open(path, &dataset));
+	CHECK_OK(thaw_dataset_open(path, NULL, &dataset));
 	CHECK_FAILS(thaw_dataset_verify(dataset), THAW_FAILED, "d-0-of-1.h5' is damaged: the pixels of 'bees/1.png'");
 	thaw_dataset_free(dataset);
 	for (off_t shorter = (off_t)length - 1; shorter >= 0; shorter--) {
@@ -377,8 +400,8 @@ static void check_match(void (*change)(struct split_shard *), const char *words)
 		change(s);
 	CHECK_OK(split_write(in_folder("a-0-of-1.h5"), 2, 0, 2));
 	CHECK_OK(thaw_shard_write(in_folder("b-0-of-1.h5"), &s->shard));
-	CHECK_OK(thaw_dataset_open(in_folder("a-0-of-1.h5"), &a));
-	CHECK_OK(thaw_dataset_open(in_folder("b-0-of-1.h5"), &b));
+	CHECK_OK(thaw_dataset_open(in_folder("a-0-of-1.h5"), NULL, &a));
+	CHECK_OK(thaw_dataset_open(in_folder("b-0-of-1.h5"), NULL, &b));
 	if (words)
 		CHECK_FAILS(thaw_dataset_match(a, b), THAW_BAD_JOB, words);
 	else
@@ -425,6 +448,7 @@ int main(int argc, char **argv)
 	test_sizes();
 	test_shards_of_h5py(argc > 1 ? argv[1] : "tests/golden");
 	test_splits();
+	test_asked_split();
 	test_damage();
 	test_match();
 	test_failed_writes();

@@ -203,7 +203,7 @@ static void test_no_memory_in_a_thread(const char *folder)
 	s->index[0].height = s->index[0].width = 2000;
 	CHECK_OK(thaw_shard_write(path, &s->shard));
 	split_free(s);
-	CHECK_OK(thaw_dataset_open(path, &dataset));
+	CHECK_OK(thaw_dataset_open(path, NULL, &dataset));
 	loader = new_loader(
 		&(struct thaw_augment){.crop = THAW_CROP_RANDOM_RESIZED, .scale = {1, 1}, .ratio = {1, 1}, .size = 256}, 2, 2);
 	CHECK(getrlimit(RLIMIT_AS, &limit) == 0);
@@ -234,7 +234,7 @@ int main(void)
 	snprintf(path, sizeof path, "%s/train-00001-of-00002.h5", folder);
 	CHECK_OK(split_write(path, 40, 23, 17));
 	snprintf(path, sizeof path, "%s/train-*.h5", folder);
-	CHECK_OK(thaw_dataset_open(path, &dataset));
+	CHECK_OK(thaw_dataset_open(path, NULL, &dataset));
 	test_threads_and_rings(&center);
 	test_threads_and_rings(&resized);
 	test_restarts();

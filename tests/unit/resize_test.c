@@ -136,9 +136,9 @@ static void test_extremes_stay(void)
 	thaw_resizer_release(&resizer);
 }
 
-static void check_shorter(int height, int width, int shorter, int want_height, int want_width)
+static void check_shorter(int height, int width, int shorter, int64_t want_height, int64_t want_width)
 {
-	int got_height, got_width;
+	int64_t got_height, got_width;
 
 	thaw_resize_shorter(height, width, shorter, &got_height, &got_width);
 	CHECK_INT(got_height, want_height);
@@ -155,7 +155,9 @@ static void test_shorter_edge(void)
 	check_shorter(1, 7, 3, 3, 21);
 	check_shorter(333, 500, 256, 256, 384);         /* 384.38 */
 	check_shorter(65535, 65534, 4096, 4096, 4096);  /* 4096.06 */
-	check_shorter(1, 65535, 4096, 4096, 268431360); /* no overflow on the way */
+	check_shorter(1, 65535, 4096, 4096, 268431360); /* no overflow on the way, */
+	check_shorter(1, 1000000, 4096, 4096, 4096000000);
+	check_shorter(1 << 28, 1, 65535, INT64_C(65535) << 28, 65535); /* nor at the end */
 }
 
 int main(int argc, char **argv)

@@ -43,7 +43,7 @@ static void test_optimizer_refusals(void)
 
 	CHECK_FAILS(thaw_optimizer_init(&optimizer, &spec, &params), THAW_BAD_JOB, "optimizer.kind");
 	spec.kind = "sgd";
-	spec.momentum = 1;
+	spec.momentum = 1.5;
 	CHECK_FAILS(thaw_optimizer_init(&optimizer, &spec, &params), THAW_BAD_JOB, "optimizer.momentum");
 	spec.momentum = 0;
 	spec.weight_decay = NAN;

@@ -37,7 +37,7 @@ static void write_checkpoint(void)
 		{"optimizer/momentum/fc.weight", 2, {2, 20}, values},
 	};
 
-	CHECK_OK(thaw_checkpoint_write(path, &facts, tensors, 5));
+	CHECK_OK(thaw_checkpoint_write(path, NULL, &facts, tensors, 5));
 }
 
 /* Runs the command with standard output in a file, and reads that into `said`. */

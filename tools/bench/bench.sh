@@ -1,12 +1,15 @@
 #!/usr/bin/env bash
 # bench.sh PYTHON [PHOTOS]: thaw against PyTorch on this machine, side by side; prints a table in Markdown.
 #
-# PYTHON has torch and torchvision. PHOTOS holds class folders in train/ and val/; without it, pictures are drawn. ROUNDS=N (5) rounds
-# are interleaved, so that whatever else the machine does meets both; the table has their medians. Measures with one thread are
-# pinned to one core, loader included. Nothing else should run.
-set -eu
+# PYTHON has torch and torchvision. PHOTOS holds class folders in train/ and val/; without it, pictures are drawn.
+# ROUNDS=N (5) rounds are interleaved, so that whatever else the machine does meets both; the table has their medians.
+# Measures with one thread are pinned to one core, loader included. Nothing else should run.
+set -eu -o pipefail
 
-[ $# -ge 1 ] && [ $# -le 2 ] || { sed -n '2,6s/^# //p' "$0" >&2; exit 2; }
+if [ $# -lt 1 ] || [ $# -gt 2 ]; then
+    sed -n '2,7s/^# //p' "$0" >&2
+    exit 2
+fi
 python=$(command -v "$1")
 photos=${2:+$(realpath "$2")}
 rounds=${ROUNDS-5}
@@ -22,14 +25,14 @@ trap 'rm -rf "$work"' EXIT
 cd "$work"
 export THAW_CACHE=$work/cache
 
-torch() {
-    "$python" "$tools/torch_bench.py" "$@"
-}
-
 on() { # THREADS COMMAND...: on one core when one thread is asked for
     local threads=$1
     shift
     if [ "$threads" = 1 ]; then taskset -c 0 "$@"; else "$@"; fi
+}
+
+torch() { # THREADS ARGUMENTS...
+    on "$1" "$python" "$tools/torch_bench.py" "${@:2}" --threads "$1"
 }
 
 seconds() { # COMMAND...: how long it takes from its start to its end
@@ -44,19 +47,21 @@ thaw_steps() { # THREADS SED-EXPRESSION: of the line that tells speed and memory
     on "$1" thaw train job.yaml --steps 10 --set threads="$1" | sed -n "s/^start to first step.*$2.*/\\1/p"
 }
 train_thaw() { thaw_steps "$1" 'then \([0-9.]*\) img'; }
-train_torch() { on "$1" "$python" "$tools/torch_bench.py" train --threads "$1" | cut -d ' ' -f 1; }
+train_torch() { torch "$1" train | cut -d ' ' -f 1; }
 
 memory_thaw() { thaw_steps "$1" 'memory \([0-9]*\) MiB'; }
-memory_torch() { torch train --threads "$1" --steps 2 | cut -d ' ' -f 2; }
+memory_torch() { torch "$1" train --steps 2 | cut -d ' ' -f 2; }
 
-eval_thaw() { on "$1" thaw eval eval.yaml -c runs/job/best.h5 --set threads="$1" | sed -n 's/.* \([0-9.]*\) img.*/\1/p'; }
-eval_torch() { on "$1" "$python" "$tools/torch_bench.py" eval --threads "$1"; }
+eval_thaw() {
+    on "$1" thaw eval eval.yaml -c runs/job/best.h5 --set threads="$1" | sed -n 's/.* \([0-9.]*\) img.*/\1/p'
+}
+eval_torch() { torch "$1" eval; }
 
 loader_thaw() { bench_loader 'data/train-*.h5'; }
-loader_torch() { torch loader --photos "$photos/train"; }
+loader_torch() { torch "$(nproc)" loader --photos "$photos/train"; }
 
 start_thaw() { seconds thaw train job.yaml --steps 1 --set batch=4; }
-start_torch() { seconds "$python" "$tools/torch_bench.py" start --photos "$photos/train" --batch 4 --threads "$(nproc)"; }
+start_torch() { seconds torch "$(nproc)" start --photos "$photos/train" --batch 4; }
 
 cold_thaw() { THAW_CACHE='' start_thaw; }
 cold_torch() { start_torch; }
@@ -69,7 +74,7 @@ measures=(
     "eval|2|evaluation, 2 threads, img/s|+"
     "loader||loader, 1 thread, img/s|+"
     "start||start to end of the first step, batch 4, s|-"
-    "cold||the same on a machine that thaw has not seen, s|-"
+    "cold||the same, convolutions not timed before, s|-"
     "memory|2|peak memory of training, 2 threads, MiB|-"
 )
 
@@ -82,14 +87,15 @@ prepare() {
     cat >job.yaml <<END
 model: {arch: resnet18}
 data: {train: data/train-*.h5, val: data/val-*.h5, crop: 224}
-epochs: 1
+epochs: 10
 batch: 32
 END
     sed 's/val: .*h5/val: data\/train-*.h5/' job.yaml >eval.yaml # more pictures
-    thaw train job.yaml
-    eval_thaw 1 # the layers' implementations are timed once
-    eval_thaw 2
-    train_thaw 1
+    thaw train job.yaml --set epochs=1
+    for threads in 1 2; do # the layers' implementations are timed once
+        train_thaw $threads
+        eval_thaw $threads
+    done
     start_thaw
 }
 
@@ -103,14 +109,16 @@ for ((round = 1; round <= rounds; round++)); do
         IFS='|' read -r name argument _ <<<"$measure"
         for who in thaw torch; do
             printf 'round %d: %s %s %s\n' "$round" "$name" "$argument" "$who" >&2
-            "${name}_$who" $argument >>"$name$argument.$who"
+            "${name}_$who" "$argument" >>"$name$argument.$who"
         done
     done
 done
 
+processor=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)
+onednn=$(thaw --version | sed -n 's/^device  cpu *//p')
+pytorch=$("$python" -c 'import torch; print(torch.__version__)')
 printf '%s, %d of its cores, %s; %s, PyTorch %s; ResNet-18, 224 px, batch 32, fp32; medians of %d rounds\n\n' \
-    "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)" "$(nproc)" "$(date +%F)" \
-    "$(thaw --version | sed -n 's/^device  cpu *//p')" "$("$python" -c 'import torch; print(torch.__version__)')" "$rounds"
+    "$processor" "$(nproc)" "$(date +%F)" "$onednn" "$pytorch" "$rounds"
 printf '| measure | thaw | PyTorch | ratio |\n|---|---|---|---|\n'
 for measure in "${measures[@]}"; do
     IFS='|' read -r name argument title better <<<"$measure"

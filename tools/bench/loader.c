@@ -3,7 +3,8 @@
  *
  *     bench_loader 'data/train-*.h5' [SIZE]
  *
- * Prints pictures per second of RandomResizedCrop and flip to SIZE (224) pixels, in batches of 32, over at least one epoch and 3 s.
+ * Prints pictures per second of RandomResizedCrop and flip to SIZE (224) pixels, in batches of 32, over at least one
+ * epoch and 3 s.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,7 +43,14 @@ static thaw_status measure(const struct thaw_dataset *dataset, int size, double 
 {
 	const struct thaw_loader_spec spec = {
 		.dataset = dataset,
-		.augment = {.crop = THAW_CROP_RANDOM_RESIZED, .scale = {0.08, 1}, .ratio = {0.75, 4.0 / 3}, .flip = 0.5, .size = size},
+		.augment =
+			{
+				.crop = THAW_CROP_RANDOM_RESIZED,
+				.scale = {0.08, 1},
+				.ratio = {0.75, 4.0 / 3},
+				.flip = 0.5,
+				.size = size,
+			},
 		.threads = 1,
 		.ahead = 3,
 		.batch_limit = BATCH,
@@ -77,11 +85,11 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: bench_loader 'data/train-*.h5' [SIZE]\n");
 		return 2;
 	}
-	status = thaw_dataset_open(argv[1], &dataset);
+	status = thaw_dataset_open(argv[1], NULL, &dataset);
 	if (!status) {
 		status = thaw_dataset_facts(dataset)->count < BATCH
-		                 ? thaw_fail(THAW_BAD_JOB, "'%s' has less than %d pictures", argv[1], BATCH)
-		                 : measure(dataset, argc > 2 ? atoi(argv[2]) : 224, &rate);
+		             ? thaw_fail(THAW_BAD_JOB, "'%s' has less than %d pictures", argv[1], BATCH)
+		             : measure(dataset, argc > 2 ? atoi(argv[2]) : 224, &rate);
 		thaw_dataset_free(dataset);
 	}
 	if (status)

@@ -5,7 +5,8 @@
     torch_bench.py loader --photos DIR  pictures per second of one DataLoader worker
     torch_bench.py start --photos DIR   does one training step from files, and ends
 
-train and eval take tensors that are in memory already, and the faster of both memory formats. Memory is that of channels_last.
+train and eval take tensors that are in memory already, and the faster of both memory formats. Memory is that of
+channels_last.
 """
 import argparse
 import resource
@@ -55,7 +56,8 @@ def batches(args, workers):
         transforms.RandomResizedCrop(224), transforms.RandomHorizontalFlip(), transforms.ToTensor(),
         transforms.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])])
     photos = torchvision.datasets.ImageFolder(args.photos, views)
-    return torch.utils.data.DataLoader(photos, args.batch, shuffle=True, num_workers=workers, persistent_workers=workers > 0)
+    return torch.utils.data.DataLoader(
+        photos, args.batch, shuffle=True, num_workers=workers, persistent_workers=workers > 0)
 
 
 def load(args):

@@ -1,0 +1,285 @@
+/*
+ * base/file: what is published is the old file or the new one at every moment, whatever fails.
+ *
+ * The program has its own fsync(), link() and rename(), through which the library sees a disk that fails.
+ */
+#define _XOPEN_SOURCE 700
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "tests/test.h"
+
+static char folder[] = "/tmp/thaw-test-XXXXXX";
+
+static enum { GOOD, LIES, CUTS, NO_FOLDER_SYNC, NO_LINKS, NO_LAST_RENAME } disk;
+static const char *old, *new; /* what "a" may hold at any moment, unless NULL */
+
+static void check_content(const char *path, const char *want)
+{
+	size_t length = 99;
+	char *bytes = NULL;
+
+	CHECK_OK(thaw_file_read(path, 1000, &bytes, &length));
+	CHECK_INT(length, strlen(want));
+	CHECK_TEXT(bytes ? bytes : "no file", want); /* terminated */
+	free(bytes);
+}
+
+static void watch(void)
+{
+	size_t length;
+	char *bytes = NULL;
+
+	if (!old)
+		return;
+	CHECK_OK(thaw_file_read("a", 1000, &bytes, &length));
+	CHECK(bytes && (strcmp(bytes, old) == 0 || strcmp(bytes, new) == 0));
+	free(bytes);
+}
+
+int fsync(int fd)
+{
+	struct stat info;
+
+	watch();
+	CHECK(fstat(fd, &info) == 0);
+	if (disk == NO_FOLDER_SYNC && S_ISDIR(info.st_mode)) {
+		errno = EIO;
+		return -1;
+	}
+	if (disk == LIES && S_ISREG(info.st_mode))
+		CHECK(pwrite(fd, "!", 1, info.st_size - 1) == 1);
+	if (disk == CUTS && S_ISREG(info.st_mode))
+		CHECK(ftruncate(fd, info.st_size - 1) == 0);
+	return fdatasync(fd);
+}
+
+int link(const char *from, const char *to)
+{
+	watch();
+	if (disk != NO_LINKS)
+		return linkat(AT_FDCWD, from, AT_FDCWD, to, 0);
+	errno = EPERM;
+	return -1;
+}
+
+int rename(const char *from, const char *to)
+{
+	int result = -1;
+
+	watch();
+	if (disk == NO_LAST_RENAME && strcmp(to, "a") == 0)
+		errno = EIO;
+	else
+		result = renameat(AT_FDCWD, from, AT_FDCWD, to);
+	watch();
+	return result;
+}
+
+/* Files that end in ".tmp". */
+static int temporaries(void)
+{
+	DIR *entries = opendir(".");
+	int count = 0;
+
+	for (struct dirent *entry; entries && (entry = readdir(entries)) != NULL;)
+		count += strstr(entry->d_name, ".tmp") != NULL;
+	closedir(entries);
+	return count;
+}
+
+/* No second copy of what is written: it is compared in pieces. */
+static void test_memory_of_publish(void)
+{
+	const size_t length = (size_t)64 << 20;
+	char *bytes = malloc(length);
+	struct rusage before, after;
+
+	memset(bytes, 'b', length);
+	CHECK(getrusage(RUSAGE_SELF, &before) == 0);
+	CHECK_OK(thaw_file_publish("large", bytes, length));
+	CHECK(getrusage(RUSAGE_SELF, &after) == 0);
+	CHECK(after.ru_maxrss - before.ru_maxrss < 16 << 10); /* KiB */
+	disk = LIES; /* in the last of 64 pieces */
+	CHECK_FAILS(thaw_file_publish("large", bytes, length), THAW_FAILED, "reads back different from what was written");
+	disk = CUTS;
+	CHECK_FAILS(thaw_file_publish("large", bytes, length), THAW_FAILED, "reads back different from what was written");
+	disk = GOOD;
+	CHECK_INT(temporaries(), 0);
+	CHECK(unlink("large") == 0);
+	free(bytes);
+}
+
+static void test_files(void)
+{
+	char *bytes = NULL;
+	size_t length = 99;
+
+	CHECK(!thaw_file_exists("a"));
+	CHECK_OK(thaw_file_publish("a", "old", 3));
+	check_content("a", "old");
+	CHECK_OK(thaw_file_publish("a", "newer", 5));
+	check_content("./a", "newer");
+	CHECK_OK(thaw_file_publish("empty", "", 0));
+	check_content("empty", "");
+	CHECK_OK(thaw_file_append("a", ",", 1));
+	CHECK_OK(thaw_file_append("a", "newest", 6));
+	CHECK_OK(thaw_file_append("b", "first", 5));
+	check_content("a", "newer,newest");
+	check_content("b", "first");
+	CHECK_OK(thaw_file_rename("b", "a"));
+	check_content("a", "first");
+	CHECK(!thaw_file_exists("b"));
+	CHECK_FAILS(thaw_file_read("a", 4, &bytes, &length), THAW_FAILED, "'a' has 5 bytes, allowed are 4");
+	CHECK_FAILS(thaw_file_read("b", 4, &bytes, &length), THAW_FAILED, "cannot open 'b': No such file or directory");
+	CHECK_FAILS(thaw_file_read("/dev/zero", 4, &bytes, &length), THAW_FAILED,
+				"cannot read '/dev/zero': not a plain file");
+	CHECK(bytes == NULL && length == 99);
+	CHECK_FAILS(thaw_file_rename("b", "a"), THAW_FAILED, "cannot rename to 'a': No such file");
+	CHECK_FAILS(thaw_file_append("none/a", "x", 1), THAW_FAILED, "cannot open 'none/a': No such file");
+	CHECK_FAILS(thaw_file_publish("none/a", "x", 1), THAW_FAILED, "cannot create 'none/a.");
+	check_content("a", "first");
+}
+
+/* Publishing where only part can be written, or the place is a folder, leaves everything as it was. */
+static void test_failed_publish(void)
+{
+	static char large[8192];
+	struct rlimit limit, small;
+
+	signal(SIGXFSZ, SIG_IGN); /* a full disk, more or less */
+	CHECK(getrlimit(RLIMIT_FSIZE, &limit) == 0);
+	small = (struct rlimit){4096, limit.rlim_max};
+	CHECK(setrlimit(RLIMIT_FSIZE, &small) == 0);
+	CHECK_FAILS(thaw_file_publish("a", large, sizeof large), THAW_FAILED, "File too large");
+	CHECK_FAILS(thaw_file_append("large", large, sizeof large), THAW_FAILED,
+	            "cannot write 'large': only 4096 of 8192 bytes found room");
+	CHECK(setrlimit(RLIMIT_FSIZE, &limit) == 0);
+	CHECK_INT(temporaries(), 0);
+	check_content("a", "first");
+	CHECK(mkdir("folder", 0777) == 0);
+	CHECK_FAILS(thaw_file_publish("folder", "x", 1), THAW_FAILED, "cannot rename to 'folder': Is a directory");
+	CHECK_INT(temporaries(), 0);
+	CHECK(rmdir("folder") == 0);
+	check_content("a", "first");
+}
+
+static void test_folders(void)
+{
+	CHECK_OK(thaw_folder_make("deep/er/folder"));
+	CHECK_OK(thaw_folder_make("deep/er/folder/"));
+	CHECK_OK(thaw_file_publish("deep/er/file", "x", 1));
+	CHECK_FAILS(thaw_folder_make("deep/er/file"), THAW_FAILED, "'deep/er/file' is there and is not a folder");
+	CHECK_FAILS(thaw_folder_make("deep/er/file/more"), THAW_FAILED, "Not a directory");
+	CHECK_OK(thaw_file_publish("deep/a.1.tmp", "x", 1));
+	CHECK_OK(thaw_file_publish("deep/a.22.tmp", "x", 1));
+	CHECK_OK(thaw_file_publish("deep/a.b.tmp", "x", 1));
+	CHECK_OK(thaw_file_publish("deep/a.1.tmp2", "x", 1));
+	CHECK_OK(thaw_folder_clean("deep", "^a\\.[0-9]+\\.tmp$"));
+	CHECK(!thaw_file_exists("deep/a.1.tmp") && !thaw_file_exists("deep/a.22.tmp"));
+	CHECK(thaw_file_exists("deep/a.b.tmp") && thaw_file_exists("deep/a.1.tmp2"));
+	CHECK_OK(thaw_folder_clean("none", "x"));
+	CHECK_FAILS(thaw_folder_clean("a", "x"), THAW_FAILED, "cannot open folder 'a': Not a directory");
+	CHECK_FAILS(thaw_folder_clean("deep", "("), THAW_FAILED, "'(' is not a regular expression");
+	CHECK_FAILS(thaw_folder_clean("deep", "^er$"), THAW_FAILED, "cannot remove 'er': Is a directory");
+	CHECK(rmdir("deep/er/folder") == 0);
+	CHECK_OK(thaw_folder_clean("deep/er", "^file$"));
+	CHECK(rmdir("deep/er") == 0);
+	CHECK_OK(thaw_folder_clean("deep", "^a\\."));
+	CHECK(rmdir("deep") == 0);
+}
+
+/* The name of the temporary file says which process of which host it belongs to. */
+static void test_temporary_name(void)
+{
+	char host[256] = "", want[512];
+
+	CHECK(gethostname(host, sizeof host - 1) == 0);
+	snprintf(want, sizeof want, "cannot create 'none/a.%s.%ld.tmp'", host, (long)getpid());
+	CHECK_FAILS(thaw_file_publish("none/a", "x", 1), THAW_FAILED, want);
+}
+
+/* What a disk can do between writing and the end. */
+static void test_failing_disk(void)
+{
+	disk = LIES;
+	CHECK_FAILS(thaw_file_publish("a", "other", 5), THAW_FAILED, ".tmp' reads back different from what was written");
+	disk = CUTS;
+	CHECK_FAILS(thaw_file_publish("a", "other", 5), THAW_FAILED, ".tmp' reads back different from what was written");
+	check_content("a", "first");
+	disk = NO_FOLDER_SYNC;
+	CHECK_FAILS(thaw_file_publish("a", "other", 5), THAW_FAILED, "cannot sync folder '.': Input/output error");
+	check_content("a", "other"); /* as the header says */
+	disk = GOOD;
+	CHECK_INT(temporaries(), 0);
+}
+
+static void publish_watched(const char *before, const char *after)
+{
+	old = before;
+	new = after;
+	CHECK_OK(thaw_file_publish_keeping("a", "previous", after, strlen(after)));
+	old = NULL;
+	check_content("a", after);
+	check_content("previous", before);
+	CHECK_INT(temporaries(), 0);
+}
+
+static void test_keeping(void)
+{
+	struct rlimit limit, small;
+
+	CHECK(unlink("a") == 0);
+	CHECK_OK(thaw_file_publish_keeping("a", "previous", "one", 3));
+	check_content("a", "one");
+	CHECK(!thaw_file_exists("previous"));
+	publish_watched("one", "two");
+	publish_watched("two", "three");
+	disk = NO_LINKS;
+	publish_watched("three", "four");
+	disk = GOOD;
+
+	/* A crash, or a failure, between the two renames: both names are one file, and the next one goes on from there. */
+	disk = NO_LAST_RENAME;
+	CHECK_FAILS(thaw_file_publish_keeping("a", "previous", "lost", 4), THAW_FAILED, "cannot rename to 'a'");
+	disk = GOOD;
+	check_content("a", "four");
+	check_content("previous", "four");
+	publish_watched("four", "five");
+
+	CHECK(getrlimit(RLIMIT_FSIZE, &limit) == 0);
+	small = (struct rlimit){3, limit.rlim_max};
+	CHECK(setrlimit(RLIMIT_FSIZE, &small) == 0);
+	CHECK_FAILS(thaw_file_publish_keeping("a", "previous", "seven", 5), THAW_FAILED, "File too large");
+	disk = NO_LINKS; /* there is room for the new file, and not for the copy of the old one */
+	CHECK_FAILS(thaw_file_publish_keeping("a", "previous", "six", 3), THAW_FAILED, "File too large");
+	CHECK(setrlimit(RLIMIT_FSIZE, &limit) == 0);
+	disk = GOOD;
+	CHECK_FAILS(thaw_file_publish_keeping("a", "none/previous", "six", 3), THAW_FAILED, "cannot create 'none/previous");
+	check_content("a", "five");
+	check_content("previous", "four");
+	CHECK_INT(temporaries(), 0);
+	CHECK(unlink("previous") == 0);
+}
+
+int main(void)
+{
+	if (!mkdtemp(folder) || chdir(folder) != 0)
+		return 1;
+	test_memory_of_publish();
+	test_files();
+	test_failed_publish();
+	test_folders();
+	test_temporary_name();
+	test_failing_disk();
+	test_keeping();
+	CHECK(unlink("a") == 0 && unlink("empty") == 0 && unlink("large") == 0);
+	CHECK(chdir("/") == 0 && rmdir(folder) == 0); /* nothing was left behind */
+	return TEST_END();
+}
