@@ -53,7 +53,7 @@ memory_thaw() { thaw_steps "$1" 'memory \([0-9]*\) MiB'; }
 memory_torch() { torch "$1" train --steps 2 | cut -d ' ' -f 2; }
 
 eval_thaw() {
-    on "$1" thaw eval eval.yaml -c runs/job/best.h5 --set threads="$1" | sed -n 's/.* \([0-9.]*\) img.*/\1/p'
+    on "$1" thaw eval job.yaml -c runs/job/best.h5 --set threads="$1" | sed -n 's/.* \([0-9.]*\) img.*/\1/p'
 }
 eval_torch() { torch "$1" eval; }
 
@@ -90,7 +90,6 @@ data: {train: data/train-*.h5, val: data/val-*.h5, crop: 224}
 epochs: 10
 batch: 32
 END
-    sed 's/val: .*h5/val: data\/train-*.h5/' job.yaml >eval.yaml # more pictures
     thaw train job.yaml --set epochs=1
     for threads in 1 2; do # the layers' implementations are timed once
         train_thaw $threads
