@@ -62,17 +62,24 @@ uint32_t thaw_random_below(struct thaw_random *random, uint32_t limit)
 
 double thaw_random_normal(struct thaw_random *random)
 {
-	double radius, angle;
+	double p = (thaw_random_u32(random) + 0.5) * 0x1p-32, q = p - 0.5, r, value;
 
-	if (random->has_spare) {
-		random->has_spare = false;
-		return random->spare;
+	if (fabs(q) <= 0.425) {
+		r = 0.180625 - q * q;
+		return q * (((59.109374720 * r + 159.29113202) * r + 50.434271938) * r + 3.3871327179) /
+		       (((67.187563600 * r + 78.757757664) * r + 17.895169469) * r + 1.0);
 	}
-	radius = sqrt(-2.0 * log(1.0 - thaw_random_uniform(random)));
-	angle = 6.283185307179586 * thaw_random_uniform(random);
-	random->spare = radius * sin(angle);
-	random->has_spare = true;
-	return radius * cos(angle);
+	r = sqrt(-log(q < 0 ? p : 1.0 - p));
+	if (r <= 5.0) {
+		r -= 1.6;
+		value = (((0.17023821103 * r + 1.3067284816) * r + 2.7568153900) * r + 1.4234372777) /
+		        ((0.12021132975 * r + 0.73700164250) * r + 1.0);
+	} else {
+		r -= 5.0;
+		value = (((0.017337203997 * r + 0.42868294337) * r + 3.0812263860) * r + 6.6579051150) /
+		        ((0.012258202635 * r + 0.24197894225) * r + 1.0);
+	}
+	return q < 0 ? -value : value;
 }
 
 void thaw_random_permutation(struct thaw_random *random, int32_t *order, int32_t count)

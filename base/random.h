@@ -9,7 +9,6 @@
 #ifndef THAW_BASE_RANDOM_H
 #define THAW_BASE_RANDOM_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 /* What a stream is for. The numbers are part of what makes a run repeatable: append, never reorder. */
@@ -27,8 +26,6 @@ struct thaw_random {
 	uint32_t counter[4]; /* {block within the stream, purpose, a, b} */
 	uint32_t block[4];   /* the four words of the present block */
 	int used;            /* how many of them are spent */
-	double spare;        /* the second of a pair of normal numbers, if has_spare */
-	bool has_spare;
 };
 
 void thaw_random_init(struct thaw_random *random, uint64_t seed, enum thaw_purpose purpose, uint32_t a, uint32_t b);
@@ -44,7 +41,8 @@ double thaw_random_between(struct thaw_random *random, double low, double high);
 /* Uniform in 0 .. limit - 1, exactly (Lemire's rejection); limit >= 1. */
 uint32_t thaw_random_below(struct thaw_random *random, uint32_t limit);
 
-/* Standard normal (Box-Muller: two words make a pair, given out one after the other). */
+/* Standard normal, to seven digits: one word through the inverse of the distribution (Wichura 1988, algorithm AS 241,
+ * PPND7). */
 double thaw_random_normal(struct thaw_random *random);
 
 /* Fills order[0 .. count - 1] with a permutation of 0 .. count - 1 (Fisher-Yates). */

@@ -60,16 +60,18 @@ enum { TIMED_BATCH = 4, TIMED_RUNS = 3 };
 struct pass {
 	const struct implementation *implementation;
 	struct thaw_onednn_conv *conv;
-	void *weights;                 /* in conv's layout; for BACKWARD_WEIGHTS the gradient */
-	bool shares_weights;           /* with the forward pass */
-	struct thaw_tensor x, y;       /* as conv sees them; `plain`: in the workspace */
-	size_t x_at, y_at, scratch_at; /* workspace offsets, bytes */
-	size_t workspace_bytes;
+	struct thaw_tensor x, y; /* as conv sees them; `plain`: in the workspace */
+
+	/* Offsets in the workspace, bytes. */
+	size_t x_at, y_at, scratch_at;
+	size_t weights_at; /* backward: the weights or their gradient, in conv's layout */
 };
 
 struct state {
 	struct pass forward, data, weights;
-	float *bias; /* (K) of a folded step */
+	void *own_weights; /* in the layout of the forward pass */
+	bool shares;       /* which is also that of the data pass */
+	float *bias;       /* (K) of a folded step */
 };
 
 static struct thaw_conv_spec spec_of(const struct thaw_step *step, enum thaw_pass pass,
@@ -222,8 +224,9 @@ static thaw_status choose(const struct thaw_step *step, enum thaw_pass pass, str
 	return thaw_fail(THAW_FAILED, "'%s': oneDNN has no convolution for this", step->name);
 }
 
-/* Sizes of the pass: its copies of the activations where it works on NCHW, its scratch memory, its weights. */
-static thaw_status size_pass(struct thaw_step *step, struct pass *pass, const struct pass *forward)
+/* Makes room in the workspace for what the pass needs: copies of the activations where it works on NCHW, scratch
+ * memory and, `with_weights`, weights. */
+static void size_pass(struct thaw_step *step, struct pass *pass, bool with_weights)
 {
 	size_t at = 0;
 
@@ -236,31 +239,60 @@ static thaw_status size_pass(struct thaw_step *step, struct pass *pass, const st
 		at = pass->y_at + (pass->y.size_bytes + 63) / 64 * 64;
 	}
 	pass->scratch_at = at;
-	pass->workspace_bytes = at + thaw_onednn_conv_scratch_bytes(pass->conv);
-	if (pass->workspace_bytes > step->workspace_bytes)
-		step->workspace_bytes = pass->workspace_bytes;
-	pass->shares_weights = forward && thaw_onednn_conv_same_weights(pass->conv, forward->conv);
-	if (pass->shares_weights)
-		return THAW_OK;
-	pass->weights = thaw_alloc_slab(thaw_onednn_conv_weight_bytes(pass->conv), "weights in oneDNN's layout");
-	return pass->weights ? THAW_OK : THAW_OUT_OF_MEMORY;
+	at += (thaw_onednn_conv_scratch_bytes(pass->conv) + 63) / 64 * 64;
+	pass->weights_at = at;
+	if (with_weights)
+		at += thaw_onednn_conv_weight_bytes(pass->conv);
+	if (at > step->workspace_bytes)
+		step->workspace_bytes = at;
 }
 
 static void release(struct thaw_step *step)
 {
 	struct state *state = step->state;
-	struct pass *passes[3];
 
 	if (!state)
 		return;
-	passes[0] = &state->forward, passes[1] = &state->data, passes[2] = &state->weights;
-	for (int i = 0; i < 3; i++) {
-		thaw_onednn_conv_free(passes[i]->conv);
-		thaw_free_slab(passes[i]->weights);
-	}
+	thaw_onednn_conv_free(state->forward.conv);
+	thaw_onednn_conv_free(state->data.conv);
+	thaw_onednn_conv_free(state->weights.conv);
+	thaw_free_slab(state->own_weights);
 	free(state->bias);
 	free(state);
 	step->state = NULL;
+}
+
+static thaw_status prepare_forward(struct thaw_step *step, struct state *state)
+{
+	thaw_status status = choose(step, step->dy_count ? THAW_FORWARD : THAW_INFERENCE, &state->forward);
+
+	if (status)
+		return status;
+	size_pass(step, &state->forward, false);
+	state->own_weights =
+		thaw_alloc_slab(thaw_onednn_conv_weight_bytes(state->forward.conv), "weights in oneDNN's layout");
+	if (step->fold)
+		state->bias = thaw_alloc((size_t)step->y->c, sizeof *state->bias);
+	return state->own_weights && (state->bias || !step->fold) ? THAW_OK : THAW_OUT_OF_MEMORY;
+}
+
+static thaw_status prepare_backward(struct thaw_step *step, struct state *state)
+{
+	thaw_status status = THAW_OK;
+
+	if (step->dx) {
+		status = choose(step, THAW_BACKWARD_DATA, &state->data);
+		if (status)
+			return status;
+		state->shares = thaw_onednn_conv_same_weights(state->data.conv, state->forward.conv);
+		size_pass(step, &state->data, !state->shares);
+	}
+	if (step->dweight) {
+		status = choose(step, THAW_BACKWARD_WEIGHTS, &state->weights);
+		if (!status)
+			size_pass(step, &state->weights, true);
+	}
+	return status;
 }
 
 static thaw_status prepare(struct thaw_step *step)
@@ -273,21 +305,9 @@ static thaw_status prepare(struct thaw_step *step)
 	step->state = state;
 	thaw_tensor_layout(step->y, thaw_cpu_block(step->y->c));
 	step->keeps_x = step->dweight != NULL;
-	status = choose(step, step->dy_count ? THAW_FORWARD : THAW_INFERENCE, &state->forward);
+	status = prepare_forward(step, state);
 	if (!status)
-		status = size_pass(step, &state->forward, NULL);
-	if (!status && step->fold) {
-		state->bias = thaw_alloc((size_t)step->y->c, sizeof *state->bias);
-		status = state->bias ? THAW_OK : THAW_OUT_OF_MEMORY;
-	}
-	if (!status && step->dx)
-		status = choose(step, THAW_BACKWARD_DATA, &state->data);
-	if (!status && step->dx)
-		status = size_pass(step, &state->data, &state->forward);
-	if (!status && step->dweight)
-		status = choose(step, THAW_BACKWARD_WEIGHTS, &state->weights);
-	if (!status && step->dweight)
-		status = size_pass(step, &state->weights, NULL);
+		status = prepare_backward(step, state);
 	if (status)
 		release(step);
 	return status;
@@ -310,7 +330,7 @@ static thaw_status fold(const struct thaw_step *step, struct state *state)
 		for (size_t j = i * each; j < (i + 1) * each; j++)
 			folded[j] = (float)(step->weight[j] * scale);
 	}
-	status = thaw_onednn_conv_take_weights(state->forward.conv, folded, state->forward.weights);
+	status = thaw_onednn_conv_take_weights(state->forward.conv, folded, state->own_weights);
 	free(folded);
 	return status;
 }
@@ -318,14 +338,9 @@ static thaw_status fold(const struct thaw_step *step, struct state *state)
 static thaw_status refresh(struct thaw_step *step)
 {
 	struct state *state = step->state;
-	thaw_status status;
 
-	if (step->fold)
-		return fold(step, state);
-	status = thaw_onednn_conv_take_weights(state->forward.conv, step->weight, state->forward.weights);
-	if (!status && step->dx && !state->data.shares_weights)
-		status = thaw_onednn_conv_take_weights(state->data.conv, step->weight, state->data.weights);
-	return status;
+	return step->fold ? fold(step, state)
+	                  : thaw_onednn_conv_take_weights(state->forward.conv, step->weight, state->own_weights);
 }
 
 static char *workspace_at(const struct thaw_step *step, size_t at)
@@ -333,31 +348,34 @@ static char *workspace_at(const struct thaw_step *step, size_t at)
 	return (char *)step->workspace + at;
 }
 
-/* Runs a pass between `x` and `y`, through NCHW copies where the implementation works on those. `writes_x`: backward
- * data. */
-static thaw_status run(struct thaw_step *step, struct pass *pass, struct thaw_tensor *x, struct thaw_tensor *y,
-                       void *bias)
+/* One run of a pass: `weights` in its layout, `bias` (K) or NULL. */
+struct operands {
+	struct thaw_tensor *x, *y;
+	void *weights, *bias;
+};
+
+/* Runs a pass, through NCHW copies where the implementation works on those. */
+static thaw_status run(struct thaw_step *step, struct pass *pass, struct operands o)
 {
-	bool backward = pass != &((struct state *)step->state)->forward, writes_x = x == step->dx;
-	struct thaw_conv_memory memory = {.x = x->data, .y = y->data, .bias = bias};
-	struct pass *forward = &((struct state *)step->state)->forward;
+	const struct state *state = step->state;
+	bool writes_y = pass == &state->forward, writes_x = pass == &state->data;
+	struct thaw_conv_memory memory = {.x = o.x->data, .y = o.y->data, .weights = o.weights, .bias = o.bias};
 	thaw_status status;
 
-	memory.weights = pass->shares_weights ? forward->weights : pass->weights;
 	memory.scratch = workspace_at(step, pass->scratch_at);
 	if (pass->implementation->plain) {
 		memory.x = pass->x.data = (float *)(void *)workspace_at(step, pass->x_at);
 		memory.y = pass->y.data = (float *)(void *)workspace_at(step, pass->y_at);
 		if (!writes_x)
-			thaw_cpu_relayout(step->device, x, &pass->x);
-		if (backward || step->residual)
-			thaw_cpu_relayout(step->device, y, &pass->y);
+			thaw_cpu_relayout(step->device, o.x, &pass->x);
+		if (!writes_y || step->residual)
+			thaw_cpu_relayout(step->device, o.y, &pass->y);
 	}
 	status = thaw_onednn_conv_run(pass->conv, &memory);
 	if (!status && pass->implementation->plain && writes_x)
-		thaw_cpu_relayout(step->device, &pass->x, x);
-	if (!status && pass->implementation->plain && !backward)
-		thaw_cpu_relayout(step->device, &pass->y, y);
+		thaw_cpu_relayout(step->device, &pass->x, o.x);
+	if (!status && pass->implementation->plain && writes_y)
+		thaw_cpu_relayout(step->device, &pass->y, o.y);
 	return status;
 }
 
@@ -368,7 +386,7 @@ static thaw_status forward(struct thaw_step *step)
 
 	if (step->residual && step->residual->data != step->y->data)
 		memcpy(step->y->data, step->residual->data, step->y->size_bytes);
-	return run(step, &state->forward, step->x, step->y, bias);
+	return run(step, &state->forward, (struct operands){step->x, step->y, state->own_weights, bias});
 }
 
 /* dbias: dy summed over pictures and places. */
@@ -388,20 +406,37 @@ static void bias_gradient(const struct thaw_step *step)
 	}
 }
 
+static thaw_status weight_gradient(struct thaw_step *step, struct pass *pass)
+{
+	void *gradient = workspace_at(step, pass->weights_at);
+	thaw_status status = run(step, pass, (struct operands){step->x, step->dy[0], gradient, NULL});
+
+	return status ? status : thaw_onednn_conv_give_weights(pass->conv, gradient, step->dweight);
+}
+
+static thaw_status input_gradient(struct thaw_step *step, struct state *state)
+{
+	void *weights = state->own_weights;
+	thaw_status status = THAW_OK;
+
+	if (!state->shares) {
+		weights = workspace_at(step, state->data.weights_at);
+		status = thaw_onednn_conv_take_weights(state->data.conv, step->weight, weights);
+	}
+	return status ? status : run(step, &state->data, (struct operands){step->dx, step->dy[0], weights, NULL});
+}
+
 static thaw_status backward(struct thaw_step *step)
 {
 	struct state *state = step->state;
 	thaw_status status = THAW_OK;
 
-	if (step->dweight) {
-		status = run(step, &state->weights, step->x, step->dy[0], NULL);
-		if (!status)
-			status = thaw_onednn_conv_give_weights(state->weights.conv, state->weights.weights, step->dweight);
-	}
+	if (step->dweight)
+		status = weight_gradient(step, &state->weights);
 	if (!status && step->dbias)
 		bias_gradient(step);
 	if (!status && step->dx)
-		status = run(step, &state->data, step->dx, step->dy[0], NULL);
+		status = input_gradient(step, state);
 	return status;
 }
 

@@ -134,7 +134,7 @@ static void test_random_numbers(void)
 	static const int32_t permuted[12] = {1, 10, 3, 4, 8, 6, 5, 7, 2, 11, 9, 0};
 	enum { DRAWS = 60000 };
 	struct thaw_random random;
-	double chi_squared = 0, sum = 0, squares = 0, low = 1, high = 0;
+	double chi_squared = 0, sum = 0, squares = 0, low = 1, high = 0, outside = 0;
 	int counts[6] = {0};
 	int32_t order[12];
 
@@ -163,7 +163,9 @@ static void test_random_numbers(void)
 
 		sum += x;
 		squares += x * x;
+		outside += fabs(x) > 1.959964;
 	}
+	CHECK_NEAR(outside / DRAWS, 0.05, 0.0036); /* four standard errors, as below */
 	CHECK_NEAR(sum / DRAWS, 0, 0.0164);
 	CHECK_NEAR(squares / DRAWS, 1, 0.0231);
 	thaw_random_init(&random, 42, THAW_RANDOM_SHUFFLE, 3, 0);
