@@ -44,7 +44,7 @@ seconds() { # COMMAND...: how long it takes from its start to its end
 # Each measure prints one number.
 
 thaw_steps() { # THREADS SED-EXPRESSION: of the line that tells speed and memory
-    on "$1" thaw train job.yaml --steps 10 --set threads="$1" | sed -n "s/^start to first step.*$2.*/\\1/p"
+    on "$1" thaw train job.yaml --steps 6 --set threads="$1" | sed -n "s/^start to first step.*$2.*/\\1/p"
 }
 train_thaw() { thaw_steps "$1" 'then \([0-9.]*\) img'; }
 train_torch() { torch "$1" train | cut -d ' ' -f 1; }

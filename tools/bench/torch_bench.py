@@ -81,7 +81,7 @@ def main():
     parser.add_argument("what", choices=["train", "eval", "loader", "start"])
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--photos")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
