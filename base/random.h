@@ -41,9 +41,10 @@ double thaw_random_between(struct thaw_random *random, double low, double high);
 /* Uniform in 0 .. limit - 1, exactly (Lemire's rejection); limit >= 1. */
 uint32_t thaw_random_below(struct thaw_random *random, uint32_t limit);
 
-/* Standard normal, to seven digits: one word through the inverse of the distribution (Wichura 1988, algorithm AS 241,
- * PPND7). */
-double thaw_random_normal(struct thaw_random *random);
+/* Fills x[0 .. count - 1] with normal numbers of mean 0, to six digits: each is one word, in their order, through the
+ * inverse of the distribution (Wichura 1988, algorithm AS 241, PPND7). For a stream of its own: it begins at a whole
+ * block of the stream, and skips words behind the last. */
+void thaw_random_normals(struct thaw_random *random, float *x, int64_t count, double deviation);
 
 /* Fills order[0 .. count - 1] with a permutation of 0 .. count - 1 (Fisher-Yates). */
 void thaw_random_permutation(struct thaw_random *random, int32_t *order, int32_t count);

@@ -46,12 +46,6 @@ static void uniform(float *x, int64_t count, double bound, struct thaw_random *r
 		x[i] = (float)thaw_random_between(random, -bound, bound);
 }
 
-static void normal(float *x, int64_t count, double deviation, struct thaw_random *random)
-{
-	for (int64_t i = 0; i < count; i++)
-		x[i] = (float)(deviation * thaw_random_normal(random));
-}
-
 /* Parameter `i`; a stream of its own, so that parameters can be filled in any order. */
 static void randomize(struct thaw_params *params, int i, uint64_t seed)
 {
@@ -63,7 +57,7 @@ static void randomize(struct thaw_params *params, int i, uint64_t seed)
 	switch (p->role) {
 	case THAW_WEIGHT:
 		if (p->rank == 4)
-			normal(x, p->elems, sqrt(2.0 / (double)(p->shape[0] * p->shape[2] * p->shape[3])), &random);
+			thaw_random_normals(&random, x, p->elems, sqrt(2.0 / (double)(p->shape[0] * p->shape[2] * p->shape[3])));
 		else
 			uniform(x, p->elems, 1.0 / sqrt((double)(p->elems / p->shape[0])), &random);
 		break;

@@ -64,13 +64,14 @@ struct pass {
 
 	/* Offsets in the workspace, bytes. */
 	size_t x_at, y_at, scratch_at;
-	size_t weights_at; /* backward: the weights or their gradient, in conv's layout */
+	size_t weights_at; /* the weights or their gradient, in conv's layout */
 };
 
 struct state {
 	struct pass forward, data, weights;
-	void *own_weights; /* in the layout of the forward pass */
-	bool shares;       /* which is also that of the data pass */
+	void *own_weights; /* in the layout of the forward pass; NULL where they change with every step and each pass lays
+	                    * them out in the workspace */
+	bool shares;       /* the data pass takes own_weights as they are */
 	float *bias;       /* (K) of a folded step */
 };
 
@@ -268,12 +269,19 @@ static thaw_status prepare_forward(struct thaw_step *step, struct state *state)
 
 	if (status)
 		return status;
-	size_pass(step, &state->forward, false);
-	state->own_weights =
-		thaw_alloc_slab(thaw_onednn_conv_weight_bytes(state->forward.conv), "weights in oneDNN's layout");
-	if (step->fold)
+	size_pass(step, &state->forward, step->dweight != NULL);
+	if (!step->dweight) {
+		state->own_weights =
+			thaw_alloc_slab(thaw_onednn_conv_weight_bytes(state->forward.conv), "weights in oneDNN's layout");
+		if (!state->own_weights)
+			return THAW_OUT_OF_MEMORY;
+	}
+	if (step->fold) {
 		state->bias = thaw_alloc((size_t)step->y->c, sizeof *state->bias);
-	return state->own_weights && (state->bias || !step->fold) ? THAW_OK : THAW_OUT_OF_MEMORY;
+		if (!state->bias)
+			return THAW_OUT_OF_MEMORY;
+	}
+	return THAW_OK;
 }
 
 static thaw_status prepare_backward(struct thaw_step *step, struct state *state)
@@ -284,7 +292,7 @@ static thaw_status prepare_backward(struct thaw_step *step, struct state *state)
 		status = choose(step, THAW_BACKWARD_DATA, &state->data);
 		if (status)
 			return status;
-		state->shares = thaw_onednn_conv_same_weights(state->data.conv, state->forward.conv);
+		state->shares = state->own_weights && thaw_onednn_conv_same_weights(state->data.conv, state->forward.conv);
 		size_pass(step, &state->data, !state->shares);
 	}
 	if (step->dweight) {
@@ -339,6 +347,8 @@ static thaw_status refresh(struct thaw_step *step)
 {
 	struct state *state = step->state;
 
+	if (!state->own_weights)
+		return THAW_OK;
 	return step->fold ? fold(step, state)
 	                  : thaw_onednn_conv_take_weights(state->forward.conv, step->weight, state->own_weights);
 }
@@ -379,14 +389,24 @@ static thaw_status run(struct thaw_step *step, struct pass *pass, struct operand
 	return status;
 }
 
+/* The weights in the workspace, as `pass` reads them. */
+static thaw_status lay_out_weights(struct thaw_step *step, struct pass *pass, void **weights_out)
+{
+	*weights_out = workspace_at(step, pass->weights_at);
+	return thaw_onednn_conv_take_weights(pass->conv, step->weight, *weights_out);
+}
+
 static thaw_status forward(struct thaw_step *step)
 {
 	struct state *state = step->state;
-	float *bias = step->fold ? state->bias : (float *)(size_t)(const void *)step->bias;
+	struct operands o = {step->x, step->y, state->own_weights, step->fold ? state->bias : (float *)(size_t)step->bias};
+	thaw_status status = THAW_OK;
 
 	if (step->residual && step->residual->data != step->y->data)
 		memcpy(step->y->data, step->residual->data, step->y->size_bytes);
-	return run(step, &state->forward, (struct operands){step->x, step->y, state->own_weights, bias});
+	if (!o.weights)
+		status = lay_out_weights(step, &state->forward, &o.weights);
+	return status ? status : run(step, &state->forward, o);
 }
 
 /* dbias: dy summed over pictures and places. */
@@ -416,14 +436,12 @@ static thaw_status weight_gradient(struct thaw_step *step, struct pass *pass)
 
 static thaw_status input_gradient(struct thaw_step *step, struct state *state)
 {
-	void *weights = state->own_weights;
+	struct operands o = {step->dx, step->dy[0], state->own_weights, NULL};
 	thaw_status status = THAW_OK;
 
-	if (!state->shares) {
-		weights = workspace_at(step, state->data.weights_at);
-		status = thaw_onednn_conv_take_weights(state->data.conv, step->weight, weights);
-	}
-	return status ? status : run(step, &state->data, (struct operands){step->dx, step->dy[0], weights, NULL});
+	if (!state->shares)
+		status = lay_out_weights(step, &state->data, &o.weights);
+	return status ? status : run(step, &state->data, o);
 }
 
 static thaw_status backward(struct thaw_step *step)

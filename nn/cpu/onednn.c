@@ -466,10 +466,3 @@ thaw_status thaw_onednn_conv_run(struct thaw_onednn_conv *conv, const struct tha
 		status = dnnl_stream_wait(stream);
 	return check(status, "run a convolution");
 }
-
-thaw_status thaw_onednn_gemm(const struct thaw_gemm *g, const float *a, const float *b, float *c)
-{
-	return check(dnnl_sgemm(g->transpose_a ? 'T' : 'N', g->transpose_b ? 'T' : 'N', g->m, g->n, g->k, 1.0f, a, g->lda,
-	                        b, g->ldb, 0.0f, c, g->ldc),
-	             "multiply matrices");
-}

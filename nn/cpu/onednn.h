@@ -57,12 +57,4 @@ struct thaw_conv_memory {
 };
 thaw_status thaw_onednn_conv_run(struct thaw_onednn_conv *conv, const struct thaw_conv_memory *memory);
 
-/* C (m,n) = A (m,k) B (k,n), row-major; A or B given transposed if asked, with `lda`, `ldb` the row lengths as
- * stored. */
-struct thaw_gemm {
-	bool transpose_a, transpose_b;
-	int m, n, k, lda, ldb, ldc;
-};
-thaw_status thaw_onednn_gemm(const struct thaw_gemm *gemm, const float *a, const float *b, float *c);
-
 #endif
