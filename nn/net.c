@@ -335,6 +335,18 @@ int64_t thaw_net_count(const struct thaw_net *net, const bool *trains)
 	return count;
 }
 
+int thaw_stage_length(const char *group)
+{
+	return (int)strcspn(group, ".");
+}
+
+bool thaw_same_stage(const char *a, const char *b)
+{
+	int length = thaw_stage_length(a);
+
+	return length == thaw_stage_length(b) && strncmp(a, b, (size_t)length) == 0;
+}
+
 /* "layer4" covers the groups "layer4" and "layer4.1"; "all" covers every group. */
 static bool covers(const char *pattern, const char *group)
 {
@@ -353,11 +365,10 @@ static thaw_status fail_pattern(const struct thaw_net *net, const char *pattern)
 
 	for (int i = 0; i < net->params_count; i++) {
 		const char *group = net->params[i].group;
-		size_t length = strcspn(group, ".");
 
-		if (strncmp(group, last, length) == 0 && (last[length] == '\0' || last[length] == '.'))
+		if (thaw_same_stage(group, last))
 			continue;
-		thaw_text_add(&stages, " %.*s", (int)length, group);
+		thaw_text_add(&stages, " %.*s", thaw_stage_length(group), group);
 		last = group;
 	}
 	status =

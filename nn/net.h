@@ -118,6 +118,12 @@ int64_t thaw_net_state_elems(const struct thaw_net *net); /* floats in a state s
  * is given, train. */
 int64_t thaw_net_count(const struct thaw_net *net, const bool *trains);
 
+/* Characters of a group's name that name its stage: 6 in "layer4.1", all in "fc". */
+int thaw_stage_length(const char *group);
+
+/* Whether two groups are parts of one stage: "layer4.0" and "layer4.1". */
+bool thaw_same_stage(const char *a, const char *b);
+
 /* Sets trains_out[i] for every parameter (state never trains): those whose group is one of the patterns or stands
  * below one ("layer4" covers "layer4.0" and "layer4.1"); the pattern "all" covers everything. A pattern that covers
  * nothing is THAW_BAD_JOB, listing the stages there are. */

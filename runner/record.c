@@ -95,17 +95,14 @@ thaw_status thaw_record_head(const struct thaw_setup *setup, const char *folder)
 static void add_new(struct thaw_text *text, const struct thaw_net *net, const bool *before, const bool *now)
 {
 	const char *last = "";
-	size_t last_length = 0;
 
 	for (int i = 0; i < thaw_net_params(net); i++) {
 		const char *group = thaw_net_param(net, i)->group;
-		size_t length = strcspn(group, ".");
 
-		if (!now[i] || before[i] || (length == last_length && strncmp(group, last, length) == 0))
+		if (!now[i] || before[i] || thaw_same_stage(group, last))
 			continue;
-		thaw_text_add(text, "%s%.*s", text->length ? " " : "", (int)length, group);
+		thaw_text_add(text, "%s%.*s", text->length ? " " : "", thaw_stage_length(group), group);
 		last = group;
-		last_length = length;
 	}
 }
 

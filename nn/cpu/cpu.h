@@ -1,6 +1,5 @@
 /*
- * The CPU backend: convolutions and matrix products by oneDNN, everything else in loops of our own over its blocked
- * layouts.
+ * The CPU backend: convolutions by oneDNN, everything else in loops of our own over its blocked layouts.
  *
  * A tensor is seen as planes: one plane is one picture's block of channels, (H * W, block) floats without gaps. Work
  * is shared out by planes, and sums over planes are added in a fixed order: only oneDNN's own results depend on the

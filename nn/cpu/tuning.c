@@ -9,7 +9,7 @@
 #include "base/file.h"
 #include "base/text.h"
 
-/* One answer per line, "machine | key | name"; of several for a key the first counts. The text is the table. */
+/* One answer per line, "machine | key | name"; of several for a key the last counts. The text is the table. */
 static struct thaw_text table = THAW_TEXT_EMPTY;
 static char machine[160];
 static struct thaw_text path = THAW_TEXT_EMPTY; /* "" when nothing is kept */
@@ -59,8 +59,11 @@ thaw_status thaw_tuning_load(const char *library)
 	thaw_text_release(&table);
 	if (status || !*path.data || thaw_file_read(path.data, 1 << 22, &bytes, &length) != THAW_OK)
 		return status;
-	if (memchr(bytes, '\0', length) == NULL)
+	if (memchr(bytes, '\0', length) == NULL) {
 		thaw_text_add_bytes(&table, bytes, length);
+		if (length && bytes[length - 1] != '\n')
+			thaw_text_add(&table, "\n"); /* what is added behind a torn line stays whole */
+	}
 	free(bytes);
 	return thaw_text_status(&table);
 }
@@ -72,8 +75,7 @@ const char *thaw_tuning_find(const char *key)
 	const char *line = table.data, *found = NULL;
 
 	thaw_text_add(&prefix, "%s | %s | ", machine, key);
-	for (; *line && !found && !prefix.out_of_memory;
-	     line += strcspn(line, "\n") + (line[strcspn(line, "\n")] != '\0')) {
+	for (; *line && !prefix.out_of_memory; line += strcspn(line, "\n") + (line[strcspn(line, "\n")] != '\0')) {
 		if (strncmp(line, prefix.data, prefix.length) != 0)
 			continue;
 		snprintf(name, sizeof name, "%.*s", (int)strcspn(line + prefix.length, "\n"), line + prefix.length);
@@ -122,7 +124,7 @@ thaw_status thaw_tuning_learn(const char *text)
 
 	if (strcmp(text, table.data) == 0)
 		return THAW_OK;
-	thaw_text_add(&both, "%s%s", text, table.data);
+	thaw_text_add(&both, "%s%s", table.data, text);
 	thaw_text_release(&table);
 	table = both;
 	return thaw_text_status(&table);

@@ -1,9 +1,8 @@
 /*
  * What timing found: key -> name of the fastest implementation.
  *
- * The first answer for a key is kept in a file (convolutions.txt in $THAW_CACHE, else $XDG_CACHE_HOME/thaw or
- * ~/.cache/thaw), so that a later run on the same machine starts at once and computes the same bits. An empty
- * THAW_CACHE keeps nothing. A key names all that the answer depends on: processor, library, shape, threads.
+ * The answers are kept in a file (convolutions.txt in $THAW_CACHE, else $XDG_CACHE_HOME/thaw or ~/.cache/thaw), so
+ * that a later run on the same machine starts at once and computes the same bits. An empty THAW_CACHE keeps nothing. A key names all that the answer depends on: processor, library, shape, threads.
  */
 #ifndef THAW_NN_CPU_TUNING_H
 #define THAW_NN_CPU_TUNING_H
@@ -19,7 +18,7 @@ thaw_status thaw_tuning_load(const char *library);
 /* The name kept for `key`, NULL if none. Borrowed until the next call of any of these. */
 const char *thaw_tuning_find(const char *key);
 
-/* Keeps `name` for `key`, here and in the file. A file that cannot be written is not an error: it only saves time. */
+/* Keeps `name` for `key`, here and in the file, in place of any before. A file that cannot be written is not an error: it only saves time. */
 thaw_status thaw_tuning_add(const char *key, const char *name);
 
 /* All that is known, as text; and taking it over from another process, whose answers win. */
