@@ -186,6 +186,7 @@ static thaw_status link_or_copy(const char *path, const char *copy)
 	char *bytes;
 	thaw_status status;
 
+	(void)unlink(copy); /* a link that a killed process left is `path` itself: it must not be opened for writing */
 	if (link(path, copy) == 0)
 		return THAW_OK;
 	status = thaw_file_read(path, SIZE_MAX - 1, &bytes, &length);

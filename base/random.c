@@ -72,19 +72,13 @@ static float normal_middle(float q)
 	       (((67.187563600f * r + 78.757757664f) * r + 17.895169469f) * r + 1.0f);
 }
 
-/* And for a probability below 0.075: the (negative) number that is so improbable. */
+/* And for a probability of 2^-33 to 0.075, where r < 5: the (negative) number that is so improbable. */
 static float normal_tail(float p)
 {
-	float r = sqrtf(-logf(p));
+	float r = sqrtf(-logf(p)) - 1.6f;
 
-	if (r <= 5.0f) {
-		r -= 1.6f;
-		return -(((0.17023821103f * r + 1.3067284816f) * r + 2.7568153900f) * r + 1.4234372777f) /
-		       ((0.12021132975f * r + 0.73700164250f) * r + 1.0f);
-	}
-	r -= 5.0f;
-	return -(((0.017337203997f * r + 0.42868294337f) * r + 3.0812263860f) * r + 6.6579051150f) /
-	       ((0.012258202635f * r + 0.24197894225f) * r + 1.0f);
+	return -(((0.17023821103f * r + 1.3067284816f) * r + 2.7568153900f) * r + 1.4234372777f) /
+	       ((0.12021132975f * r + 0.73700164250f) * r + 1.0f);
 }
 
 /* The middle formula for all first, without a branch; then the tails, seen as the lower one: 0.075 * 2^32 words at

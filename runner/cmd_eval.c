@@ -1,3 +1,4 @@
+#include <math.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
@@ -48,6 +49,9 @@ static thaw_status evaluate(struct thaw_setup *setup, const char *checkpoint)
 		return status;
 	begun = thaw_clock_seconds();
 	status = thaw_evaluate(evaluator, &m);
+	if (!status && !isfinite(m.loss))
+		status = thaw_world_agree(thaw_fail(
+			THAW_DIVERGED, "'%s': the validation loss is %g: its accuracy means nothing", checkpoint, fabs(m.loss)));
 	if (!status) {
 		double seconds = thaw_clock_seconds() - begun, count = (double)m.count;
 		struct thaw_text top5 = THAW_TEXT_EMPTY;

@@ -1,9 +1,11 @@
 #define _POSIX_C_SOURCE 200809L
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/file.h"
@@ -11,7 +13,7 @@
 #include "base/text.h"
 #include "runner/commands.h"
 #include "runner/record.h"
-#include "runner/train.h"
+#include "runner/trainer.h"
 #include "runner/world.h"
 
 struct arguments {
@@ -50,8 +52,9 @@ static thaw_status make_folder(struct thaw_job *job, bool fresh, struct thaw_tex
 	thaw_status status = thaw_folder_make(job->runs);
 
 	for (int number = 1; !status; number++) {
-		if (number > 1)
-			snprintf(job->name + length, sizeof job->name - length, "-%d", number);
+		if (number > 1 &&
+		    snprintf(job->name + length, sizeof job->name - length, "-%d", number) >= (int)(sizeof job->name - length))
+			return thaw_fail(THAW_BAD_JOB, "name: '%s' leaves no room for a number behind it", job->name);
 		thaw_text_release(folder);
 		thaw_text_add(folder, "%s/%s", job->runs, job->name);
 		status = thaw_text_status(folder);
@@ -59,7 +62,7 @@ static thaw_status make_folder(struct thaw_job *job, bool fresh, struct thaw_tex
 			break;
 		if (errno != EEXIST)
 			return thaw_fail(THAW_FAILED, "cannot make folder '%s': %s", folder->data, strerror(errno));
-		if (!fresh || length + 8 > sizeof job->name)
+		if (!fresh)
 			return thaw_fail(THAW_BAD_JOB,
 			                 "run folder '%s' is there already: --fresh begins beside it, --set name=... elsewhere",
 			                 folder->data);
@@ -68,32 +71,41 @@ static thaw_status make_folder(struct thaw_job *job, bool fresh, struct thaw_tex
 }
 
 /* The job as it is run, every key with its value. */
-static thaw_status write_job(const struct thaw_job *job, const char *folder)
+static thaw_status write_job(const struct thaw_job *job, const char *path)
 {
-	struct thaw_text yaml = THAW_TEXT_EMPTY, path = THAW_TEXT_EMPTY;
+	struct thaw_text yaml = THAW_TEXT_EMPTY;
 	thaw_status status = thaw_job_dump(job, &yaml);
 
-	thaw_text_add(&path, "%s/job.yaml", folder);
 	if (!status)
-		status = thaw_text_status(&path);
-	if (!status)
-		status = thaw_file_publish(path.data, yaml.data, yaml.length);
+		status = thaw_file_publish(path, yaml.data, yaml.length);
 	thaw_text_release(&yaml);
-	thaw_text_release(&path);
 	return status;
 }
 
+/* A folder in which the run cannot begin is no run: it goes again. */
 static thaw_status open_folder(struct thaw_job *job, bool fresh, struct thaw_text *folder)
 {
-	struct thaw_text log = THAW_TEXT_EMPTY;
+	struct thaw_text log = THAW_TEXT_EMPTY, copy = THAW_TEXT_EMPTY;
 	thaw_status status = make_folder(job, fresh, folder);
 
+	if (status)
+		return status;
 	thaw_text_add(&log, "%s/log.txt", folder->data);
+	thaw_text_add(&copy, "%s/job.yaml", folder->data);
+	status = thaw_text_status(&log);
 	if (!status)
-		status = write_job(job, folder->data);
+		status = thaw_text_status(&copy);
+	if (!status)
+		status = write_job(job, copy.data);
 	if (!status)
 		status = thaw_log_open(log.data);
+	if (status) {
+		(void)unlink(log.data);
+		(void)unlink(copy.data);
+		(void)rmdir(folder->data);
+	}
 	thaw_text_release(&log);
+	thaw_text_release(&copy);
 	return status;
 }
 
@@ -112,6 +124,7 @@ static thaw_status train(struct thaw_setup *setup, struct thaw_job *job, const s
 	struct thaw_trainer *trainer;
 	thaw_status status;
 
+	signal(SIGPIPE, SIG_IGN); /* `thaw train | head` trains on */
 	resolve(job, setup);
 	status = thaw_trainer_new(setup, &options, &trainer);
 	if (status)
@@ -119,7 +132,7 @@ static thaw_status train(struct thaw_setup *setup, struct thaw_job *job, const s
 	if (setup->rank == 0 && a->steps == 0)
 		status = open_folder(job, a->fresh, &folder);
 	if (!status)
-		status = thaw_record_head(setup, a->steps ? "measuring" : folder.data);
+		status = thaw_record_head(setup, a->steps ? NULL : folder.data);
 	status = thaw_world_agree(status);
 	if (!status)
 		status = thaw_trainer_run(trainer, folder.data);

@@ -4,7 +4,7 @@
 
 #include "base/options.h"
 
-extern const struct thaw_command thaw_command_train; /* fine-tune as a job file says */
+extern const struct thaw_command thaw_command_train; /* train as a job file says */
 extern const struct thaw_command thaw_command_eval;  /* exact metrics of a checkpoint */
 
 #endif

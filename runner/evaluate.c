@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "io/loader.h"
 #include "nn/plan.h"
+#include "runner/world.h"
 
 enum { BATCH = 32 };
 
@@ -75,16 +76,16 @@ thaw_status thaw_evaluator_new(struct thaw_setup *setup, struct thaw_evaluator *
 	struct thaw_plan_spec spec = {.device = setup->device, .params = &setup->params, .batch = BATCH};
 	thaw_status status;
 
-	if (!e)
-		return THAW_OUT_OF_MEMORY;
-	e->setup = setup;
 	memcpy(spec.mean, setup->facts->mean, sizeof spec.mean);
 	memcpy(spec.std, setup->facts->std, sizeof spec.std);
-	status = thaw_setup_compile(setup, &spec, &e->plan);
-	if (!status)
-		status = deal_out(e);
+	if (e)
+		e->setup = setup;
+	status = e ? deal_out(e) : THAW_OUT_OF_MEMORY;
 	if (!status)
 		status = open_loader(e);
+	status = thaw_world_agree(status);
+	if (!status)
+		status = thaw_setup_compile(setup, &spec, &e->plan);
 	if (status)
 		thaw_evaluator_free(e);
 	else

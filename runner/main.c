@@ -2,9 +2,11 @@
  * thaw: the command table, and the only place that prints failures and chooses the exit code.
  */
 #define _POSIX_C_SOURCE 200809L
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "jobs/job.h"
@@ -21,7 +23,7 @@ enum { COMMANDS = sizeof commands / sizeof *commands };
 
 static void print_help(FILE *file)
 {
-	fprintf(file, "thaw %s: fine-tune image classifiers on many processors, one process each\n\n", THAW_VERSION);
+	fprintf(file, "thaw %s: train image classifiers on many processors, one process each\n\n", THAW_VERSION);
 	for (int i = 0; i < COMMANDS; i++)
 		fprintf(file, "  thaw %-6s %s\n", commands[i]->name, commands[i]->summary);
 	fprintf(file, "\n  thaw COMMAND --help   options of a command\n"
@@ -112,11 +114,21 @@ static int end(thaw_status status)
 	return code;
 }
 
+/* A stream that was closed at the start would give its number to the next file, and that file all messages. */
+static thaw_status open_streams(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)
+			return thaw_fail(THAW_FAILED, "cannot open '/dev/null'");
+	return THAW_OK;
+}
+
 int main(int argc, char **argv)
 {
-	thaw_status status;
+	thaw_status status = open_streams();
 
 	signal(SIGXFSZ, SIG_IGN); /* a file that grows too large is an error of write(2), with words, not a death */
-	status = run(argc, argv);
+	if (!status)
+		status = run(argc, argv);
 	return end(status ? status : check_output());
 }

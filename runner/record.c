@@ -49,14 +49,44 @@ static thaw_status add_phases(struct thaw_text *text, const struct thaw_setup *s
 
 		if (status)
 			return status;
-		thaw_text_add(text, "%s%d-%d %s %s (%.1f%%)", i ? "  " : "", epoch, epoch + phase->epochs - 1,
-		              thaw_patterns_text(&phase->train, names, sizeof names),
+		thaw_text_add(text, "%s%d", i ? "  " : "", epoch);
+		if (phase->epochs > 1)
+			thaw_text_add(text, "-%d", epoch + phase->epochs - 1);
+		thaw_text_add(text, " %s %s (%.1f%%)", thaw_patterns_text(&phase->train, names, sizeof names),
 		              thaw_count_text(thaw_net_count(setup->net, trains), count),
 		              100.0 * (double)thaw_net_count(setup->net, trains) / (double)all);
 		epoch += phase->epochs;
 		free(trains);
 	}
 	return THAW_OK;
+}
+
+/* Characters for what trains, in every row of the table. */
+static int trained_width(const struct thaw_job *job)
+{
+	size_t width = 14;
+
+	for (int i = 0; i < job->phases_count; i++) {
+		char names[256];
+		size_t length = strlen(thaw_patterns_text(&job->phases[i].train, names, sizeof names));
+
+		if (length > width)
+			width = length;
+	}
+	return (int)width;
+}
+
+/* Pictures are cut out of the middle for validation: a crop far from their size sees a part, or blown-up pixels. */
+static void warn_crop(const struct thaw_setup *setup)
+{
+	int crop = setup->job->data.crop, edge = setup->facts->resize;
+
+	if (crop > edge)
+		thaw_warn("data.crop is %d, but the shorter edge of the pictures is %d: they are enlarged", crop, edge);
+	else if (crop < edge / 2)
+		thaw_warn("data.crop is %d, but the shorter edge of the pictures is %d: validation sees only their middle; "
+		          "thaw pack --resize %d would suit",
+		          crop, edge, crop * 8 / 7);
 }
 
 thaw_status thaw_record_head(const struct thaw_setup *setup, const char *folder)
@@ -74,34 +104,57 @@ thaw_status thaw_record_head(const struct thaw_setup *setup, const char *folder)
 	if (!status)
 		status = thaw_text_status(&phases);
 	if (!status) {
-		thaw_log("thaw %s  %s  %d rank%s, %s, %d thread%s each", THAW_VERSION, folder, setup->ranks,
-		         setup->ranks == 1 ? "" : "s", setup->device->backend->describe(), setup->threads,
+		thaw_log("thaw %s  %s  %d rank%s, %s, %d thread%s each", THAW_VERSION, folder ? folder : "measuring",
+		         setup->ranks, setup->ranks == 1 ? "" : "s", setup->device->backend->describe(), setup->threads,
 		         setup->threads == 1 ? "" : "s");
 		thaw_log("data    %s  crop %d  batch %d = %d x %g", data.data, job->data.crop, job->batch, setup->replicas,
 		         (double)job->batch / setup->replicas);
 		thaw_log("model   %s %s parameters  weights random (seed %llu)", job->model.arch,
 		         thaw_count_text(thaw_net_count(setup->net, NULL), count), (unsigned long long)job->seed);
 		thaw_log("phases  %s", phases.data);
+		warn_crop(setup);
 		thaw_log("%s", "");
-		thaw_log("epoch  trained         lr        train loss  acc     val loss  acc     %s correct        s     img/s",
-		         setup->facts->classes > 5 ? "top5   " : "");
 	}
+	if (!status && folder)
+		thaw_log("epoch  %-*s  lr        train loss  acc     val loss  acc     %s correct        s     img/s",
+		         trained_width(job), "trained", setup->facts->classes > 5 ? "top5   " : "");
 	thaw_text_release(&data);
 	thaw_text_release(&phases);
 	return status;
 }
 
-/* Adds the stages some part of which trains in `now` but not in `before`. */
+/* Whether the parameter is one that begins to train. */
+static bool is_new(const struct thaw_net *net, int i, const bool *before, const bool *now)
+{
+	return !thaw_role_is_state(thaw_net_param(net, i)->role) && now[i] && !before[i];
+}
+
+/* Whether nothing of the stage that parameter `of` belongs to trained before, and all of it does now. */
+static bool whole_stage_new(const struct thaw_net *net, int of, const bool *before, const bool *now)
+{
+	for (int i = 0; i < thaw_net_params(net); i++)
+		if (thaw_same_stage(thaw_net_param(net, i)->group, thaw_net_param(net, of)->group) &&
+		    !thaw_role_is_state(thaw_net_param(net, i)->role) && !is_new(net, i, before, now))
+			return false;
+	return true;
+}
+
+/* Adds what trains in `now` but not in `before`: stages, and blocks of those that are not changed as a whole. */
 static void add_new(struct thaw_text *text, const struct thaw_net *net, const bool *before, const bool *now)
 {
 	const char *last = "";
 
 	for (int i = 0; i < thaw_net_params(net); i++) {
 		const char *group = thaw_net_param(net, i)->group;
+		bool whole;
 
-		if (!now[i] || before[i] || thaw_same_stage(group, last))
+		if (!is_new(net, i, before, now))
 			continue;
-		thaw_text_add(text, "%s%.*s", text->length ? " " : "", thaw_stage_length(group), group);
+		whole = whole_stage_new(net, i, before, now);
+		if (whole ? thaw_same_stage(group, last) : strcmp(group, last) == 0)
+			continue;
+		thaw_text_add(text, "%s%.*s", text->length ? " " : "", whole ? thaw_stage_length(group) : (int)strlen(group),
+		              group);
 		last = group;
 	}
 }
@@ -137,10 +190,14 @@ static double share(int64_t part, int64_t whole)
 	return (double)part / (double)whole;
 }
 
+static double pictures_per_second(const struct thaw_row *row)
+{
+	return (double)(row->train_metrics.count + row->val_metrics.count) / row->seconds;
+}
+
 static thaw_status append_files(const struct thaw_row *row, const char *trained, const char *folder)
 {
 	const struct thaw_metrics *t = &row->train_metrics, *v = &row->val_metrics;
-	double rate = (double)(t->count + v->count) / row->seconds;
 	struct thaw_text path = THAW_TEXT_EMPTY, line = THAW_TEXT_EMPTY;
 	thaw_status status;
 
@@ -152,21 +209,21 @@ static thaw_status append_files(const struct thaw_row *row, const char *trained,
 	thaw_text_add(&line, "%d,%d,%s,%.9g,%.9g,%.6f,%lld,%lld,%.9g,%.6f,%.6f,%lld,%lld,%.3f,%.1f,%d\n", row->epoch,
 	              row->phase, trained, row->lr, t->loss, share(t->top1, t->count), (long long)t->top1,
 	              (long long)t->count, v->loss, share(v->top1, v->count), share(v->top5, v->count), (long long)v->top1,
-	              (long long)v->count, row->seconds, rate, row->best);
+	              (long long)v->count, row->seconds, pictures_per_second(row), row->best);
 	status = thaw_text_status(&line);
 	if (!status)
 		status = thaw_file_append(path.data, line.data, line.length);
 	thaw_text_release(&path);
 	thaw_text_release(&line);
 	thaw_text_add(&path, "%s/metrics.jsonl", folder);
-	thaw_text_add(
-		&line,
-		"{\"epoch\": %d, \"phase\": %d, \"trained\": \"%s\", \"lr\": %.9g, \"train_loss\": %.9g, \"train_correct\": "
-		"%lld, "
-		"\"train_count\": %lld, \"val_loss\": %.9g, \"val_correct\": %lld, \"val_top5\": %lld, \"val_count\": %lld, "
-		"\"seconds\": %.3f, \"images_per_second\": %.1f, \"best\": %s}\n",
-		row->epoch, row->phase, trained, row->lr, t->loss, (long long)t->top1, (long long)t->count, v->loss,
-		(long long)v->top1, (long long)v->top5, (long long)v->count, row->seconds, rate, row->best ? "true" : "false");
+	thaw_text_add(&line,
+	              "{\"epoch\": %d, \"phase\": %d, \"trained\": \"%s\", \"lr\": %.9g, \"train_loss\": %.9g, "
+	              "\"train_correct\": %lld, \"train_count\": %lld, \"val_loss\": %.9g, \"val_correct\": %lld, "
+	              "\"val_top5_correct\": %lld, \"val_count\": %lld, "
+	              "\"seconds\": %.3f, \"images_per_second\": %.1f, \"best\": %s}\n",
+	              row->epoch, row->phase, trained, row->lr, t->loss, (long long)t->top1, (long long)t->count, v->loss,
+	              (long long)v->top1, (long long)v->top5, (long long)v->count, row->seconds, pictures_per_second(row),
+	              row->best ? "true" : "false");
 	if (!status)
 		status = thaw_text_status(&line);
 	if (!status)
@@ -176,18 +233,26 @@ static thaw_status append_files(const struct thaw_row *row, const char *trained,
 	return status;
 }
 
+/* A loss in eight characters, also of a run that goes astray. */
+static const char *loss_text(double loss, char text[16])
+{
+	snprintf(text, 16, loss < 1000 ? "%8.4f" : "%8.2e", loss);
+	return text;
+}
+
 thaw_status thaw_record_row(const struct thaw_setup *setup, const char *folder, const struct thaw_row *row)
 {
 	const struct thaw_metrics *t = &row->train_metrics, *v = &row->val_metrics;
-	char trained[256], correct[32], top5[16] = "";
+	char trained[256], correct[32], top5[16] = "", train_loss[16], val_loss[16];
 
 	thaw_patterns_text(row->train, trained, sizeof trained);
 	snprintf(correct, sizeof correct, "%lld/%lld", (long long)v->top1, (long long)v->count);
 	if (setup->facts->classes > 5)
 		snprintf(top5, sizeof top5, "  %.4f", share(v->top5, v->count));
-	thaw_log("%5d  %-14s  %.2e    %8.4f  %.4f  %8.4f  %.4f%s  %-9s %6.1f  %8.1f%s", row->epoch, trained, row->lr,
-	         t->loss, share(t->top1, t->count), v->loss, share(v->top1, v->count), top5, correct, row->seconds,
-	         (double)(t->count + v->count) / row->seconds, row->best ? "  best" : "");
+	thaw_log("%5d  %-*s  %.2e    %s  %.4f  %s  %.4f%s  %-9s %6.1f  %8.1f%s", row->epoch, trained_width(setup->job),
+	         trained, row->lr, loss_text(t->loss, train_loss), share(t->top1, t->count), loss_text(v->loss, val_loss),
+	         share(v->top1, v->count), top5, correct, row->seconds, pictures_per_second(row),
+	         row->best ? "  best" : "");
 	return append_files(row, trained, folder);
 }
 

@@ -20,7 +20,8 @@ struct thaw_row {
 /* "layer4 fc" */
 const char *thaw_patterns_text(const struct thaw_patterns *patterns, char *text, size_t size);
 
-/* The three lines on ranks, data and model, and a line per phase; then the table's head. */
+/* The lines on ranks, data, model and phases, with warnings about what fits badly; then the table's head. `folder`
+ * NULL: a measurement, without a table. */
 thaw_status thaw_record_head(const struct thaw_setup *setup, const char *folder);
 
 /* A line that says what changes as `phase` (from 0, not the first) begins. */

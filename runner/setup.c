@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/checksum.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/options.h"
@@ -11,11 +12,25 @@
 #include "nn/plan.h"
 #include "runner/world.h"
 
+/* Ranks on several hosts may find different files under one path, and would then wait for each other for ever, or
+ * compute something that no job says. `checksum` is of what `path` holds; all ranks call this. */
+static thaw_status same_on_all_ranks(const char *path, uint32_t checksum)
+{
+	uint32_t first = checksum;
+	thaw_status status = thaw_comm_broadcast(thaw_world(), &first, sizeof first);
+
+	if (!status && first != checksum)
+		status = thaw_fail(THAW_BAD_JOB, "'%s' holds something else here than for rank 0", path);
+	return thaw_world_agree(status);
+}
+
 thaw_status thaw_setup_load(const char *path, const struct thaw_texts *sets, struct thaw_job **job_out)
 {
 	struct thaw_job *job = thaw_alloc(1, sizeof *job);
 	thaw_status status = thaw_world_agree(job ? thaw_job_load(path, sets->text, sets->count, job) : THAW_OUT_OF_MEMORY);
 
+	if (!status)
+		status = same_on_all_ranks(path, thaw_crc32c(0, job, sizeof *job));
 	if (status)
 		free(job);
 	else
@@ -35,6 +50,23 @@ static thaw_status open_data(struct thaw_setup *setup, bool training)
 	if (!status)
 		setup->facts = thaw_dataset_facts(setup->val);
 	return status;
+}
+
+/* Of all that tells one split from another: labels, sizes, the pictures' own checksums, classes, normalisation. */
+static uint32_t data_checksum(const struct thaw_dataset *dataset)
+{
+	const struct thaw_dataset_facts *facts = thaw_dataset_facts(dataset);
+	uint32_t crc = thaw_crc32c(0, facts, sizeof *facts);
+
+	for (int i = 0; i < facts->classes; i++)
+		crc = thaw_crc32c(crc, thaw_dataset_class(dataset, i), strlen(thaw_dataset_class(dataset, i)) + 1);
+	for (int64_t i = 0; i < facts->count; i++) {
+		const struct thaw_picture *picture = thaw_dataset_picture(dataset, i, NULL);
+
+		crc = thaw_crc32c(crc, &picture->label, sizeof picture->label);
+		crc = thaw_crc32c(crc, &picture->crc32c, sizeof picture->crc32c);
+	}
+	return crc;
 }
 
 static thaw_status build(struct thaw_setup *setup)
@@ -69,6 +101,10 @@ thaw_status thaw_setup_open(const struct thaw_job *job, bool training, struct th
 	if (!status)
 		status = build(&setup);
 	status = thaw_world_agree(status);
+	if (!status && setup.ranks > 1)
+		status = same_on_all_ranks(job->data.val, data_checksum(setup.val));
+	if (!status && setup.ranks > 1 && training)
+		status = same_on_all_ranks(job->data.train, data_checksum(setup.train));
 	if (status)
 		thaw_setup_release(&setup);
 	else

@@ -1,5 +1,5 @@
 #define _GNU_SOURCE /* isatty, getrusage */
-#include "runner/trainer.h"
+#include "runner/trainer_parts.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -16,8 +16,9 @@
 /* Where in the run a step stands. */
 struct trainer_place {
 	const struct thaw_phase *phase;
-	int epoch;    /* from 1 */
-	int64_t step; /* within the epoch, from 0 */
+	int epoch;               /* from 1 */
+	int64_t step;            /* within the epoch, from 0 */
+	int64_t pictures_before; /* the epoch, in the whole run */
 };
 
 /* --- one step ---------------------------------------------------------------------------------------------------- */
@@ -125,20 +126,22 @@ static thaw_status gather_metrics(struct thaw_trainer *t, struct thaw_metrics *m
 
 /* One line on a terminal that is written over as the epoch goes on. On standard error, since mpirun makes standard
  * output look like a terminal always. */
-static void show_progress(const struct thaw_trainer *t, const struct trainer_place *place, double seconds)
+static void show_progress(struct thaw_trainer *t, const struct trainer_place *place, double seconds)
 {
-	static double shown;
 	double now = thaw_clock_seconds();
-	int64_t done = place->step + 1, pictures = done * t->job->batch;
 
-	if (t->setup->rank != 0 || !isatty(STDERR_FILENO) || (now - shown < 0.2 && done < t->steps))
+	if (t->setup->rank != 0 || !isatty(STDERR_FILENO) || now - t->shown < 0.2)
 		return;
-	shown = now;
-	if (done == t->steps)
+	t->shown = now;
+	fprintf(stderr, "\r\033[Kepoch %d  step %lld/%lld  %.1f img/s", place->epoch, (long long)place->step + 1,
+	        (long long)t->steps, (double)(t->pictures - place->pictures_before) / seconds);
+}
+
+static void clear_progress(struct thaw_trainer *t)
+{
+	if (t->shown > 0)
 		fprintf(stderr, "\r\033[K");
-	else
-		fprintf(stderr, "\r\033[Kepoch %d  step %lld/%lld  %.1f img/s", place->epoch, (long long)done,
-		        (long long)t->steps, (double)pictures / seconds);
+	t->shown = 0;
 }
 
 /* The larger share of right pictures, then the smaller loss. */
@@ -147,27 +150,29 @@ static bool is_better(const struct thaw_metrics *now, const struct thaw_metrics 
 	return best->count == 0 || now->top1 > best->top1 || (now->top1 == best->top1 && now->loss < best->loss);
 }
 
-static thaw_status write_checkpoints(struct thaw_trainer *t, const struct thaw_row *row)
+/* best.h5 before the epoch's row says that it is the best; last.h5 after the row, which belongs to what it holds. */
+static thaw_status write_epoch(struct thaw_trainer *t, const struct thaw_row *row)
 {
-	struct thaw_text yaml = THAW_TEXT_EMPTY, path = THAW_TEXT_EMPTY, before = THAW_TEXT_EMPTY;
+	struct thaw_text yaml = THAW_TEXT_EMPTY, best = THAW_TEXT_EMPTY, last = THAW_TEXT_EMPTY, previous = THAW_TEXT_EMPTY;
 	struct thaw_checkpoint_facts facts = {
 		.epoch = row->epoch, .step = t->step, .best_epoch = t->best.epoch, .metric = "top1"};
-	bool last = row->epoch == t->job->epochs || row->epoch % t->job->checkpoint.every == 0;
 	thaw_status status = thaw_job_dump(t->job, &yaml);
 
 	facts.best = (double)t->best.val_metrics.top1 / (double)t->best.val_metrics.count;
 	facts.job = yaml.data;
-	thaw_text_add(&path, "%s/best.h5", t->folder);
+	thaw_text_add(&best, "%s/best.h5", t->folder);
+	thaw_text_add(&last, "%s/last.h5", t->folder);
+	thaw_text_add(&previous, "%s/previous.h5", t->folder);
 	if (!status && row->best)
-		status = thaw_snapshot_write(path.data, NULL, facts, t->setup, NULL);
-	thaw_text_release(&path);
-	thaw_text_add(&path, "%s/last.h5", t->folder);
-	thaw_text_add(&before, "%s/previous.h5", t->folder);
-	if (!status && last)
-		status = thaw_snapshot_write(path.data, before.data, facts, t->setup, &t->optimizer);
-	thaw_text_release(&path);
-	thaw_text_release(&before);
+		status = thaw_snapshot_write(best.data, NULL, facts, t->setup, NULL);
+	if (!status)
+		status = thaw_record_row(t->setup, t->folder, row);
+	if (!status && (row->epoch == t->job->epochs || row->epoch % t->job->checkpoint.every == 0))
+		status = thaw_snapshot_write(last.data, previous.data, facts, t->setup, &t->optimizer);
 	thaw_text_release(&yaml);
+	thaw_text_release(&best);
+	thaw_text_release(&last);
+	thaw_text_release(&previous);
 	return status;
 }
 
@@ -189,11 +194,7 @@ static thaw_status finish_epoch(struct thaw_trainer *t, struct thaw_row *row, do
 	row->seconds = thaw_clock_seconds() - begun;
 	if (row->best)
 		t->best = *row;
-	if (t->setup->rank == 0)
-		status = thaw_record_row(t->setup, t->folder, row);
-	if (!status && t->setup->rank == 0)
-		status = write_checkpoints(t, row);
-	return status;
+	return t->setup->rank == 0 ? write_epoch(t, row) : THAW_OK;
 }
 
 static bool measured_enough(const struct thaw_trainer *t)
@@ -203,18 +204,19 @@ static bool measured_enough(const struct thaw_trainer *t)
 
 static thaw_status train_epoch(struct thaw_trainer *t, int phase, int epoch)
 {
-	struct trainer_place place = {.phase = &t->job->phases[phase], .epoch = epoch};
+	struct trainer_place place = {.phase = &t->job->phases[phase], .epoch = epoch, .pictures_before = t->pictures};
 	struct thaw_row row = {.epoch = epoch, .phase = phase + 1, .train = &place.phase->train};
 	double begun = thaw_clock_seconds();
+	thaw_status status = THAW_OK;
 
 	row.lr = rate_at(t, place.phase, t->step);
-	for (; place.step < t->steps && !measured_enough(t); place.step++) {
-		thaw_status status = train_step(t, &place);
-
-		if (status)
-			return status;
+	for (; place.step < t->steps && !measured_enough(t) && !status; place.step++) {
+		status = train_step(t, &place);
 		show_progress(t, &place, thaw_clock_seconds() - begun);
 	}
+	clear_progress(t);
+	if (status)
+		return status;
 	if (t->options.measure_steps > 0)
 		return measured_enough(t) || epoch == t->job->epochs ? THAW_OK : thaw_trainer_start_epoch(t, epoch);
 	return finish_epoch(t, &row, begun);
@@ -232,9 +234,9 @@ static void tell_speed(const struct thaw_trainer *t)
 	if (t->step < t->options.measure_steps)
 		thaw_warn("the job ended after %lld of %lld steps", (long long)t->step, (long long)t->options.measure_steps);
 	if (t->step > 1)
-		thaw_log("start to first step %.3f s  then %.2f img/s over %lld steps  peak memory %.0f MiB a rank",
+		thaw_log("start to first step %.3f s  then %.2f img/s over %lld step%s  peak memory %.0f MiB a rank",
 		         t->first_step_seconds, (double)(t->pictures - t->first_pictures) / seconds, (long long)t->step - 1,
-		         (double)usage.ru_maxrss / 1024.0);
+		         t->step == 2 ? "" : "s", (double)usage.ru_maxrss / 1024.0);
 	else
 		thaw_log("start to first step %.3f s  peak memory %.0f MiB a rank", t->first_step_seconds,
 		         (double)usage.ru_maxrss / 1024.0);

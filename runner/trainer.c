@@ -1,4 +1,4 @@
-#include "runner/trainer.h"
+#include "runner/trainer_parts.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "base/random.h"
+#include "nn/lower.h"
 #include "runner/world.h"
 
 /* --- batches ----------------------------------------------------------------------------------------------------- */
@@ -91,15 +92,18 @@ static void end_phase(struct thaw_trainer *t)
 	t->trains = NULL;
 }
 
-/* A trained norm needs more than one number per channel of each replica: with one it would give out its bias alone. */
+/* A norm by the batch needs more than one number per channel of each replica: with one it gives out its bias alone. */
 static thaw_status check_norms(const struct thaw_trainer *t)
 {
 	const struct thaw_net *net = t->setup->net;
+	bool always = training_spec(t, 1).frozen_batch_statistics;
+	int smallest = (int)(thaw_trainer_pictures(t, 0) / t->setup->replicas); /* of a full batch */
 
-	for (int i = 0; i < thaw_net_ops(net) && t->plan_batch[0] == 1; i++) {
+	for (int i = 0; i < thaw_net_ops(net) && smallest <= 1; i++) {
 		const struct thaw_op *op = thaw_net_op(net, i);
 
-		if (op->kind == THAW_OP_BATCH_NORM && op->out_shape.h * op->out_shape.w == 1 && t->trains[op->param])
+		if (op->kind == THAW_OP_BATCH_NORM && op->out_shape.h * op->out_shape.w == 1 &&
+		    thaw_uses_batch_statistics(op, t->trains, always))
 			return thaw_fail(
 				THAW_BAD_JOB,
 				"batch: %d in %d replicas leaves '%s' one number per channel to normalise: a larger batch, "

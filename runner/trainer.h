@@ -1,66 +1,28 @@
 /*
- * The inside of a trainer, shared by runner/trainer.c (what it is made of: batches, plans, phases) and runner/train.c
- * (what it does: steps, epochs, the run).
+ * A trainer: one run, from its parts (runner/trainer.c) through its loop over phases, epochs and steps
+ * (runner/train.c).
  */
 #ifndef THAW_RUNNER_TRAINER_H
 #define THAW_RUNNER_TRAINER_H
 
-#include "io/loader.h"
-#include "nn/optimizer.h"
-#include "nn/plan.h"
-#include "nn/schedule.h"
-#include "runner/evaluate.h"
-#include "runner/exchange.h"
-#include "runner/record.h"
-#include "runner/train.h"
+#include "runner/setup.h"
 
-enum { THAW_TRAINER_PLANS = 4 }; /* sizes of micro-batches: two of a full batch, two of the last */
-
-struct thaw_trainer {
-	struct thaw_setup *setup;
-	const struct thaw_job *job;
-	struct thaw_train_options options;
-	const char *folder;
-	struct thaw_optimizer optimizer;
-	struct thaw_schedule schedule;
-	struct thaw_loader *loader;
-	struct thaw_evaluator *evaluator;
-
-	/* The phase. */
-	bool *trains; /* (params) */
-	struct thaw_exchange *exchange;
-	struct thaw_plan *plans[THAW_TRAINER_PLANS]; /* by size, as they were first needed */
-	int plan_batch[THAW_TRAINER_PLANS];
-
-	/* The epoch. */
-	int64_t count, steps;            /* training pictures; steps per epoch */
-	int32_t *order;                  /* (count) the epoch's shuffle */
-	struct thaw_batch_range *ranges; /* (steps * replicas of this rank) without empty ones */
-	double *losses;                  /* (replicas) sums of this epoch; zero for other ranks' replicas */
-	int64_t correct[3];              /* pictures, top-1, top-5 of this rank's replicas */
-
-	/* The run. */
-	int64_t step, pictures;    /* optimizer steps done; pictures they saw, */
-	int64_t first_pictures;    /* and of these the first step */
-	double first_step_seconds; /* from the program's start to the end of the first step */
-	struct thaw_row best;
+struct thaw_train_options {
+	int64_t measure_steps; /* > 0: end after this many steps and tell their speed; nothing is validated or written */
+	double begun_seconds;  /* thaw_clock_seconds() at the program's start */
 };
 
-/* Pictures of the global batch of `step` within its epoch; the last one may be smaller. */
-int64_t thaw_trainer_pictures(const struct thaw_trainer *t, int64_t step);
+struct thaw_trainer;
 
-/* Replica `r`'s part of that batch, as even as can be: places first .. first + count - 1 of the order; count may be
- * 0. */
-struct thaw_batch_range thaw_trainer_range(const struct thaw_trainer *t, int64_t step, int r);
+/* Checks the job, fills the parameters with random numbers, and compiles and allocates what the first phase and
+ * validation need: whatever the job asks for that cannot be done fails here. All ranks call it, and succeed or fail
+ * together. */
+thaw_status thaw_trainer_new(struct thaw_setup *setup, const struct thaw_train_options *options,
+                             struct thaw_trainer **trainer_out);
+void thaw_trainer_free(struct thaw_trainer *trainer); /* NULL is fine */
 
-/* The phase's plan for micro-batches of this size, compiled when first asked for. */
-thaw_status thaw_trainer_plan(struct thaw_trainer *t, int batch, struct thaw_plan **plan_out);
-
-/* Shuffles for `epoch` (from 0) and lets the loader begin. */
-thaw_status thaw_trainer_start_epoch(struct thaw_trainer *t, int epoch);
-
-/* Selects what phase `phase` (from 0) trains and compiles the plan of the largest micro-batch; all ranks succeed or
- * fail together. */
-thaw_status thaw_trainer_begin_phase(struct thaw_trainer *t, int phase);
+/* Trains as the setup's job says; rank 0 writes to the run folder `folder`. All ranks call it. THAW_DIVERGED, on all
+ * of them, names epoch and step when a loss is not finite; other failures may be of one rank alone. */
+thaw_status thaw_trainer_run(struct thaw_trainer *trainer, const char *folder);
 
 #endif

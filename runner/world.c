@@ -91,11 +91,9 @@ thaw_status thaw_world_threads(int *threads_out)
 	count = thaw_processors() / sharers;
 	if (count < 1)
 		count = 1;
-	if (count * thaw_comm_local_size(world) <= unbound_processors() / 2)
-		thaw_warn(
-			"%d rank%s with %d thread%s use a part of the %d processors here: mpirun --bind-to none gives them all",
-			thaw_comm_local_size(world), thaw_comm_local_size(world) == 1 ? "" : "s", count, count == 1 ? "" : "s",
-			unbound_processors());
+	if (size > 1 && count * thaw_comm_local_size(world) <= unbound_processors() / 2)
+		thaw_warn("the %d ranks here use %d of the %d processors: mpirun --bind-to none gives them all",
+		          thaw_comm_local_size(world), count * thaw_comm_local_size(world), unbound_processors());
 	*threads_out = count;
 	return THAW_OK;
 }

@@ -1,9 +1,10 @@
 # Sourced by the tests of this folder: a work folder of their own, checks that count failures, ranks on any machine.
 #
-#   . "$(dirname "$0")/lib.sh" "$@"     ends in an empty folder, with $thaw the program
+#   . "$(dirname "$0")/lib.sh" "$@"     ends in an empty folder, with $thaw the program, $helpers where test programs are
 
 set -u
 thaw=$(realpath "$1")
+helpers=$(realpath "${2:-.}")
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1

@@ -102,18 +102,28 @@ cp runs/small/best.h5 damaged.h5
 printf 'x' | dd of=damaged.h5 bs=1 seek=20000 conv=notrunc 2>/dev/null
 expect 1 "damaged.h5" "$thaw" eval job.yaml --checkpoint damaged.h5
 
-expect 2 "leaves 'layer4.0.bn1' one number per channel to normalise" "$thaw" train job.yaml --set model.arch=resnet18 \
-    --set 'phases=[{epochs: 1, train: all}]' --set batch=4 --set replicas=4 --fresh
+"$helpers/poison" runs/small/best.h5 poisoned.h5 model/fc.bias || fail "no poisoned checkpoint"
+expect 76 "'poisoned.h5': the validation loss is nan" "$thaw" eval job.yaml --checkpoint poisoned.h5
+expect 76 "'poisoned.h5': the validation loss is nan" mpirun -n 2 "$thaw" eval job.yaml --checkpoint poisoned.h5
+
+# one picture for a replica, of a full batch, is too few for a norm over 1x1, also where only the head trains
+one_number=("$thaw" train job.yaml --set model.arch=resnet18 --fresh --set replicas=4)
+expect 2 "leaves 'layer4.0.bn1' one number per channel to normalise" "${one_number[@]}" --set batch=4 \
+    --set 'phases=[{epochs: 1, train: all}]'
+expect 2 "leaves 'layer4.0.bn1' one number per channel to normalise" "${one_number[@]}" --set batch=5 \
+    --set 'phases=[{epochs: 1, train: all}]'
+expect 2 "leaves 'layer4.0.bn1' one number per channel to normalise" "${one_number[@]}" --set batch=4 \
+    --set 'phases=[{epochs: 1, train: [fc]}]' --set batchnorm=train
 expect 2 "unknown implementation 'winogrd': there are direct" env THAW_CONVOLUTION=winogrd "$thaw" train job.yaml --fresh
 [ ! -e runs/small-3 ] || fail "a refused run left a folder"
 
-# a loss that is not finite: exit code 76, said once and in the log, and nothing is best
-expect 76 "epoch 1: the validation loss is nan" "$thaw" train job.yaml --set optimizer.lr=1000 --set name=diverged \
-    --set 'phases=[{epochs: 4, train: all}]'
+# a loss that is not finite: exit code 76, said once and in the log, and nothing is best. A rate times a decay of a
+# million makes every weight a million times larger in each step; three steps are enough.
+million=(--set optimizer.lr=1000 --set optimizer.weight_decay=1000 --set 'phases=[{epochs: 4, train: all}]')
+expect 76 "epoch 1: the validation loss is nan" "$thaw" train job.yaml --set name=diverged --set batch=22 "${million[@]}"
 grep -q "the validation loss is nan" runs/diverged/log.txt || fail "log.txt does not say why the run ended"
 [ ! -e runs/diverged/best.h5 ] || fail "a diverged run has a best checkpoint"
-expect 76 ": the training loss is" mpirun -n 2 "$thaw" train job.yaml --set optimizer.lr=1000 --set name=exploded \
-    --set optimizer.weight_decay=1000 --set batch=4 --set 'phases=[{epochs: 4, train: all}]'
+expect 76 ": the training loss is" mpirun -n 2 "$thaw" train job.yaml --set name=exploded --set batch=4 "${million[@]}"
 [ "$(grep -c '^thaw: ' said)" = 1 ] || fail "told more than once: $(cat said)"
 
 # wrong words, once for all ranks; help; output that nobody can take
@@ -125,10 +135,46 @@ expect 2 "no help on 'spells'" "$thaw" help spells
 expect 2 "unknown command 'trian'" "$thaw" trian
 expect 1 "cannot write standard output" sh -c "'$thaw' --version >/dev/full"
 
+# a stream that is closed does not become one of the run's files
+"$thaw" train job.yaml --set name=closed --set 'phases=[{epochs: 1, train: [fc]}]' >&- 2>&- <&- || fail "closed streams"
+[ "$(grep -c '^epoch ' runs/closed/log.txt)" = 1 ] || fail "closed streams: $(cat runs/closed/log.txt)"
+"$thaw" train job.yaml --set name=piped --set 'phases=[{epochs: 3, train: [fc]}]' 2>/dev/null | head -n 1 >/dev/null
+[ "$(wc -l <runs/piped/metrics.csv)" = 4 ] || fail "a reader that leaves ends the run"
+
+# ranks that find other files under the same path
+sed 's/lr: 0.05/lr: 0.06/' job.yaml >elsewhere.yaml
+mkdir one two
+cp job.yaml one/job.yaml && cp elsewhere.yaml two/job.yaml && ln -s ../data one/data && ln -s ../data two/data
+expect 2 "rank 1: 'job.yaml' holds something else here than for rank 0" \
+    mpirun -n 1 --wdir "$PWD/one" "$thaw" train job.yaml : -n 1 --wdir "$PWD/two" "$thaw" train job.yaml
+cp job.yaml two/job.yaml
+rm two/data
+"$thaw" demo others --train 13 --val 7 --size 40 --seed 1 >/dev/null && "$thaw" pack others -o two/data --resize 36 >/dev/null 2>&1
+expect 2 "rank 1: 'data/val-*.h5' holds something else here" \
+    mpirun -n 1 --wdir "$PWD/one" "$thaw" train job.yaml : -n 1 --wdir "$PWD/two" "$thaw" train job.yaml
+cp data/val-* two/data/
+expect 2 "rank 1: 'data/train-*.h5' holds something else here" \
+    mpirun -n 1 --wdir "$PWD/one" "$thaw" train job.yaml : -n 1 --wdir "$PWD/two" "$thaw" train job.yaml
+
+# a start that fails takes its folder with it; a name with room for a number has beside it a place to begin
+expect 1 "cannot" prlimit --fsize=100 "$thaw" train job.yaml --set name=tiny
+[ ! -e runs/tiny ] || fail "a start that failed left $(ls -a runs/tiny)"
+long=$(printf 'x%.0s' $(seq 61))
+short=(--set 'phases=[{epochs: 1, train: [fc]}]')
+expect 0 "" "$thaw" train job.yaml --set "name=$long" "${short[@]}"
+expect 0 "runs/$long-2" "$thaw" train job.yaml --set "name=$long" --fresh "${short[@]}"
+expect 0 "" "$thaw" train job.yaml --set "name=${long}xx" "${short[@]}"
+expect 2 "leaves no room for a number" "$thaw" train job.yaml --set "name=${long}xx" --fresh "${short[@]}"
+
+# pictures that do not suit the crop
+expect 0 "validation sees only their middle; thaw pack --resize 18 would suit" "$thaw" train job.yaml --set data.crop=16 --steps 1
+expect 0 "they are enlarged" "$thaw" train job.yaml --set data.crop=40 --steps 1
+
 # measuring: over the end of an epoch, and of the job
 expect 0 "img/s over 11 steps" "$thaw" train job.yaml --steps 12
 expect 0 "the job ended after 25 of 99 steps" "$thaw" train job.yaml --steps 99
 expect 0 "start to first step" "$thaw" train job.yaml --steps 1
+grep -q "^epoch " said && fail "a measurement has a table: $(cat said)"
 
 # four starts at once on one folder: one begins
 for i in 1 2 3 4; do
@@ -158,8 +204,12 @@ for pid in $(pgrep -f "name=full"); do prlimit --pid "$pid" --fsize=204800 || fa
 wait $launcher
 got=$?
 [ $got = 1 ] && grep -qF "thaw: rank 0: cannot write" said || fail "a full disk: exit code $got, want 1: $(cat said)"
+[ "$(grep -c ',1$' runs/full/metrics.csv)" = "$(grep -c 'best$' runs/full/log.txt)" ] || fail "other rows are best than were said"
 [ -z "$(find runs/full -name '*.tmp')" ] || fail "half a checkpoint stays: $(ls runs/full)"
 expect 0 "" "$thaw" eval job.yaml --checkpoint runs/full/best.h5
+
+expect 1 "cannot write" prlimit --fsize=20000 "$thaw" train job.yaml --set name=fuller "${short[@]}"
+[ ! -e runs/fuller/best.h5 ] && [ ! -e runs/fuller/metrics.csv ] || fail "a best epoch without a checkpoint: $(ls runs/fuller)"
 
 # one rank is killed: all are gone soon, and what was written stays whole
 mpirun -n 2 "$thaw" train job.yaml --set name=killed --set 'phases=[{epochs: 500, train: all}]' >said 2>&1 &

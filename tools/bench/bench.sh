@@ -68,8 +68,8 @@ cold_torch() { start_torch; }
 
 # NAME|ARGUMENT|what the table says|+ if more is better, - if less is
 measures=(
-    "train|1|full fine-tuning, 1 thread, img/s|+"
-    "train|2|full fine-tuning, 2 threads, img/s|+"
+    "train|1|training all layers, 1 thread, img/s|+"
+    "train|2|training all layers, 2 threads, img/s|+"
     "eval|1|evaluation, 1 thread, img/s|+"
     "eval|2|evaluation, 2 threads, img/s|+"
     "loader||loader, 1 thread, img/s|+"

@@ -1,0 +1,67 @@
+/*
+ * The inside of a trainer, shared by runner/trainer.c (what it is made of: batches, plans, phases) and runner/train.c
+ * (what it does: steps, epochs, the run).
+ */
+#ifndef THAW_RUNNER_TRAINER_PARTS_H
+#define THAW_RUNNER_TRAINER_PARTS_H
+
+#include "io/loader.h"
+#include "nn/optimizer.h"
+#include "nn/plan.h"
+#include "nn/schedule.h"
+#include "runner/evaluate.h"
+#include "runner/exchange.h"
+#include "runner/record.h"
+#include "runner/trainer.h"
+
+enum { THAW_TRAINER_PLANS = 4 }; /* sizes of micro-batches: two of a full batch, two of the last */
+
+struct thaw_trainer {
+	struct thaw_setup *setup;
+	const struct thaw_job *job;
+	struct thaw_train_options options;
+	const char *folder;
+	struct thaw_optimizer optimizer;
+	struct thaw_schedule schedule;
+	struct thaw_loader *loader;
+	struct thaw_evaluator *evaluator;
+
+	/* The phase. */
+	bool *trains; /* (params) */
+	struct thaw_exchange *exchange;
+	struct thaw_plan *plans[THAW_TRAINER_PLANS]; /* by size, as they were first needed */
+	int plan_batch[THAW_TRAINER_PLANS];
+
+	/* The epoch. */
+	int64_t count, steps;            /* training pictures; steps per epoch */
+	int32_t *order;                  /* (count) the epoch's shuffle */
+	struct thaw_batch_range *ranges; /* (steps * replicas of this rank) without empty ones */
+	double *losses;                  /* (replicas) sums of this epoch; zero for other ranks' replicas */
+	int64_t correct[3];              /* pictures, top-1, top-5 of this rank's replicas */
+	double shown;                    /* thaw_clock_seconds() when progress was last shown; 0: no line stands */
+
+	/* The run. */
+	int64_t step, pictures;    /* optimizer steps done; pictures they saw, */
+	int64_t first_pictures;    /* and of these the first step */
+	double first_step_seconds; /* from the program's start to the end of the first step */
+	struct thaw_row best;
+};
+
+/* Pictures of the global batch of `step` within its epoch; the last one may be smaller. */
+int64_t thaw_trainer_pictures(const struct thaw_trainer *t, int64_t step);
+
+/* Replica `r`'s part of that batch, as even as can be: places first .. first + count - 1 of the order; count may be
+ * 0. */
+struct thaw_batch_range thaw_trainer_range(const struct thaw_trainer *t, int64_t step, int r);
+
+/* The phase's plan for micro-batches of this size, compiled when first asked for. */
+thaw_status thaw_trainer_plan(struct thaw_trainer *t, int batch, struct thaw_plan **plan_out);
+
+/* Shuffles for `epoch` (from 0) and lets the loader begin. */
+thaw_status thaw_trainer_start_epoch(struct thaw_trainer *t, int epoch);
+
+/* Selects what phase `phase` (from 0) trains and compiles the plan of the largest micro-batch; all ranks succeed or
+ * fail together. */
+thaw_status thaw_trainer_begin_phase(struct thaw_trainer *t, int phase);
+
+#endif
