@@ -17,3 +17,45 @@ int thaw_processors(void)
 	}
 	return 1;
 }
+
+/* Compiled without those instructions itself. __builtin_cpu_supports() takes only literals. */
+#if defined(__x86_64__)
+__attribute__((target("arch=x86-64")))
+#endif
+thaw_status thaw_processor_check(void)
+{
+	const char *missing = NULL;
+
+#if defined(__SSE4_2__)
+	missing = __builtin_cpu_supports("sse4.2") ? missing : "SSE4.2";
+#endif
+#if defined(__BMI2__)
+	missing = __builtin_cpu_supports("bmi2") ? missing : "BMI2";
+#endif
+#if defined(__FMA__)
+	missing = __builtin_cpu_supports("fma") ? missing : "FMA";
+#endif
+#if defined(__AVX2__)
+	missing = __builtin_cpu_supports("avx2") ? missing : "AVX2";
+#endif
+#if defined(__AVX512VNNI__)
+	missing = __builtin_cpu_supports("avx512vnni") ? missing : "AVX-512 VNNI";
+#endif
+#if defined(__AVX512BW__)
+	missing = __builtin_cpu_supports("avx512bw") ? missing : "AVX-512 BW";
+#endif
+#if defined(__AVX512DQ__)
+	missing = __builtin_cpu_supports("avx512dq") ? missing : "AVX-512 DQ";
+#endif
+#if defined(__AVX512VL__)
+	missing = __builtin_cpu_supports("avx512vl") ? missing : "AVX-512 VL";
+#endif
+#if defined(__AVX512F__)
+	missing = __builtin_cpu_supports("avx512f") ? missing : "AVX-512";
+#endif
+	if (!missing)
+		return THAW_OK;
+	return thaw_fail(THAW_FAILED,
+	                 "this thaw was built for a processor with %s: build it on this machine, or with -DTHAW_NATIVE=OFF",
+	                 missing);
+}

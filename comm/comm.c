@@ -68,11 +68,6 @@ int thaw_comm_size(const struct thaw_comm *comm)
 	return comm->size;
 }
 
-const char *thaw_comm_name(const struct thaw_comm *comm)
-{
-	return comm->backend->name;
-}
-
 int thaw_comm_local_size(const struct thaw_comm *comm)
 {
 	return comm->local_size;

@@ -34,7 +34,6 @@ _Noreturn void thaw_comm_abort(struct thaw_comm *comm, int exit_code);
 
 int thaw_comm_rank(const struct thaw_comm *comm);
 int thaw_comm_size(const struct thaw_comm *comm);
-const char *thaw_comm_name(const struct thaw_comm *comm); /* "self", "mpi" */
 
 /* Ranks that share this rank's host (for the division of its cores), and this rank's number among them. */
 int thaw_comm_local_size(const struct thaw_comm *comm);

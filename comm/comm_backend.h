@@ -23,7 +23,6 @@ struct thaw_comm {
 };
 
 struct thaw_comm_backend {
-	const char *name;
 	bool (*launched)(void); /* whether the environment says that this backend's launcher started the process */
 
 	/* Allocates the backend's struct and fills rank to local_size; `stop` frees it. */

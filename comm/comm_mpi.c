@@ -445,7 +445,6 @@ static thaw_status mpi_agree(struct thaw_comm *comm, thaw_status mine, thaw_stat
 }
 
 const struct thaw_comm_backend thaw_comm_mpi = {
-	.name = "mpi",
 	.launched = mpi_launched,
 	.start = mpi_start,
 	.stop = mpi_stop,

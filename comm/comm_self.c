@@ -76,7 +76,6 @@ static thaw_status self_agree(struct thaw_comm *comm, thaw_status mine, thaw_sta
 }
 
 const struct thaw_comm_backend thaw_comm_self = {
-	.name = "self",
 	.launched = self_launched,
 	.start = self_start,
 	.stop = self_stop,

@@ -43,7 +43,7 @@ static thaw_status read_set(struct reading *reading, const char *set)
 	char path[160];
 
 	if (!set[path_length])
-		return thaw_fail(THAW_BAD_JOB, "--set %s: wanted is path=value", thaw_show(set).text);
+		return thaw_fail(THAW_BAD_JOB, "--set %s: wanted is KEY=VALUE", thaw_show(set).text);
 	snprintf(path, sizeof path, "%.*s", (int)path_length, set); /* cut, it is like no key */
 	key = thaw_schema_find(&thaw_job_schema, path);
 	if (!key)
@@ -60,11 +60,32 @@ static thaw_status complete_name(struct reading *reading)
 	const char *dot = strrchr(base, '.');
 	char name[sizeof reading->job->name + 1] = ""; /* room to see that one is too long */
 	size_t length = dot && dot > base ? (size_t)(dot - base) : strlen(base);
+	const struct thaw_key *key = thaw_schema_find(&thaw_job_schema, "name");
+	struct thaw_text allowed = THAW_TEXT_EMPTY;
+	thaw_status status;
 
 	if (place_of(reading, "name")->source)
 		return THAW_OK;
 	memcpy(name, base, length < sizeof name ? length : sizeof name - 1);
-	return thaw_key_read_text(thaw_schema_find(&thaw_job_schema, "name"), reading->start, name, reading->job);
+	status = thaw_key_read_text(key, reading->start, name, reading->job);
+	if (status != THAW_BAD_JOB)
+		return status;
+	key->type->describe(key, &allowed);
+	thaw_fail(status,
+	          "%s: the file's name makes the run's '%s', allowed are %s: `name:` or --set name=... gives another",
+	          reading->start.source, thaw_show(name).text, allowed.data);
+	thaw_text_release(&allowed);
+	return status;
+}
+
+/* What a job without `phases` gets: one that trains all. */
+static void derive_phase(const struct thaw_job *job, struct thaw_phase *phase_out)
+{
+	memset(phase_out, 0, sizeof *phase_out);
+	phase_out->epochs = job->epochs;
+	phase_out->train.count = 1;
+	strcpy(phase_out->train.text[0], "all");
+	phase_out->lr = job->optimizer.lr;
 }
 
 /* Phases and `epochs` follow from each other, and a phase's rate from the job's. */
@@ -77,10 +98,7 @@ static thaw_status complete_phases(struct reading *reading)
 
 	if (!phases.source) {
 		job->phases_count = 1;
-		job->phases[0].epochs = job->epochs;
-		job->phases[0].train.count = 1;
-		strcpy(job->phases[0].train.text[0], "all");
-		job->phases[0].lr = job->optimizer.lr;
+		derive_phase(job, &job->phases[0]);
 		return THAW_OK;
 	}
 	for (int i = 0; i < job->phases_count; i++) {
@@ -138,7 +156,7 @@ thaw_status thaw_job_load(const char *path, const char *const *sets, int sets_co
 	thaw_status status = thaw_file_read(path, THAW_YAML_BYTES, &yaml, &length);
 
 	if (status == THAW_FAILED) {
-		char words[512];
+		char words[THAW_WORDS];
 
 		snprintf(words, sizeof words, "%s", thaw_fail_text());
 		return thaw_fail(THAW_BAD_JOB, "%s", words); /* a job file that cannot be read is a bad one */
@@ -168,10 +186,17 @@ static bool begins_section(const struct thaw_key *key, const struct thaw_key *be
 
 thaw_status thaw_job_dump(const struct thaw_job *job, struct thaw_text *yaml_out)
 {
+	struct thaw_phase derived;
+	bool has_phases;
+
+	derive_phase(job, &derived);
+	has_phases = job->phases_count > 1 || memcmp(&job->phases[0], &derived, sizeof derived) != 0;
 	for (int i = 0; i < thaw_job_schema.count; i++) {
 		const struct thaw_key *key = &thaw_job_schema.keys[i];
 		size_t section = section_length(key->path);
 
+		if (strcmp(key->path, "phases") == 0 && !has_phases)
+			continue;
 		if (section > 0 && begins_section(key, i > 0 ? key - 1 : NULL))
 			thaw_text_add(yaml_out, "%.*s:\n", (int)section, key->path);
 		thaw_text_add(yaml_out, "%s%s:%s", section ? "  " : "", key->path + (section ? section + 1 : 0),
@@ -202,7 +227,8 @@ static void print_keys(FILE *file, const struct thaw_schema *schema)
 void thaw_job_print_keys(FILE *file)
 {
 	fprintf(file, "The keys of a job file, with what is allowed and, in brackets, what holds when one is left out.\n"
-	              "A section is a map, `optimizer: {lr: 1e-3}`; on the command line, `--set optimizer.lr=1e-3`.\n");
+	              "A section is a map, `optimizer: {lr: 1e-3}`; on the command line, `--set optimizer.lr=1e-3`.\n"
+	              "Paths are relative to the folder that the command is run in.\n");
 	print_keys(file, &thaw_job_schema);
 	fprintf(file, "\nEach entry of `phases`, `{epochs: 3, train: [layer4, fc], lr: 1e-4}`, has\n");
 	print_keys(file, &thaw_phase_schema);

@@ -2,7 +2,7 @@
  * A job: what `thaw train` is asked to do, as plain data.
  *
  * Job files are YAML, read strictly through one schema table (jobs/schema.c): path, type, default, bounds, unit,
- * meaning. The same table serves `--set path=value`, the resolved dump and the key reference (`thaw help job`). Every
+ * meaning. The same table serves `--set KEY=VALUE`, the resolved dump and the key reference (`thaw help job`). Every
  * fault is one line "file:line:col: what, what is allowed" or "--set path: ...", THAW_BAD_JOB, before anything is
  * written.
  */
@@ -83,8 +83,9 @@ thaw_status thaw_job_parse(const char *name, const char *yaml, size_t length, co
 
 struct thaw_text;
 
-/* Appends the resolved job as YAML: every key of the schema, only a phase's `lr` is left out where it is the job's.
- * Loads back to the same bytes. The caller releases the text. */
+/* Appends the resolved job as YAML: every key of the schema, but `phases` is left out where it is what a job without
+ * them gets, and a phase's `lr` where it is the job's, so that a --set on them does what it says. Loads back to the same
+ * bytes. The caller releases the text. */
 thaw_status thaw_job_dump(const struct thaw_job *job, struct thaw_text *yaml_out);
 
 /* The key reference: a line per key with type, default, bounds, unit, meaning. */

@@ -1,5 +1,6 @@
 #include "jobs/key.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -300,6 +301,7 @@ static thaw_status read_choice(const struct thaw_key *key, const struct thaw_yam
 {
 	for (const char *const *choice = key->choices; node->kind == THAW_YAML_SCALAR && *choice; choice++)
 		if (strcmp(node->text, *choice) == 0) {
+			assert(strlen(*choice) < key->size_bytes);
 			memcpy(field(key, record), *choice, strlen(*choice));
 			return THAW_OK;
 		}
@@ -319,7 +321,7 @@ static thaw_status read_word(const struct thaw_key *key, const struct thaw_yaml 
 
 static void describe_word(const struct thaw_key *key, struct thaw_text *text)
 {
-	thaw_text_add(text, "up to %zu letters, digits, '_', '-', '.'", key->size_bytes - 1);
+	thaw_text_add(text, "up to %zu of A-Za-z0-9._- (no dot first)", key->size_bytes - 1);
 }
 
 static thaw_status read_text(const struct thaw_key *key, const struct thaw_yaml *node, void *record)

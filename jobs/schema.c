@@ -68,8 +68,8 @@ static const struct thaw_key job_keys[] = {
 	 .choices = CHOICES("random_resized", "center"), .meaning = "cut of training pictures"},
 	{"augment.scale", &thaw_type_range, JOB(augment.scale), "[0.08, 1]", .low = 0, .high = 1, .above_low = true,
 	 .meaning = "random_resized: share of the picture's area"},
-	{"augment.ratio", &thaw_type_range, JOB(augment.ratio), "[0.75, 1.3333333333333333]", .low = 0, .high = 100,
-	 .above_low = true, .meaning = "random_resized: width / height"},
+	{"augment.ratio", &thaw_type_range, JOB(augment.ratio), "[0.75, 1.3333333333333333]", .low = 0.01,
+	 .high = 100, .meaning = "random_resized: width / height"},
 	{"augment.flip", &thaw_type_number, JOB(augment.flip), "0.5", .low = 0, .high = 1,
 	 .meaning = "probability of mirroring"},
 

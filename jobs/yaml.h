@@ -19,7 +19,7 @@ enum { THAW_YAML_BYTES = 65536, THAW_YAML_DEPTH = 16, THAW_YAML_EVENTS = 20000 }
 
 /* Where a value was given: in a file, or by a `--set`. */
 struct thaw_place {
-	const char *source; /* the file's name; of a --set the whole "path=value" */
+	const char *source; /* the file's name; of a --set the whole "KEY=VALUE" */
 	int line, column;   /* from 1, columns count characters; 0 for a --set */
 };
 

@@ -30,7 +30,7 @@
 #include "nn/net.h"
 
 /* A value or gradient of a plan. Element (n,c,h,w) is data[(((n * ceil(C/block) + c / block) * H + h) * W + w) *
- * block + c % block]: block 1 is NCHW, C is NHWC, 8 and 16 are oneDNN's nChw8c and nChw16c (lanes beyond C hold 0). */
+ * block + c % block]: block 1 is NCHW, 8 and 16 are oneDNN's nChw8c and nChw16c (lanes beyond C hold 0). */
 struct thaw_tensor {
 	int n, c, h, w;
 	int block;

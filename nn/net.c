@@ -13,7 +13,6 @@ struct thaw_net {
 	struct thaw_param *params;
 	int ops_count, ops_capacity, params_count, params_capacity;
 	int64_t param_elems, state_elems;
-	int classes;
 	char group[16];
 	thaw_status status; /* first failure */
 	char words[256];    /* its words */
@@ -277,7 +276,6 @@ void thaw_net_head(struct thaw_net *net, thaw_value logits)
 {
 	struct thaw_shape shape = shape_of(net, logits);
 
-	net->classes = shape.c;
 	if (!net->status && shape.c < 2)
 		fail(net, THAW_BAD_JOB, "a classifier needs at least 2 classes, not %d", shape.c);
 	add_op(net, THAW_OP_LOSS, "loss", logits, shape);
@@ -298,11 +296,6 @@ int thaw_net_ops(const struct thaw_net *net)
 const struct thaw_op *thaw_net_op(const struct thaw_net *net, int i)
 {
 	return &net->ops[i];
-}
-
-int thaw_net_classes(const struct thaw_net *net)
-{
-	return net->classes;
 }
 
 int thaw_net_params(const struct thaw_net *net)

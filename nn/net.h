@@ -107,7 +107,6 @@ thaw_status thaw_net_finish(struct thaw_net *net);
 
 int thaw_net_ops(const struct thaw_net *net);
 const struct thaw_op *thaw_net_op(const struct thaw_net *net, int i);
-int thaw_net_classes(const struct thaw_net *net); /* logits of the head */
 
 int thaw_net_params(const struct thaw_net *net);
 const struct thaw_param *thaw_net_param(const struct thaw_net *net, int i);

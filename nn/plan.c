@@ -5,36 +5,7 @@
 
 #include "base/mem.h"
 #include "nn/device.h"
-#include "nn/lower.h"
-#include "nn/placement.h"
-
-/* One value or gradient, the block of memory it stands in, and for a value where it was made. */
-struct slot {
-	struct thaw_tensor tensor;
-	int block;
-};
-
-struct thaw_plan {
-	const struct thaw_net *net;
-	const struct thaw_params *params;
-	struct thaw_device *device;
-	bool *trains;              /* (params) */
-	bool *updates;             /* (params) states this plan contributes statistics for */
-	struct thaw_chain *chains; /* (steps) what each step was made of */
-	struct thaw_step *steps;   /* (steps) in forward order */
-	int64_t *ready;            /* (steps) after this step's backward all gradients at offsets >= this are final */
-	int steps_count;
-	struct slot *values;    /* (operations) indexed by value; only those that some step makes are used */
-	struct slot *gradients; /* (gradients_count) */
-	int gradients_count;
-	struct thaw_block *blocks; /* (blocks_count) memory of values, gradients and saved buffers */
-	int *saved_block;          /* (steps) */
-	int blocks_count;
-	size_t workspace_bytes, arena_bytes;
-	char *bound; /* arena that addresses were set for */
-	struct thaw_run run;
-	uint64_t version; /* of the parameters that steps have read; 0: none yet */
-};
+#include "nn/plan_memory.h"
 
 void thaw_tensor_layout(struct thaw_tensor *t, int block)
 {
@@ -234,131 +205,6 @@ static thaw_status prepare_steps(struct thaw_plan *plan)
 	return THAW_OK;
 }
 
-/* --- memory ------------------------------------------------------------------------------------------------------ */
-
-/* Moments: step i runs forward at i and backward at 2 * steps - 1 - i. */
-static int backward_moment(const struct thaw_plan *plan, const struct thaw_step *step)
-{
-	return 2 * plan->steps_count - 1 - (int)(step - plan->steps);
-}
-
-static bool has_backward(const struct thaw_step *step)
-{
-	return step->dy_count > 0 || step->dx; /* LOSS has no dy */
-}
-
-static int add_block(struct thaw_plan *plan, size_t size_bytes, int first, int last)
-{
-	plan->blocks[plan->blocks_count] = (struct thaw_block){.size_bytes = size_bytes, .first = first, .last = last};
-	return plan->blocks_count++;
-}
-
-static void live_until(struct thaw_plan *plan, int block, int moment)
-{
-	if (plan->blocks[block].last < moment)
-		plan->blocks[block].last = moment;
-}
-
-static struct slot *slot_of(struct thaw_tensor *tensor)
-{
-	return (struct slot *)(void *)((char *)tensor - offsetof(struct slot, tensor));
-}
-
-/* The last moment at which the value that step `maker` makes is read. */
-static int last_read(const struct thaw_plan *plan, int maker)
-{
-	const struct thaw_step *made = &plan->steps[maker];
-	int last = made->keeps_y && has_backward(made) ? backward_moment(plan, made) : maker;
-
-	for (int i = maker + 1; i < plan->steps_count; i++) {
-		const struct thaw_step *step = &plan->steps[i];
-		int read = step->x == made->y && step->keeps_x && has_backward(step) ? backward_moment(plan, step) : i;
-
-		if ((step->x == made->y || step->residual == made->y) && read > last)
-			last = read;
-	}
-	return last;
-}
-
-/* A value lives from the step that makes it to its last reader. A step that may write over its residual does, if it
- * is the residual's last reader. */
-static void find_value_lives(struct thaw_plan *plan)
-{
-	for (int i = 0; i < plan->steps_count; i++) {
-		struct thaw_step *step = &plan->steps[i];
-		struct slot *residual = step->residual ? slot_of(step->residual) : NULL;
-
-		if (step->y && residual && step->residual != step->x && step->ops->overwrites_residual &&
-		    plan->blocks[residual->block].last == i) {
-			slot_of(step->y)->block = residual->block;
-			live_until(plan, residual->block, last_read(plan, i));
-		} else if (step->y) {
-			slot_of(step->y)->block = add_block(plan, step->y->size_bytes, i, last_read(plan, i));
-		}
-		plan->saved_block[i] = step->saved_bytes ? add_block(plan, step->saved_bytes, i,
-		                                                     has_backward(step) ? backward_moment(plan, step) : i)
-		                                         : -1;
-	}
-}
-
-/* Gradients live from the step that writes them to the step that reads them. One that a step may write over what it
- * reads shares that block. */
-static void find_gradient_lives(struct thaw_plan *plan)
-{
-	for (int i = plan->steps_count - 1; i >= 0; i--) {
-		struct thaw_step *step = &plan->steps[i];
-		struct thaw_tensor *written[2] = {step->dresidual, step->dx};
-		struct thaw_tensor *over = step->ops->overwrites_dy && step->dy_count ? step->dy[0] : NULL;
-		int now = backward_moment(plan, step);
-
-		for (int k = 0; k < step->dy_count; k++)
-			live_until(plan, slot_of(step->dy[k])->block, now);
-		for (int k = 0; k < 2; k++) {
-			if (!written[k])
-				continue;
-			if (over && over->size_bytes == written[k]->size_bytes)
-				slot_of(written[k])->block = slot_of(over)->block;
-			else
-				slot_of(written[k])->block = add_block(plan, written[k]->size_bytes, now, now);
-			over = NULL;
-		}
-	}
-}
-
-static thaw_status place_memory(struct thaw_plan *plan)
-{
-	size_t placed;
-	thaw_status status;
-
-	find_value_lives(plan);
-	find_gradient_lives(plan);
-	for (int i = 0; i < plan->steps_count; i++)
-		if (plan->steps[i].workspace_bytes > plan->workspace_bytes)
-			plan->workspace_bytes = (plan->steps[i].workspace_bytes + 63) / 64 * 64;
-	status = thaw_place(plan->blocks, plan->blocks_count, &placed);
-	plan->arena_bytes = plan->workspace_bytes + placed;
-	return status ? status : thaw_device_reserve(plan->device, plan->arena_bytes);
-}
-
-/* Sets addresses for where the arena stands now. */
-static void bind_arena(struct thaw_plan *plan)
-{
-	char *base = plan->device->arena + plan->workspace_bytes;
-
-	for (int i = 0; i < plan->steps_count; i++) {
-		struct thaw_step *step = &plan->steps[i];
-		int saved = plan->saved_block[i];
-
-		step->workspace = plan->device->arena;
-		step->saved = saved < 0 ? NULL : base + plan->blocks[saved].offset_bytes;
-		if (step->y)
-			step->y->data = (float *)(void *)(base + plan->blocks[slot_of(step->y)->block].offset_bytes);
-	}
-	for (int i = 0; i < plan->gradients_count; i++)
-		plan->gradients[i].tensor.data = (float *)(void *)(base + plan->blocks[plan->gradients[i].block].offset_bytes);
-	plan->bound = plan->device->arena;
-}
-
 /* --- compiling --------------------------------------------------------------------------------------------------- */
 
 /* ready[i]: trainable parameters finish when the step that owns them has run backward; walking the table from its
@@ -420,7 +266,7 @@ static thaw_status fill(struct thaw_plan *plan, const struct thaw_plan_spec *spe
 	bind_gradients(plan, NULL);
 	status = prepare_steps(plan);
 	if (!status)
-		status = place_memory(plan);
+		status = thaw_plan_place(plan);
 	find_ready(plan);
 	return status;
 }
@@ -482,7 +328,7 @@ thaw_status thaw_plan_forward(struct thaw_plan *plan, const struct thaw_input *i
 	thaw_status status = THAW_OK;
 
 	if (plan->bound != plan->device->arena)
-		bind_arena(plan);
+		thaw_plan_bind(plan);
 	if (gradients)
 		bind_gradients(plan, gradients);
 	if (plan->version != plan->params->version)
@@ -519,7 +365,7 @@ thaw_status thaw_plan_backward(struct thaw_plan *plan, const struct thaw_gradien
 
 	bind_gradients(plan, gradients);
 	for (int i = plan->steps_count - 1; i >= 0 && !status; i--) {
-		if (!has_backward(&plan->steps[i]))
+		if (!thaw_step_has_backward(&plan->steps[i]))
 			continue;
 		status = step_backward(plan, &plan->steps[i]);
 		if (!status && ready && plan->ready[i] < from) {
@@ -533,16 +379,4 @@ thaw_status thaw_plan_backward(struct thaw_plan *plan, const struct thaw_gradien
 const bool *thaw_plan_updates(const struct thaw_plan *plan)
 {
 	return plan->updates;
-}
-
-struct thaw_plan_facts thaw_plan_facts(const struct thaw_plan *plan)
-{
-	struct thaw_plan_facts facts = {.steps = plan->steps_count, .arena_bytes = plan->arena_bytes};
-
-	for (int i = 0; i < plan->steps_count; i++)
-		facts.backward_steps += has_backward(&plan->steps[i]);
-	for (int i = 0; i < plan->blocks_count; i++)
-		if (plan->blocks[i].first < plan->steps_count && plan->blocks[i].last >= plan->steps_count)
-			facts.kept_bytes += plan->blocks[i].size_bytes;
-	return facts;
 }

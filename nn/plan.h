@@ -63,7 +63,7 @@ thaw_status thaw_plan_backward(struct thaw_plan *plan, const struct thaw_gradien
 /* States that this plan's forward contributes batch statistics for: flag i for parameter i. Owned by the plan. */
 const bool *thaw_plan_updates(const struct thaw_plan *plan);
 
-/* What a plan needs, for tests and `thaw plan`. */
+/* What a plan needs. */
 struct thaw_plan_facts {
 	int steps, backward_steps;
 	size_t arena_bytes, kept_bytes; /* of which kept from forward to backward at most */

@@ -2,8 +2,8 @@
  * Learning-rate schedules.
  *
  * A schedule is a pure function of progress: rate(step) = base_rate * factor(step). Nothing is kept between steps, so
- * a resumed run, a forked trial and every rank compute the same rate from the same step number, and a checkpoint has
- * nothing to save here.
+ * every rank, and a run that goes on from a checkpoint, computes the same rate from the same step number, and a
+ * checkpoint has nothing to save here.
  *
  * A step is one optimizer update, counted from 0 over the whole run. Drops happen between epochs, as PyTorch's
  * schedulers do when they are stepped once an epoch.
@@ -22,7 +22,7 @@ struct thaw_schedule {
 	double gamma;            /* `step`: factor of each drop, in (0, 1] */
 };
 
-/* The name of the i-th kind, NULL past the last: for help texts and the job reference. */
+/* The name of the i-th kind, NULL past the last. */
 const char *thaw_schedule_kind(int i);
 
 /* Whether every field that `kind` reads is in range. THAW_BAD_JOB names the key and what is allowed. */

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/processors.h"
 #include "jobs/job.h"
 #include "nn/backend.h"
 #include "nn/device.h"
@@ -125,9 +126,11 @@ static thaw_status open_streams(void)
 
 int main(int argc, char **argv)
 {
-	thaw_status status = open_streams();
+	thaw_status status = thaw_processor_check();
 
 	signal(SIGXFSZ, SIG_IGN); /* a file that grows too large is an error of write(2), with words, not a death */
+	if (!status)
+		status = open_streams();
 	if (!status)
 		status = run(argc, argv);
 	return end(status ? status : check_output());

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# test.sh: all that a change has to pass, on a fresh clone as well: build without warnings, all tests, the unit tests
-# under the address and undefined-behaviour sanitizers, and the rules of including.
+# test.sh: all that a change has to pass, on a fresh clone as well: build without warnings, all tests, most of those that
+# need no ranks under the address and undefined-behaviour sanitizers, the loader under the thread sanitizer, and the
+# rules of including.
 set -u
 cd "$(dirname "$0")/.." || exit
 . tools/mpi-env.sh
@@ -22,20 +23,22 @@ step() {
     [ $verdict = passed ]
 }
 
-build() { # PRESET TARGET
-    cmake --preset "$1" -DTHAW_WERROR=ON >build/configure.log || { cat build/configure.log; return 1; }
-    cmake --build --preset "$1" --target "$2"
+build() { # PRESET FOLDER "TARGETS" CMAKE-OPTIONS...
+    cmake --preset "$1" -B "build/$2" -DTHAW_WERROR=ON "${@:4}" >build/configure.log ||
+        { cat build/configure.log; return 1; }
+    # shellcheck disable=SC2086
+    cmake --build "build/$2" --target $3
 }
 
-run_tests() { # PRESET CTEST-OPTIONS...
-    local preset=$1 report=$PWD/build/$1/tests.xml
+run_tests() { # FOLDER CTEST-OPTIONS...
+    local folder=$1 report=$PWD/build/$1/tests.xml
     shift
     rm -f "$report"
-    ctest --test-dir "build/$preset" --output-on-failure --no-tests=error -j 2 --output-junit "$report" "$@"
+    ctest --test-dir "build/$folder" --output-on-failure --no-tests=error -j 2 --output-junit "$report" "$@"
 }
 
 # "NAME: 40 passed, 1 skipped, 0 failed" from what CTest reported.
-count() { # PRESET NAME
+count() { # FOLDER NAME
     local report=build/$1/tests.xml all bad skipped
     [ -f "$report" ] || return
     all=$(grep -c '<testcase ' "$report")
@@ -47,12 +50,18 @@ count() { # PRESET NAME
 mkdir -p build
 rm -f build/*/tests.xml
 step "packages" tools/deps.sh
-step "build" build release all && step "tests" run_tests release
-step "build with sanitizers" build sanitize tests/unit/all && step "unit tests with sanitizers" run_tests sanitize -L unit
+step "build" build release release all && step "tests" run_tests release
+# Left out: what takes minutes there and runs no other code than the rest.
+step "build with sanitizers" build sanitize sanitize "tests/unit/all tests/ops/all tests/golden/all" &&
+    step "tests with sanitizers" run_tests sanitize -L 'unit|ops|golden' \
+        -E '^(net_golden_test_(reference|winograd)|op_parity_test|op_parity_test_winograd)$'
+step "build with the thread sanitizer" build sanitize threads loader_test -DTHAW_SANITIZE=thread &&
+    step "loader with the thread sanitizer" run_tests threads -R '^loader_test$'
 step "headers and includes" tools/check_includes.sh
 
 printf '\n'
 printf '%s\n' "${results[@]}"
 count release "tests"
-count sanitize "unit tests with sanitizers"
+count sanitize "tests with sanitizers"
+count threads "loader with the thread sanitizer"
 exit $failed

@@ -3,7 +3,7 @@
  *
  * The candidates are the rows of one table. Timing runs once per shape and machine (nn/cpu/tuning.h), on a small
  * batch, and asks for a clear lead before it leaves an earlier row, so that noise decides nothing. THAW_CONVOLUTION
- * in the environment names a row to take wherever it can do the layer: `direct` for the smallest rounding errors.
+ * in the environment names a row to take wherever it can do the pass: `direct` for the smallest rounding errors.
  */
 #include "nn/cpu/cpu.h"
 
@@ -29,12 +29,12 @@ static const struct implementation {
 };
 enum { IMPLEMENTATIONS = sizeof implementations / sizeof *implementations };
 
-static const struct implementation *find_implementation(const char *name)
+static bool is_implementation(const char *name)
 {
 	for (int i = 0; i < IMPLEMENTATIONS; i++)
 		if (strcmp(implementations[i].name, name) == 0)
-			return &implementations[i];
-	return NULL;
+			return true;
+	return false;
 }
 
 /* What THAW_CONVOLUTION asks for; "" for nothing. */
@@ -47,7 +47,7 @@ static const char *asked_for(void)
 
 thaw_status thaw_cpu_conv_start(void)
 {
-	if (!*asked_for() || find_implementation(asked_for()))
+	if (!*asked_for() || is_implementation(asked_for()))
 		return THAW_OK;
 	return thaw_fail(THAW_BAD_JOB, "THAW_CONVOLUTION: unknown implementation '%s': there are direct, winograd, plain",
 	                 asked_for());
@@ -62,8 +62,8 @@ struct pass {
 	struct thaw_onednn_conv *conv;
 	struct thaw_tensor x, y; /* as conv sees them; `plain`: in the workspace */
 
-	/* Offsets in the workspace, bytes. */
-	size_t x_at, y_at, scratch_at;
+	/* Offsets in the workspace, bytes; x stands at 0. */
+	size_t y_at, scratch_at;
 	size_t weights_at; /* the weights or their gradient, in conv's layout */
 };
 
@@ -189,12 +189,12 @@ static thaw_status name_of(const struct thaw_step *step, enum thaw_pass pass, co
 	thaw_status status;
 	char key[160];
 
-	*name_out = NULL;
-	if (!has_rivals(step))
+	*name_out = *asked_for() ? asked_for() : NULL;
+	if (*name_out || !has_rivals(step))
 		return THAW_OK;
 	key_of(&spec, step->device->threads, key);
-	*name_out = *asked_for() ? asked_for() : thaw_tuning_find(key);
-	if (*name_out && find_implementation(*name_out))
+	*name_out = thaw_tuning_find(key, is_implementation);
+	if (*name_out)
 		return THAW_OK;
 	status = fastest(step, pass, name_out);
 	return status ? status : thaw_tuning_add(key, *name_out);
@@ -374,7 +374,7 @@ static thaw_status run(struct thaw_step *step, struct pass *pass, struct operand
 
 	memory.scratch = workspace_at(step, pass->scratch_at);
 	if (pass->implementation->plain) {
-		memory.x = pass->x.data = (float *)(void *)workspace_at(step, pass->x_at);
+		memory.x = pass->x.data = step->workspace;
 		memory.y = pass->y.data = (float *)(void *)workspace_at(step, pass->y_at);
 		if (!writes_x)
 			thaw_cpu_relayout(step->device, o.x, &pass->x);

@@ -8,6 +8,8 @@
 #ifndef THAW_NN_CPU_CPU_H
 #define THAW_NN_CPU_CPU_H
 
+#include <assert.h>
+
 #include "nn/device.h"
 
 extern const struct thaw_op_ops thaw_cpu_input, thaw_cpu_conv, thaw_cpu_batch_norm, thaw_cpu_relu, thaw_cpu_add,
@@ -35,6 +37,7 @@ static inline int thaw_cpu_blocks(const struct thaw_tensor *t)
 			enum { b = 8 };        \
 			call;                  \
 		} else {                   \
+			assert((block) == 1);  \
 			enum { b = 1 };        \
 			call;                  \
 		}                          \

@@ -1,5 +1,6 @@
 #include "nn/cpu/onednn.h"
 
+#include <assert.h>
 #include <oneapi/dnnl/dnnl.h>
 
 #include <stdio.h>
@@ -189,13 +190,10 @@ struct thaw_onednn_conv {
 	dnnl_memory_t plain_memory, own_memory;
 };
 
-static dnnl_format_tag_t tag_of(int block, int channels)
+static dnnl_format_tag_t tag_of(int block)
 {
-	return block == 1          ? dnnl_nchw
-	       : block == 8        ? dnnl_nChw8c
-	       : block == 16       ? dnnl_nChw16c
-	       : block == channels ? dnnl_nhwc
-	                           : dnnl_abcd;
+	assert(block == 1 || block == 8 || block == 16);
+	return block == 1 ? dnnl_nchw : block == 8 ? dnnl_nChw8c : dnnl_nChw16c;
 }
 
 /* Dimensions of the weights, with groups as a dimension of their own; returns how many. */
@@ -306,11 +304,11 @@ static dnnl_status_t make_conv(struct thaw_onednn_conv *conv)
 	struct window window = {{s->stride, s->stride}, {0, 0}, {s->pad, s->pad}};
 	dnnl_memory_desc_t x, y, weights, bias;
 	int rank = weight_dims(s, w_dims);
-	dnnl_status_t status = layout_make(&x, 4, x_dims, tag_of(s->x_block, s->c));
+	dnnl_status_t status = layout_make(&x, 4, x_dims, tag_of(s->x_block));
 
 	if (status)
 		return status;
-	status = layout_make(&y, 4, y_dims, tag_of(s->y_block, s->k));
+	status = layout_make(&y, 4, y_dims, tag_of(s->y_block));
 	if (status)
 		goto free_x;
 	status = layout_make(&weights, rank, w_dims, dnnl_format_tag_any);

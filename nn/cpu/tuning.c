@@ -1,18 +1,19 @@
 #define _POSIX_C_SOURCE 200809L
 #include "nn/cpu/tuning.h"
 
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/file.h"
+#include "base/log.h"
 #include "base/text.h"
 
 /* One answer per line, "machine | key | name"; of several for a key the last counts. The text is the table. */
 static struct thaw_text table = THAW_TEXT_EMPTY;
 static char machine[160];
 static struct thaw_text path = THAW_TEXT_EMPTY; /* "" when nothing is kept */
+static bool torn;                               /* the file does not end with a line's end */
 
 static void find_machine(const char *library)
 {
@@ -57,43 +58,61 @@ thaw_status thaw_tuning_load(const char *library)
 
 	find_machine(library);
 	thaw_text_release(&table);
+	torn = false;
 	if (status || !*path.data || thaw_file_read(path.data, 1 << 22, &bytes, &length) != THAW_OK)
 		return status;
+	torn = length && bytes[length - 1] != '\n';
 	if (memchr(bytes, '\0', length) == NULL) {
 		thaw_text_add_bytes(&table, bytes, length);
-		if (length && bytes[length - 1] != '\n')
-			thaw_text_add(&table, "\n"); /* what is added behind a torn line stays whole */
+		thaw_text_add(&table, torn ? "\n" : "");
 	}
 	free(bytes);
 	return thaw_text_status(&table);
 }
 
-const char *thaw_tuning_find(const char *key)
+const char *thaw_tuning_find(const char *key, bool (*known)(const char *name))
 {
-	static char name[32];
+	static char found[32];
 	struct thaw_text prefix = THAW_TEXT_EMPTY;
-	const char *line = table.data, *found = NULL;
+	const char *line = table.data;
+	bool any = false;
 
 	thaw_text_add(&prefix, "%s | %s | ", machine, key);
 	for (; *line && !prefix.out_of_memory; line += strcspn(line, "\n") + (line[strcspn(line, "\n")] != '\0')) {
+		char name[sizeof found];
+
 		if (strncmp(line, prefix.data, prefix.length) != 0)
 			continue;
 		snprintf(name, sizeof name, "%.*s", (int)strcspn(line + prefix.length, "\n"), line + prefix.length);
-		found = name;
+		if (!known(name))
+			continue;
+		memcpy(found, name, sizeof found);
+		any = true;
 	}
 	thaw_text_release(&prefix);
-	return found;
+	return any ? found : NULL;
 }
 
-/* Appends to the file, which the first line makes. */
+/* Appends to the file, which the first line makes; a line of its own even behind a torn one. */
 static void keep(const struct thaw_text *line)
 {
-	struct thaw_text folder = THAW_TEXT_EMPTY;
+	static bool warned;
+	struct thaw_text folder = THAW_TEXT_EMPTY, bytes = THAW_TEXT_EMPTY;
+	thaw_status status;
 
 	thaw_text_add(&folder, "%.*s", (int)(strrchr(path.data, '/') - path.data), path.data);
-	if (thaw_folder_make(folder.data) == THAW_OK)
-		(void)thaw_file_append(path.data, line->data, line->length);
+	thaw_text_add(&bytes, "%s%s", torn ? "\n" : "", line->data);
+	status = thaw_folder_make(folder.data);
+	if (!status)
+		status = thaw_file_append(path.data, bytes.data, bytes.length);
+	if (!status)
+		torn = false;
+	if (status && !warned) {
+		thaw_warn("timings of convolutions cannot be kept in '%s': the next run times again", path.data);
+		warned = true;
+	}
 	thaw_text_release(&folder);
+	thaw_text_release(&bytes);
 }
 
 thaw_status thaw_tuning_add(const char *key, const char *name)

@@ -2,10 +2,13 @@
  * What timing found: key -> name of the fastest implementation.
  *
  * The answers are kept in a file (convolutions.txt in $THAW_CACHE, else $XDG_CACHE_HOME/thaw or ~/.cache/thaw), so
- * that a later run on the same machine starts at once and computes the same bits. An empty THAW_CACHE keeps nothing. A key names all that the answer depends on: processor, library, shape, threads.
+ * that a later run on the same machine starts at once and computes the same bits. An empty THAW_CACHE keeps nothing. A
+ * key names all that the answer depends on: processor, library, shape, threads.
  */
 #ifndef THAW_NN_CPU_TUNING_H
 #define THAW_NN_CPU_TUNING_H
+
+#include <stdbool.h>
 
 #include "base/status.h"
 
@@ -15,10 +18,12 @@ struct thaw_text;
  * processor's name. Once per process. */
 thaw_status thaw_tuning_load(const char *library);
 
-/* The name kept for `key`, NULL if none. Borrowed until the next call of any of these. */
-const char *thaw_tuning_find(const char *key);
+/* The last name kept for `key` that is `known`, NULL if none: builds that know different names may share a file.
+ * Borrowed until the next call of any of these. */
+const char *thaw_tuning_find(const char *key, bool (*known)(const char *name));
 
-/* Keeps `name` for `key`, here and in the file, in place of any before. A file that cannot be written is not an error: it only saves time. */
+/* Keeps `name` for `key`, here and in the file, in place of any before. A file that cannot be written is not an error,
+ * as it only saves time: the first time there is a warning. */
 thaw_status thaw_tuning_add(const char *key, const char *name);
 
 /* All that is known, as text; and taking it over from another process, whose answers win. */

@@ -150,7 +150,7 @@ static void test_misuse(void)
 	CHECK_FAILS(thaw_comm_sum_plan(comm, 1025, 3, 1), THAW_BAD_JOB, "1025 replicas: allowed are 1 to 1024");
 	CHECK_FAILS(thaw_comm_sum_plan(comm, size, 0, 1), THAW_FAILED, "1 slices of 0 numbers");
 	CHECK_FAILS(thaw_comm_sum_plan(comm, size, 3, 0), THAW_FAILED, "0 slices of 3 numbers");
-	if (strcmp(thaw_comm_name(comm), "mpi") == 0)
+	if (getenv("OMPI_COMM_WORLD_SIZE"))
 		CHECK_FAILS(thaw_comm_sum_plan(comm, size, (int64_t)1 << 31, 1), THAW_FAILED, "2147483648 numbers is too long");
 	CHECK_OK(thaw_comm_sum_plan(comm, size, 3, 1));
 	CHECK_FAILS(thaw_comm_sum_begin(comm, (struct thaw_slice){partials, 4}), THAW_FAILED,
@@ -252,7 +252,6 @@ int main(int argc, char **argv)
 		return TEST_END();
 	rank = thaw_comm_rank(comm);
 	size = thaw_comm_size(comm);
-	CHECK_TEXT(thaw_comm_name(comm), getenv("OMPI_COMM_WORLD_SIZE") ? "mpi" : "self");
 	CHECK_INT(thaw_comm_local_size(comm), size);
 	CHECK_INT(thaw_comm_local_rank(comm), rank);
 	test_misuse();

@@ -290,6 +290,7 @@ static void test_processors(void)
 	machine = 6000;
 	CHECK_INT(thaw_processors(), 2000);
 	machine = 0;
+	CHECK_OK(thaw_processor_check()); /* or nothing here would have run */
 }
 
 /* Lines come whole, however long, and those from before there was a file. */

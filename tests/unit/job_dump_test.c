@@ -83,6 +83,39 @@ static void test_dump(void)
 	check_round_trip(__LINE__, &job);
 }
 
+/* A job without phases is dumped without, so that its resolved form still takes other epochs and another rate. */
+static void test_dump_without_phases(void)
+{
+	static const char given[] = "name: n\nmodel: {arch: a}\ndata: {train: t, val: v}\nepochs: 3\n";
+	static const char same[] = "phases: [{epochs: 3, train: all}]\n";
+	static const char rated[] = "phases: [{epochs: 3, train: all, lr: 1}]\n";
+	static const char *const set[] = {"epochs=2", "optimizer.lr=0.5"};
+	struct thaw_text yaml = THAW_TEXT_EMPTY, with_phase = THAW_TEXT_EMPTY;
+
+	CHECK_OK(thaw_job_parse("j", given, strlen(given), NULL, 0, &job));
+	CHECK_OK(thaw_job_dump(&job, &yaml));
+	CHECK(strstr(yaml.data, "\nepochs: 3\n") && !strstr(yaml.data, "phases"));
+	check_round_trip(__LINE__, &job);
+	CHECK_OK(thaw_job_parse("d.yaml", yaml.data, yaml.length, set, 2, &job));
+	CHECK_INT(job.epochs, 2);
+	CHECK_INT(job.phases_count, 1);
+	CHECK_INT(job.phases[0].epochs, 2);
+	CHECK_NEAR(job.phases[0].lr, 0.5, 0);
+
+	thaw_text_add(&with_phase, "%s%s", given, same);
+	CHECK_OK(thaw_job_parse("j", with_phase.data, with_phase.length, NULL, 0, &job));
+	check_round_trip(__LINE__, &job);
+	thaw_text_release(&with_phase);
+	thaw_text_release(&yaml);
+	thaw_text_add(&with_phase, "%s%s", given, rated);
+	CHECK_OK(thaw_job_parse("j", with_phase.data, with_phase.length, NULL, 0, &job));
+	CHECK_OK(thaw_job_dump(&job, &yaml));
+	CHECK(strstr(yaml.data, "\n  - {epochs: 3, train: all, lr: 1}\n"));
+	check_round_trip(__LINE__, &job);
+	thaw_text_release(&with_phase);
+	thaw_text_release(&yaml);
+}
+
 /* --- random jobs ------------------------------------------------------------------------------------------------- */
 
 static struct thaw_random dice;
@@ -113,13 +146,13 @@ static double random_number(double high)
 	}
 }
 
-/* Above 0, with low <= high. */
-static void random_range(double range_out[2], double high)
+/* Above 0 and from `least` on, with low <= high. */
+static void random_range(double range_out[2], double least, double high)
 {
 	double a = random_number(high), b = random_number(high);
 
-	a = a > 0 ? a : high;
-	b = b > 0 ? b : high;
+	a = a > 0 && a >= least ? a : high;
+	b = b > 0 && b >= least ? b : high;
 	range_out[0] = a < b ? a : b;
 	range_out[1] = a < b ? b : a;
 }
@@ -207,8 +240,8 @@ static void random_job(struct thaw_job *j)
 	j->schedule.gamma = 1 - thaw_random_uniform(&dice);
 	random_phases(j);
 	strcpy(j->augment.crop, random_int(0, 1) ? "random_resized" : "center");
-	random_range(j->augment.scale, 1);
-	random_range(j->augment.ratio, 100);
+	random_range(j->augment.scale, 0, 1);
+	random_range(j->augment.ratio, 0.01, 100);
 	j->augment.flip = random_number(1);
 	strcpy(j->checkpoint.metric, "top1");
 	j->checkpoint.every = random_int(1, 1000000);
@@ -257,6 +290,8 @@ static void test_reference(void)
 	CHECK(strstr(text, "  data.train              1 to 255 bytes of text  "));
 	CHECK(strstr(text, ": data/train-*.h5 (required)\n"));
 	CHECK(strstr(text, "\n  phases.lr               "));
+	CHECK(strstr(text, "\nPaths are relative to the folder that the command is run in.\n"));
+	CHECK(strstr(text, "\n  name                    up to 63 of A-Za-z0-9._- (no dot first)  "));
 	for (line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
 		CHECK(strlen(line) <= 130);
 		if (line[0] != ' ')
@@ -272,6 +307,7 @@ static void test_reference(void)
 int main(void)
 {
 	test_dump();
+	test_dump_without_phases();
 	test_random_jobs_round_trip();
 	test_table();
 	test_reference();

@@ -264,13 +264,15 @@ static void test_ranges(void)
 	CHECK_REFUSED("augment: {scale: [[1], 1]}\n",
 	              "3:19: augment.scale: a list, allowed are [low, high], above 0, up to 1");
 	CHECK_REFUSED("augment: {scale: [0.5, 0.25]}\n", "3:18: augment.scale: low end 0.5 lies above high end 0.25");
-	CHECK_REFUSED("augment: {ratio: [1, 101]}\n", "3:22: augment.ratio: 101, allowed are above 0, up to 100");
+	CHECK_REFUSED("augment: {ratio: [1, 101]}\n", "3:22: augment.ratio: 101, allowed are 0.01 to 100");
+	CHECK_REFUSED("augment: {ratio: [1e-300, 1]}\n", "3:19: augment.ratio: 1e-300, allowed are 0.01 to 100");
+	CHECK_OK(parse(NEEDED "augment: {ratio: [0.01, 100]}\n", NULL));
 	CHECK_OK(parse(NEEDED "augment: {scale: [1, 1]}\n", NULL));
 }
 
 static void test_texts_and_choices(void)
 {
-	static const char word[] = "allowed are up to 63 letters, digits, '_', '-', '.'";
+	static const char word[] = "allowed are up to 63 of A-Za-z0-9._- (no dot first)";
 	char yaml[700], words[200];
 
 	CHECK_REFUSED("optimizer: {decay_norms: no}\n", "3:26: optimizer.decay_norms: 'no', allowed are true, false");
@@ -296,7 +298,7 @@ static void test_texts_and_choices(void)
 		check_refused(__LINE__, yaml, NULL, words);
 	}
 	check_refused(__LINE__, "model: {arch: ../x}\n", NULL,
-	              "dir/job.yaml:1:15: model.arch: '../x', allowed are up to 31 letters, digits, '_', '-', '.'");
+	              "dir/job.yaml:1:15: model.arch: '../x', allowed are up to 31 of A-Za-z0-9._- (no dot first)");
 	CHECK_REFUSED("runs: ''\n", "3:7: runs: '\"\"', allowed are 1 to 255 bytes of text");
 	CHECK_REFUSED("runs: \"a\\tb\"\n", "3:7: runs: '\"a?b\"', allowed are 1 to 255 bytes of text");
 	CHECK_REFUSED("runs: [a]\n", "3:7: runs: a list, allowed are 1 to 255 bytes of text");
@@ -386,10 +388,10 @@ static void test_sets(void)
 	CHECK_NEAR(job.phases[0].lr, 0.01, 0);
 	CHECK_NEAR(job.phases[1].lr, 3, 0);
 
-	CHECK_SET_REFUSED("batch", "batch: wanted is path=value");
+	CHECK_SET_REFUSED("batch", "batch: wanted is KEY=VALUE");
 	CHECK_SET_REFUSED("=1", ": unknown key '', 'thaw help job' lists all");
 	CHECK_SET_REFUSED("batch=", "batch: no value, allowed are whole numbers, 1 to 1048576");
-	CHECK_SET_REFUSED("name=null", "name: no value, allowed are up to 63 letters, digits, '_', '-', '.'");
+	CHECK_SET_REFUSED("name=null", "name: no value, allowed are up to 63 of A-Za-z0-9._- (no dot first)");
 	CHECK_SET_REFUSED("batch=0", "batch: 0, allowed are 1 to 1048576");
 	CHECK_SET_REFUSED("bacth=1", "bacth: unknown key 'bacth', did you mean 'batch'");
 	CHECK_SET_REFUSED("optimzer.lr=1", "optimzer.lr: unknown key 'optimzer.lr', did you mean 'optimizer.lr'");
@@ -446,9 +448,11 @@ static void test_names_from_files(void)
 		CHECK_TEXT(job.name, cases[i].name);
 	}
 	CHECK_FAILS(thaw_job_parse("my job.yaml", NEEDED, strlen(NEEDED), NULL, 0, &job), THAW_BAD_JOB,
-	            "my job.yaml:1:1: name: 'my job', allowed are up to 63 letters");
-	CHECK_FAILS(thaw_job_parse("x/.yaml", NEEDED, strlen(NEEDED), NULL, 0, &job), THAW_BAD_JOB, "name: '.yaml'");
-	CHECK_FAILS(thaw_job_parse(long_name, NEEDED, strlen(NEEDED), NULL, 0, &job), THAW_BAD_JOB, "name: '0123");
+	            "my job.yaml: the file's name makes the run's 'my job', allowed are up to 63 of A-Za-z0-9._- (no dot first): "
+	            "`name:` or --set name=... gives another");
+	CHECK_FAILS(thaw_job_parse("x/.yaml", NEEDED, strlen(NEEDED), NULL, 0, &job), THAW_BAD_JOB,
+	            "x/.yaml: the file's name makes the run's '.yaml'");
+	CHECK_FAILS(thaw_job_parse(long_name, NEEDED, strlen(NEEDED), NULL, 0, &job), THAW_BAD_JOB, "the run's '0123");
 	CHECK_OK(thaw_job_parse(long_name + 1, NEEDED, strlen(NEEDED), NULL, 0, &job));
 	CHECK_INT(strlen(job.name), 63);
 }
@@ -481,13 +485,18 @@ static void test_files(void)
 	rmdir(folder);
 }
 
-/* Three phases each: the head, the last stage with it, everything. */
-static void check_example(const char *root, const char *name, const char *arch)
+static void load_example(const char *root, const char *file)
 {
 	char path[1000];
 
-	snprintf(path, sizeof path, "%s/examples/%s.yaml", root, name);
+	snprintf(path, sizeof path, "%s/examples/%s.yaml", root, file);
 	CHECK_OK(thaw_job_load(path, NULL, 0, &job));
+}
+
+/* Three phases each: the head, the last stage with it, everything. */
+static void check_thawing(const char *root, const char *name, const char *arch)
+{
+	load_example(root, name);
 	CHECK_TEXT(job.name, name);
 	CHECK_TEXT(job.model.arch, arch);
 	CHECK_TEXT(job.data.train, "data/train-*.h5");
@@ -497,6 +506,20 @@ static void check_example(const char *root, const char *name, const char *arch)
 	CHECK_TEXT(job.phases[0].train.text[0], "fc");
 	CHECK_INT(job.phases[1].train.count, 2);
 	CHECK_TEXT(job.phases[2].train.text[0], "all");
+}
+
+/* Everything from the start, without phases. */
+static void check_photos(const char *root)
+{
+	load_example(root, "photos");
+	CHECK_TEXT(job.name, "resnet18");
+	CHECK_TEXT(job.model.arch, "resnet18");
+	CHECK_TEXT(job.data.train, "large/train-*.h5");
+	CHECK_TEXT(job.data.val, "large/val-*.h5");
+	CHECK_TEXT(job.schedule.kind, "step");
+	CHECK_INT(job.epochs, 40);
+	CHECK_INT(job.phases_count, 1);
+	CHECK_TEXT(job.phases[0].train.text[0], "all");
 }
 
 int main(int argc, char **argv)
@@ -516,7 +539,8 @@ int main(int argc, char **argv)
 	test_hostile_files();
 	test_names_from_files();
 	test_files();
-	check_example(root, "ants-vs-bees", "resnet18");
-	check_example(root, "demo", "resnet20");
+	check_thawing(root, "ants-vs-bees", "resnet18");
+	check_thawing(root, "demo", "resnet20");
+	check_photos(root);
 	return TEST_END();
 }
