@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -303,4 +304,45 @@ thaw_status thaw_folder_clean(const char *path, const char *expression)
 close_folder:
 	closedir(folder);
 	return status;
+}
+
+/* Whether `path` still names what is open as `fd`: who unlocks removes the file, also under one who just opened it. */
+static bool still_names(const char *path, int fd)
+{
+	struct stat at_path, opened;
+
+	return stat(path, &at_path) == 0 && fstat(fd, &opened) == 0 && at_path.st_dev == opened.st_dev &&
+	       at_path.st_ino == opened.st_ino;
+}
+
+thaw_status thaw_file_lock(const char *path, int *lock_out)
+{
+	for (;;) {
+		int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+		thaw_status status = THAW_OK;
+
+		if (fd < 0)
+			return fail_errno("open", path);
+		if (flock(fd, LOCK_EX | LOCK_NB) == 0 || errno == ENOSYS || errno == EOPNOTSUPP) {
+			if (still_names(path, fd)) {
+				*lock_out = fd;
+				return THAW_OK;
+			}
+		} else if (errno == EWOULDBLOCK) {
+			*lock_out = -1;
+			close(fd);
+			return THAW_OK;
+		} else if (errno != EINTR) {
+			status = fail_errno("lock", path);
+		}
+		close(fd);
+		if (status)
+			return status;
+	}
+}
+
+void thaw_file_unlock(const char *path, int lock)
+{
+	(void)unlink(path); /* while it is locked: afterwards it could be another's */
+	close(lock);
 }

@@ -46,4 +46,12 @@ bool thaw_file_exists(const char *path);
  * folder that is not there has nothing to remove. */
 thaw_status thaw_folder_clean(const char *path, const char *expression);
 
+/* Takes the lock that the file `path` stands for, which is made. Does not wait: `lock_out` is -1 when somebody else has
+ * the lock. A lock ends with its process, so a file that a killed one left behind is no hindrance. On file systems
+ * without locks everybody gets it. */
+thaw_status thaw_file_lock(const char *path, int *lock_out);
+
+/* Gives back a lock that was taken, and removes the file. */
+void thaw_file_unlock(const char *path, int lock);
+
 #endif

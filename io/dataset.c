@@ -2,11 +2,10 @@
 #include "io/dataset.h"
 
 #include <glob.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
-#include "base/checksum.h"
 #include "base/mem.h"
 #include "io/shard.h"
 
@@ -24,55 +23,22 @@ struct thaw_dataset {
 	int64_t *class_counts; /* (facts.classes) */
 };
 
-/* The digits before `end`, not before `begin`, as a number, and where they begin; -1 if there are none or too many. */
-static int64_t number_before(const char *begin, const char *end, const char **digits_out)
+static struct thaw_meaning meaning_of(const char *where, const struct thaw_shard_map *shard)
 {
-	const char *digits = end;
-	int64_t value = 0;
-
-	while (digits > begin && digits[-1] >= '0' && digits[-1] <= '9')
-		digits--;
-	if (digits == end || end - digits > 9)
-		return -1;
-	for (const char *c = digits; c < end; c++)
-		value = value * 10 + (*c - '0');
-	*digits_out = digits;
-	return value;
-}
-
-static bool ends_with(const char *begin, const char *end, const char *suffix)
-{
-	size_t length = strlen(suffix);
-
-	return (size_t)(end - begin) >= length && memcmp(end - length, suffix, length) == 0;
-}
-
-/* What "train-00001-of-00004.h5" says about itself: 1 of 4. */
-static thaw_status parse_name(const char *path, int64_t *number_out, int64_t *of_out)
-{
-	const char *slash = strrchr(path, '/'), *begin = slash ? slash + 1 : path, *end = begin + strlen(begin);
-	int64_t number = -1, of = -1;
-
-	if (ends_with(begin, end, ".h5")) {
-		end -= strlen(".h5");
-		of = number_before(begin, end, &end);
-	}
-	if (of >= 0 && ends_with(begin, end, "-of-")) {
-		end -= strlen("-of-");
-		number = number_before(begin, end, &end);
-	}
-	if (number < 0 || number >= of || !ends_with(begin, end, "-"))
-		return thaw_fail(THAW_FAILED, "'%s' is not named as a shard: expected ...-00000-of-00001.h5, counted from 0",
-						 path);
-	*number_out = number;
-	*of_out = of;
-	return THAW_OK;
+	return (struct thaw_meaning){
+		.where = where,
+		.classes = shard->facts.classes,
+		.names = (const char *const *)shard->classes,
+		.mean = shard->facts.mean,
+		.std = shard->facts.std,
+	};
 }
 
 /* Whether a shard tells the same facts as the first one. */
 static thaw_status check_same(const struct shard *first, const struct shard *shard)
 {
 	const struct thaw_dataset_facts *a = &first->map.facts, *b = &shard->map.facts;
+	struct thaw_meaning firsts, ours;
 	const char *what = NULL;
 
 	if (strcmp(a->split, b->split) != 0)
@@ -81,33 +47,24 @@ static thaw_status check_same(const struct shard *first, const struct shard *sha
 		what = "count";
 	else if (a->resize != b->resize)
 		what = "resize";
-	else if (memcmp(a->mean, b->mean, sizeof a->mean) != 0)
-		what = "mean";
-	else if (memcmp(a->std, b->std, sizeof a->std) != 0)
-		what = "std";
-	else if (a->classes != b->classes)
-		what = "number of classes";
-	for (int i = 0; !what && i < a->classes; i++)
-		if (strcmp(first->map.classes[i], shard->map.classes[i]) != 0)
-			what = "class list";
 	if (what)
 		return thaw_fail(THAW_FAILED, "'%s' has another %s than '%s'", shard->path, what, first->path);
-	return THAW_OK;
+	ours = meaning_of(shard->path, &shard->map);
+	firsts = meaning_of(first->path, &first->map);
+	return thaw_meaning_match(&firsts, &ours, THAW_FAILED);
 }
 
 /* Opens `path` and puts it where its number says. */
 static thaw_status add_shard(struct thaw_dataset *dataset, const char *path)
 {
-	int64_t number = 0, of = 0;
-	thaw_status status = parse_name(path, &number, &of);
+	struct thaw_shard_name name = {0};
 	struct shard *shard;
 
-	if (status)
-		return status;
-	if ((uint64_t)of != dataset->shards_count)
-		return thaw_fail(THAW_FAILED, "'%s' is one of %lld shards, '%s' matches %zu", path, (long long)of,
-						 dataset->pattern, dataset->shards_count);
-	shard = &dataset->shards[number];
+	(void)thaw_shard_name_parse(path, &name); /* check_names() has seen that it can */
+	if ((size_t)name.of != dataset->shards_count)
+		return thaw_fail(THAW_FAILED, "'%s' is one of %d shard%s, '%s' matches %zu", path, name.of,
+		                 name.of == 1 ? "" : "s", dataset->pattern, dataset->shards_count);
+	shard = &dataset->shards[name.number];
 	if (shard->path)
 		return thaw_fail(THAW_FAILED, "'%s' and '%s' are the same part of a split", shard->path, path);
 	shard->path = thaw_copy_text(path);
@@ -137,8 +94,38 @@ static thaw_status add_up(struct thaw_dataset *dataset)
 			dataset->class_counts[shard->map.index[i].label]++;
 	}
 	if (count != dataset->facts.count)
-		return thaw_fail(THAW_FAILED, "the shards of '%s' hold %lld pictures, expected %lld", dataset->pattern,
-						 (long long)count, (long long)dataset->facts.count);
+		return thaw_fail(THAW_FAILED, "the shards of '%s' hold %lld picture%s, expected %lld", dataset->pattern,
+						 (long long)count, count == 1 ? "" : "s", (long long)dataset->facts.count);
+	return THAW_OK;
+}
+
+/* Whether what the pattern matches is named as shards, and of one split: if not, the pattern is wrong and no file. */
+static thaw_status check_names(const char *pattern, const char *split, const glob_t *found)
+{
+	const char *slash = strrchr(pattern, '/'), *such_as = split ? split : "train";
+	int folder_length = slash ? (int)(slash - pattern) + 1 : 0;
+	struct thaw_shard_name first = {0}, name;
+	struct stat info;
+
+	for (size_t i = 0; i < found->gl_pathc; i++) {
+		const char *path = found->gl_pathv[i];
+
+		if (!thaw_shard_name_parse(path, &name)) {
+			if (stat(path, &info) == 0 && S_ISDIR(info.st_mode))
+				return thaw_fail(THAW_BAD_JOB, "'%s' is a folder: expected is a pattern of shards, such as '%s%s%s-*.h5'",
+				                 path, path, path[strlen(path) - 1] == '/' ? "" : "/", such_as);
+			return thaw_fail(THAW_BAD_JOB, "'%s' is not named as a shard: expected ...-00000-of-00001.h5, counted from 0",
+			                 path);
+		}
+		if (i == 0)
+			first = name;
+		if (name.split_length != first.split_length || memcmp(name.split, first.split, (size_t)name.split_length) != 0)
+			return thaw_fail(THAW_BAD_JOB,
+			                 "'%s' matches shards of '%.*s' and of '%.*s': expected is a pattern of one of them, such as "
+			                 "'%.*s%s-*.h5'",
+			                 pattern, first.split_length, first.split, name.split_length, name.split, folder_length,
+			                 pattern, such_as);
+	}
 	return THAW_OK;
 }
 
@@ -173,7 +160,9 @@ thaw_status thaw_dataset_open(const char *pattern, const char *split, struct tha
 		return thaw_fail(THAW_FAILED, "cannot search for '%s'", pattern);
 	}
 	dataset = thaw_alloc(1, sizeof *dataset);
-	status = dataset ? open_shards(dataset, pattern, &found) : THAW_OUT_OF_MEMORY;
+	status = dataset ? check_names(pattern, split, &found) : THAW_OUT_OF_MEMORY;
+	if (!status)
+		status = open_shards(dataset, pattern, &found);
 	globfree(&found);
 	if (!status && split && strcmp(dataset->facts.split, split) != 0)
 		status = thaw_fail(THAW_BAD_JOB, "'%s' holds the %s split, not %s", pattern, dataset->facts.split, split);
@@ -249,34 +238,39 @@ const char *thaw_dataset_name(const struct thaw_dataset *dataset, int64_t i)
 
 thaw_status thaw_dataset_verify(const struct thaw_dataset *dataset)
 {
-	for (int64_t i = 0; i < dataset->facts.count; i++) {
-		const uint8_t *pixels;
-		const struct thaw_picture *picture = thaw_dataset_picture(dataset, i, &pixels);
-		size_t length = (size_t)picture->height * picture->width * 3;
+	thaw_status status = THAW_OK;
 
-		if (thaw_crc32c(0, pixels, length) != picture->crc32c)
-			return thaw_fail(THAW_FAILED, "'%s' is damaged: the pixels of '%s' have another checksum",
-							 shard_of(dataset, i)->path, thaw_dataset_name(dataset, i));
-	}
+	for (size_t s = 0; !status && s < dataset->shards_count; s++)
+		status = thaw_shard_verify(dataset->shards[s].path, &dataset->shards[s].map);
+	return status;
+}
+
+struct thaw_meaning thaw_dataset_meaning(const struct thaw_dataset *dataset)
+{
+	return meaning_of(dataset->pattern, &dataset->shards[0].map);
+}
+
+thaw_status thaw_meaning_match(const struct thaw_meaning *a, const struct thaw_meaning *b, thaw_status difference)
+{
+	if (a->classes != b->classes)
+		return thaw_fail(difference, "'%s' has %d class%s, '%s' has %d", a->where, a->classes,
+		                 a->classes == 1 ? "" : "es", b->where, b->classes);
+	for (int i = 0; i < a->classes; i++)
+		if (strcmp(a->names[i], b->names[i]) != 0)
+			return thaw_fail(difference, "class %d is '%s' in '%s' and '%s' in '%s'", i, a->names[i], a->where,
+			                 b->names[i], b->where);
+	for (int c = 0; c < 3; c++)
+		if (!(a->mean[c] == b->mean[c] && a->std[c] == b->std[c]))
+			return thaw_fail(difference,
+			                 "channel %d is normalised by mean %g, std %g in '%s' and by mean %g, std %g in '%s'", c,
+			                 (double)a->mean[c], (double)a->std[c], a->where, (double)b->mean[c], (double)b->std[c],
+			                 b->where);
 	return THAW_OK;
 }
 
 thaw_status thaw_dataset_match(const struct thaw_dataset *a, const struct thaw_dataset *b)
 {
-	const struct thaw_dataset_facts *fa = &a->facts, *fb = &b->facts;
+	struct thaw_meaning of_a = thaw_dataset_meaning(a), of_b = thaw_dataset_meaning(b);
 
-	if (fa->classes != fb->classes)
-		return thaw_fail(THAW_BAD_JOB, "'%s' has %d classes, '%s' has %d", a->pattern, fa->classes, b->pattern,
-						 fb->classes);
-	for (int i = 0; i < fa->classes; i++)
-		if (strcmp(thaw_dataset_class(a, i), thaw_dataset_class(b, i)) != 0)
-			return thaw_fail(THAW_BAD_JOB, "class %d is '%s' in '%s' and '%s' in '%s'", i, thaw_dataset_class(a, i),
-							 a->pattern, thaw_dataset_class(b, i), b->pattern);
-	for (int c = 0; c < 3; c++)
-		if (!(fa->mean[c] == fb->mean[c] && fa->std[c] == fb->std[c]))
-			return thaw_fail(THAW_BAD_JOB,
-							 "channel %d is normalised by mean %g, std %g in '%s' and by mean %g, std %g in '%s'", c,
-							 (double)fa->mean[c], (double)fa->std[c], a->pattern, (double)fb->mean[c],
-							 (double)fb->std[c], b->pattern);
-	return THAW_OK;
+	return thaw_meaning_match(&of_a, &of_b, THAW_BAD_JOB);
 }

@@ -38,7 +38,8 @@ struct thaw_dataset;
 
 /* Opens every shard that `pattern` (a glob: "data/train-*.h5") matches, in the order of their numbers. They must be one
  * whole split: the same facts and classes, each `-i-of-n` once. Errors name the shard and what is wrong with it,
- * THAW_FAILED; no match at all and another split than `split` ("train", "val"; NULL: any) are THAW_BAD_JOB. */
+ * THAW_FAILED. A pattern that cannot be used is THAW_BAD_JOB: it matches nothing, a folder, what is not named as a
+ * shard, shards of two splits, or another split than `split` ("train", "val"; NULL: any). */
 thaw_status thaw_dataset_open(const char *pattern, const char *split, struct thaw_dataset **dataset_out);
 void thaw_dataset_free(struct thaw_dataset *dataset); /* NULL is fine */
 
@@ -60,7 +61,20 @@ const char *thaw_dataset_name(const struct thaw_dataset *dataset, int64_t i);
 /* Reads every picture and compares its checksum: THAW_FAILED naming shard and picture of the first that differs. */
 thaw_status thaw_dataset_verify(const struct thaw_dataset *dataset);
 
-/* THAW_BAD_JOB unless both have the same class list and normalisation; names the first difference. */
+/* What the labels and pixels of a dataset mean, which a network that knows them has to agree with. Borrowed. */
+struct thaw_meaning {
+	const char *where;            /* for messages: a pattern, or the path of a file */
+	int classes;
+	const char *const *names;     /* (classes) */
+	const float *mean, *std;      /* (3) normalisation */
+};
+
+struct thaw_meaning thaw_dataset_meaning(const struct thaw_dataset *dataset);
+
+/* Fails with `difference` unless both have the same class list and normalisation; names the first difference. */
+thaw_status thaw_meaning_match(const struct thaw_meaning *a, const struct thaw_meaning *b, thaw_status difference);
+
+/* The same for two datasets, THAW_BAD_JOB. */
 thaw_status thaw_dataset_match(const struct thaw_dataset *a, const struct thaw_dataset *b);
 
 #endif

@@ -294,7 +294,8 @@ static hid_t open_attribute(const struct thaw_h5_reader *reader, const char *nam
 	H5Sclose(space);
 	if (elements == count)
 		return attribute;
-	thaw_fail(THAW_FAILED, "'%s': attribute '%s' has %lld values, expected %d", reader->path, name, (long long)elements,
+	thaw_fail(THAW_FAILED, "'%s': attribute '%s' has %lld value%s, expected %d", reader->path, name, (long long)elements,
+	          elements == 1 ? "" : "s",
 			  count);
 	H5Aclose(attribute);
 	return H5I_INVALID_HID;

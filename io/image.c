@@ -1,7 +1,6 @@
 #include "io/image.h"
 
 #include <errno.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -42,6 +41,13 @@ static const struct kind *find_kind(const struct thaw_encoded *file)
 		    memcmp(file->bytes + kinds[i].at, kinds[i].magic, kinds[i].length) == 0)
 			return &kinds[i];
 	return NULL;
+}
+
+bool thaw_image_is_readable(const void *head, size_t length)
+{
+	const struct kind *kind = find_kind(&(struct thaw_encoded){.bytes = head, .length = length});
+
+	return kind && kind->decode;
 }
 
 /* No control characters at the beginning but white space: a web page saved under a picture's name, most often. */

@@ -1,8 +1,12 @@
+#define _POSIX_C_SOURCE 200809L
 #include "io/seal.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/checksum.h"
 
@@ -67,19 +71,25 @@ static thaw_status fail_unsealed(const char *path, const char *wanted, const uin
 
 thaw_status thaw_seal_kind(const char *path, const char **kind_out)
 {
-	uint8_t head[8], seal[THAW_SEAL_LENGTH] = {0};
-	FILE *file = fopen(path, "rbe");
+	uint8_t head[8], seal[THAW_SEAL_LENGTH];
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe is refused below, not waited for */
 	const char *kind = NULL;
-	size_t length;
+	struct stat info;
+	ssize_t length;
 
-	if (!file)
+	if (fd < 0)
 		return thaw_fail(THAW_FAILED, "cannot open '%s': %s", path, strerror(errno));
-	length = fread(head, 1, sizeof head, file);
-	if (fseek(file, -THAW_SEAL_LENGTH, SEEK_END) == 0 && fread(seal, sizeof seal, 1, file) == 1)
+	if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
+		close(fd);
+		return thaw_fail(THAW_FAILED, "cannot read '%s': not a plain file", path);
+	}
+	length = pread(fd, head, sizeof head, 0);
+	if (info.st_size >= THAW_SEAL_LENGTH &&
+	    pread(fd, seal, sizeof seal, info.st_size - THAW_SEAL_LENGTH) == THAW_SEAL_LENGTH)
 		kind = kind_of(seal);
-	fclose(file);
+	close(fd);
 	if (!kind)
-		return fail_unsealed(path, "shard or checkpoint", head, length);
+		return fail_unsealed(path, "shard or checkpoint", head, length > 0 ? (size_t)length : 0);
 	*kind_out = kind;
 	return THAW_OK;
 }

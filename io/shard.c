@@ -7,16 +7,62 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/checksum.h"
 #include "base/file.h"
 #include "base/mem.h"
 #include "io/h5.h"
+#include "io/mapped.h"
 #include "io/seal.h"
 
 enum { FORMAT_VERSION = 1 };
+
+/* Moves `end` before the digits in front of it, not before `begin`; their value, or -1 unless they are one to nine. */
+static int number_before(const char *begin, const char **end)
+{
+	const char *digits = *end;
+	int value = 0;
+
+	while (digits > begin && digits[-1] >= '0' && digits[-1] <= '9')
+		digits--;
+	if (digits == *end || *end - digits > 9)
+		return -1;
+	for (const char *c = digits; c < *end; c++)
+		value = value * 10 + (*c - '0');
+	*end = digits;
+	return value;
+}
+
+/* Moves `end` before `word` if that stands in front of it. */
+static bool word_before(const char *begin, const char **end, const char *word)
+{
+	ptrdiff_t length = (ptrdiff_t)strlen(word);
+
+	if (*end - begin < length || memcmp(*end - length, word, (size_t)length) != 0)
+		return false;
+	*end -= length;
+	return true;
+}
+
+bool thaw_shard_name_parse(const char *path, struct thaw_shard_name *name_out)
+{
+	const char *slash = strrchr(path, '/'), *begin = slash ? slash + 1 : path, *end = begin + strlen(begin);
+	struct thaw_shard_name name = {.split = begin};
+
+	if (!word_before(begin, &end, ".h5") || (name.of = number_before(begin, &end)) < 0 ||
+	    !word_before(begin, &end, "-of-") || (name.number = number_before(begin, &end)) < 0 ||
+	    !word_before(begin, &end, "-") || name.number >= name.of)
+		return false;
+	name.split_length = (int)(end - begin);
+	*name_out = name;
+	return true;
+}
+
+void thaw_shard_name_add(struct thaw_text *path, const char *split, int number, int of)
+{
+	thaw_text_add(path, "%s-%05d-of-%05d.h5", split, number, of);
+}
 
 static uint64_t picture_bytes(const struct thaw_picture *picture)
 {
@@ -115,32 +161,6 @@ thaw_status thaw_shard_write(const char *path, const struct thaw_shard *shard)
 		(void)unlink(path);
 free_image:
 	free(image.bytes);
-	return status;
-}
-
-static thaw_status map_file(const char *path, void **map_out, size_t *length_out)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	thaw_status status = THAW_OK;
-	struct stat info;
-	void *map;
-
-	if (fd < 0)
-		return thaw_fail(THAW_FAILED, "cannot open '%s': %s", path, strerror(errno));
-	if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode) || info.st_size == 0) {
-		status = thaw_fail(THAW_FAILED, "cannot read '%s': not a plain file, or empty", path);
-		goto close_file;
-	}
-	/* Without MADV_RANDOM, which would read a cold shard a page at a time, five times slower than with read-around. */
-	map = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_SHARED, fd, 0);
-	if (map == MAP_FAILED) {
-		status = thaw_fail(THAW_FAILED, "cannot map '%s': %s", path, strerror(errno));
-		goto close_file;
-	}
-	*map_out = map;
-	*length_out = (size_t)info.st_size;
-close_file:
-	close(fd);
 	return status;
 }
 
@@ -253,8 +273,8 @@ static thaw_status parse(const struct thaw_h5_reader *reader, const struct thaw_
 		(status = thaw_h5_find(reader, "pixels", H5T_STD_U8LE, &pixels)))
 		return status;
 	if (names != shard->count)
-		return thaw_fail(THAW_FAILED, "'%s' has %lld pictures and %lld names", reader->path, (long long)shard->count,
-						 (long long)names);
+		return thaw_fail(THAW_FAILED, "'%s' has %lld picture%s and %lld name%s", reader->path, (long long)shard->count,
+		                 shard->count == 1 ? "" : "s", (long long)names, names == 1 ? "" : "s");
 	if (pixels.bytes != seal->left_out || pixels.offset != seal->length - seal->left_out)
 		return thaw_fail(THAW_FAILED, "'%s': 'pixels' are not what its seal leaves out", reader->path);
 	shard->pixels = (const uint8_t *)shard->map + pixels.offset;
@@ -266,7 +286,7 @@ thaw_status thaw_shard_open(const char *path, struct thaw_shard_map *shard_out)
 	struct thaw_shard_map shard = {.map = NULL};
 	struct thaw_h5_reader reader;
 	struct thaw_seal seal;
-	thaw_status status = map_file(path, &shard.map, &shard.map_length);
+	thaw_status status = thaw_mapped_open(path, &shard.map, &shard.map_length);
 
 	if (status)
 		return status;
@@ -293,5 +313,17 @@ void thaw_shard_close(struct thaw_shard_map *shard)
 	free(shard->names);
 	free(shard->index);
 	if (shard->map)
-		munmap(shard->map, shard->map_length);
+		thaw_mapped_close(shard->map, shard->map_length);
+}
+
+thaw_status thaw_shard_verify(const char *path, const struct thaw_shard_map *shard)
+{
+	for (int64_t i = 0; i < shard->count; i++) {
+		const struct thaw_picture *picture = &shard->index[i];
+
+		if (thaw_crc32c(0, shard->pixels + picture->offset, (size_t)picture_bytes(picture)) != picture->crc32c)
+			return thaw_fail(THAW_FAILED, "'%s' is damaged: the pixels of '%s' have another checksum", path,
+			                 shard->names[i]);
+	}
+	return THAW_OK;
 }

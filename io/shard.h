@@ -8,7 +8,23 @@
 #ifndef THAW_IO_SHARD_H
 #define THAW_IO_SHARD_H
 
+#include <stdbool.h>
+
+#include "base/text.h"
 #include "io/dataset.h"
+
+/* What "data/train-00001-of-00004.h5" says about itself: 1 of 4 of "train". */
+struct thaw_shard_name {
+	const char *split; /* in the path */
+	int split_length;
+	int number, of;    /* 0 <= number < of */
+};
+
+/* False if the last part of `path` is not of the form SPLIT-NUMBER-of-NUMBER.h5, with one to nine digits each. */
+bool thaw_shard_name_parse(const char *path, struct thaw_shard_name *name_out);
+
+/* Adds the name of a shard: "train-00001-of-00004.h5". */
+void thaw_shard_name_add(struct thaw_text *path, const char *split, int number, int of);
 
 struct thaw_shard {
 	const struct thaw_dataset_facts *facts; /* count: of the whole split */
@@ -38,5 +54,8 @@ struct thaw_shard_map {
 /* THAW_FAILED names the path and what is wrong. */
 thaw_status thaw_shard_open(const char *path, struct thaw_shard_map *shard_out);
 void thaw_shard_close(struct thaw_shard_map *shard);
+
+/* Reads every picture and compares its checksum: THAW_FAILED naming `path` and the first picture that differs. */
+thaw_status thaw_shard_verify(const char *path, const struct thaw_shard_map *shard);
 
 #endif

@@ -15,9 +15,11 @@
 #include "base/mem.h"
 #include "base/processors.h"
 #include "base/text.h"
+#include "tools/pack_layout.h"
 #include "tools/pack_pool.h"
 #include "tools/pack_spool.h"
 #include "tools/pack_twins.h"
+#include "tools/printable.h"
 #include "tools/progress.h"
 #include "tools/shard_names.h"
 
@@ -52,12 +54,20 @@ static bool measures(const struct settings *settings, int split)
 /* Files to leave out are named, and end the pack when it is strict. */
 static thaw_status leave_out(struct pack *pack, const struct thaw_pack_picture *picture)
 {
-	if (picture->status != THAW_FAILED || pack->settings->strict)
-		return thaw_fail(picture->status, "%s", picture->words);
-	thaw_progress_clear(&pack->progress);
-	thaw_warn("%s: left out", picture->words);
-	pack->left_out++;
-	return THAW_OK;
+	struct thaw_text words = THAW_TEXT_EMPTY;
+	thaw_status status = picture->status;
+
+	thaw_text_add_printable(&words, picture->words);
+	if (status != THAW_FAILED || pack->settings->strict) {
+		thaw_fail(status, "%s", words.data);
+	} else {
+		thaw_progress_clear(&pack->progress);
+		thaw_warn("%s: left out", words.data);
+		pack->left_out++;
+		status = THAW_OK;
+	}
+	thaw_text_release(&words);
+	return status;
 }
 
 static thaw_status add_picture(struct pack *pack, int split, int64_t i, const struct thaw_pack_picture *picture)
@@ -217,12 +227,13 @@ static thaw_status say_split(const struct pack *pack, int split)
 	struct thaw_text line = THAW_TEXT_EMPTY;
 	thaw_status status;
 
-	thaw_text_add(&line, "%-6s %lld pictures in %d shard%s, %.1f MiB:", spool->split, (long long)spool->count,
-	              spool->shards, spool->shards == 1 ? "" : "s", (double)spool->bytes / 1048576.0);
+	thaw_text_add(&line, "%-6s %lld picture%s in %d shard%s, %.1f MiB:", spool->split, (long long)spool->count,
+	              thaw_plural(spool->count), spool->shards, thaw_plural(spool->shards), (double)spool->bytes / 1048576.0);
 	for (int c = 0; c < pack->source.classes && c < NAMED; c++)
 		thaw_text_add(&line, "%s %s %lld", c > 0 ? "," : "", pack->source.names[c], (long long)packed->class_count[c]);
 	if (pack->source.classes > NAMED)
-		thaw_text_add(&line, " and %d classes more", pack->source.classes - NAMED);
+		thaw_text_add(&line, " and %d class%s more", pack->source.classes - NAMED,
+		              pack->source.classes - NAMED == 1 ? "" : "es");
 	status = thaw_text_status(&line);
 	if (!status)
 		thaw_log("%s", line.data);
@@ -238,8 +249,9 @@ static thaw_status say(const struct pack *pack, double seconds)
 	if (!status)
 		status = say_split(pack, THAW_PACK_VAL);
 	if (!status)
-		thaw_log("packed %lld pictures in %.1f s, %.0f pictures/s, %lld left out, %lld in both splits",
-		         (long long)count, seconds, (double)count / seconds, (long long)pack->left_out, (long long)pack->twins);
+		thaw_log("packed %lld picture%s in %.1f s, %.0f pictures/s, %lld left out, %lld in both splits",
+		         (long long)count, thaw_plural(count), seconds, (double)count / seconds, (long long)pack->left_out,
+		         (long long)pack->twins);
 	return status;
 }
 
@@ -270,30 +282,64 @@ static thaw_status read_write_publish(struct pack *pack)
 	return status;
 }
 
-static thaw_status pack_folder(const struct settings *settings)
+/* Reads, writes and publishes what the scan found, in a folder that is locked. Leaves nothing there on failure. */
+static thaw_status fill(struct pack *pack)
 {
-	struct pack pack = {.settings = settings};
-	double begun = thaw_clock_seconds();
-	int64_t old;
-	thaw_status status = old_shards(settings->out, false, &old);
+	thaw_status status = thaw_spool_clean(pack->settings->out);
 
 	if (status)
 		return status;
-	if (old > 0 && !settings->force)
-		return thaw_fail(THAW_BAD_JOB,
-		                 "'%s' has %lld shards already: choose another folder, or replace them with --force",
-		                 settings->out, (long long)old);
-	status = thaw_pack_scan(settings->folder, settings->val_fraction, (uint64_t)settings->seed, &pack.source);
+	status = read_write_publish(pack);
+	if (status)
+		(void)thaw_spool_clean(pack->settings->out);
+	return status;
+}
+
+/* Makes the folder for the shards, if need be, and locks it, so that no other pack works in it until this one ends.
+ * THAW_BAD_JOB if one does, or if there are shards that may not be replaced. */
+static thaw_status enter(const struct settings *settings, struct thaw_text *lock_path, int *lock)
+{
+	thaw_status status = thaw_folder_make(settings->out);
+	int64_t old;
+
+	thaw_text_add(lock_path, "%s/pack.lock", settings->out);
+	if (!status)
+		status = thaw_text_status(lock_path);
+	if (!status)
+		status = thaw_file_lock(lock_path->data, lock);
 	if (status)
 		return status;
-	status = thaw_folder_make(settings->out);
+	if (*lock < 0)
+		return thaw_fail(THAW_BAD_JOB,
+		                 "'%s' is being packed into by another process: wait for it, or choose another folder",
+		                 settings->out);
+	status = old_shards(settings->out, false, &old);
+	if (!status && old > 0 && !settings->force)
+		status =
+			thaw_fail(THAW_BAD_JOB, "'%s' has %lld shard%s already: choose another folder, or replace %s with --force",
+		              settings->out, (long long)old, thaw_plural(old), old == 1 ? "it" : "them");
+	return status;
+}
+
+static thaw_status pack_folder(const struct settings *settings)
+{
+	struct pack pack = {.settings = settings};
+	struct thaw_text lock_path = THAW_TEXT_EMPTY;
+	double begun = thaw_clock_seconds();
+	bool there = thaw_file_exists(settings->out); /* if not, it is made when the pictures are found to be usable */
+	int lock = -1;
+	thaw_status status = thaw_pack_check_out(settings->folder, settings->val_fraction > 0, settings->out);
+
+	if (!status && there)
+		status = enter(settings, &lock_path, &lock);
 	if (!status)
-		status = thaw_spool_clean(settings->out);
-	if (!status) {
-		status = read_write_publish(&pack);
-		if (status)
-			(void)thaw_spool_clean(settings->out);
-	}
+		status = thaw_pack_scan(settings->folder, settings->val_fraction, (uint64_t)settings->seed, &pack.source);
+	if (!status && !there)
+		status = enter(settings, &lock_path, &lock);
+	if (!status)
+		status = fill(&pack);
+	if (lock >= 0)
+		thaw_file_unlock(lock_path.data, lock);
 	if (!status)
 		status = say(&pack, thaw_clock_seconds() - begun);
 	for (int s = 0; s < THAW_PACK_SPLITS; s++) {
@@ -302,6 +348,7 @@ static thaw_status pack_folder(const struct settings *settings)
 		free(pack.packed[s].keys);
 	}
 	thaw_pack_source_release(&pack.source);
+	thaw_text_release(&lock_path);
 	return status;
 }
 
@@ -314,7 +361,8 @@ static thaw_status check_split(const char *pattern)
 		return status;
 	status = thaw_dataset_verify(dataset);
 	if (!status)
-		thaw_log("%s: %lld pictures, all as they were packed", pattern, (long long)thaw_dataset_facts(dataset)->count);
+		thaw_log("%s: %lld picture%s, all as they were packed", pattern, (long long)thaw_dataset_facts(dataset)->count,
+		         thaw_plural(thaw_dataset_facts(dataset)->count));
 	thaw_dataset_free(dataset);
 	return status;
 }

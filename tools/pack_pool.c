@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/checksum.h"
 #include "base/file.h"
@@ -80,6 +81,16 @@ static void measure(struct thaw_pack_picture *picture)
 		}
 }
 
+/* Pipes and devices are not even opened: that alone can wait, or do something. */
+static thaw_status check_plain(const char *path)
+{
+	struct stat info;
+
+	return stat(path, &info) == 0 && !S_ISREG(info.st_mode)
+	           ? thaw_fail(THAW_FAILED, "cannot read '%s': not a plain file", path)
+	           : THAW_OK;
+}
+
 static thaw_status decode(const struct thaw_pack_pool_spec *spec, int64_t i, struct thaw_resizer *resizer,
                           struct thaw_pack_picture *picture)
 {
@@ -91,6 +102,8 @@ static thaw_status decode(const struct thaw_pack_pool_spec *spec, int64_t i, str
 
 	thaw_text_add(&name, "%s/%s", spec->split->folder, spec->split->files[i].path);
 	status = thaw_text_status(&name);
+	if (!status)
+		status = check_plain(name.data);
 	if (!status)
 		status = thaw_file_read(name.data, THAW_IMAGE_FILE_LIMIT, &bytes, &length);
 	if (!status)

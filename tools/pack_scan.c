@@ -3,14 +3,21 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/random.h"
 #include "base/text.h"
+#include "io/image.h"
+#include "jobs/yaml.h"
+#include "tools/pack_layout.h"
+#include "tools/printable.h"
 
 /* The array `items`, with twice the room when it is full; NULL when there is no memory, the array is then as it was. */
 static void *grown(void *items, size_t size_bytes, int64_t count, int64_t *capacity)
@@ -86,14 +93,15 @@ static bool is_above(const struct place *place, const struct stat *info)
 
 static thaw_status walk(const struct place *place, struct list *files);
 
-/* Adds `path` to the files, or all that is below it. A link that leads nowhere is added: reading it will name it. */
+/* Adds `path` to the files, or all that is below it. Links that lead nowhere, pipes and devices are added: reading them
+ * will name them. */
 static thaw_status visit(const char *path, const struct place *above, struct list *files)
 {
 	struct stat info;
 
-	if (stat(path, &info) != 0 || S_ISREG(info.st_mode))
+	if (stat(path, &info) != 0 || !S_ISDIR(info.st_mode))
 		return list_add(files, path + above->root_length);
-	if (!S_ISDIR(info.st_mode) || is_above(above, &info))
+	if (is_above(above, &info))
 		return THAW_OK;
 	return walk(&(struct place){path, above->root_length, info.st_dev, info.st_ino, above}, files);
 }
@@ -143,33 +151,73 @@ static thaw_status list_files(const char *root, const char *name, struct list *f
 	return status;
 }
 
-static bool is_folder(const char *above, const char *name)
+/* Whether a file begins as a picture that can be read, or cannot be opened: reading it will tell why. */
+static bool begins_as_picture(const char *folder, const char *name)
 {
 	struct thaw_text path = THAW_TEXT_EMPTY;
+	char head[THAW_IMAGE_HEAD];
 	struct stat info;
-	bool is;
+	bool is = false;
 
-	thaw_text_add(&path, "%s/%s", above, name);
-	is = stat(path.data, &info) == 0 && S_ISDIR(info.st_mode);
+	thaw_text_add(&path, "%s/%s", folder, name);
+	if (stat(path.data, &info) == 0 && S_ISREG(info.st_mode)) { /* opening a pipe or a device may do something */
+		int fd = open(path.data, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+		ssize_t length = fd >= 0 ? read(fd, head, sizeof head) : -1;
+
+		is = length < 0 || thaw_image_is_readable(head, (size_t)length);
+		if (fd >= 0)
+			close(fd);
+	}
 	thaw_text_release(&path);
 	return is;
 }
 
-/* The names of the folders in `path`, sorted. */
+static void warn_loose(const char *folder, const struct list *pictures)
+{
+	struct thaw_text example = THAW_TEXT_EMPTY;
+
+	thaw_text_add_printable(&example, pictures->text[0]);
+	thaw_warn("%lld picture%s directly in '%s' ignored, such as '%s': pictures stand in class folders",
+	          (long long)pictures->count, thaw_plural(pictures->count), folder, example.data);
+	thaw_text_release(&example);
+}
+
+/* The names of the folders in `path`, sorted. Pictures beside them are warned of. */
 static thaw_status list_folders(const char *path, struct list *names)
 {
 	DIR *folder = opendir(path);
+	struct list pictures = {0};
 	thaw_status status = THAW_OK;
 	struct dirent *entry;
 
 	if (!folder)
 		return thaw_fail(THAW_BAD_JOB, "cannot open folder '%s': %s", path, strerror(errno));
-	while (!status && (entry = readdir(folder)) != NULL)
-		if (entry->d_name[0] != '.' && is_folder(path, entry->d_name))
+	while (!status && (entry = readdir(folder)) != NULL) {
+		if (entry->d_name[0] == '.')
+			continue;
+		if (thaw_pack_is_folder(path, entry->d_name))
 			status = list_add(names, entry->d_name);
+		else if (begins_as_picture(path, entry->d_name))
+			status = list_add(&pictures, entry->d_name);
+	}
 	closedir(folder);
 	list_sort(names);
+	list_sort(&pictures);
+	if (!status && pictures.count > 0)
+		warn_loose(path, &pictures);
+	list_release(&pictures);
 	return status;
+}
+
+/* "'FOLDER/NAME' words", of a name that may hold anything. */
+static thaw_status fail_class(const char *folder, const char *name, const char *words)
+{
+	struct thaw_text printable = THAW_TEXT_EMPTY;
+
+	thaw_text_add_printable(&printable, name);
+	thaw_fail(THAW_FAILED, "'%s/%s' %s", folder, printable.data, words);
+	thaw_text_release(&printable);
+	return THAW_FAILED;
 }
 
 /* Moves the path to the end of the split. */
@@ -223,8 +271,7 @@ static thaw_status scan_val(struct thaw_pack_source *source)
 		int label = find_class(source, names.text[i]);
 
 		if (label < 0)
-			status = thaw_fail(THAW_FAILED, "'%s/%s' is not a class of the training split '%s'", val->folder,
-			                   names.text[i], source->split[THAW_PACK_TRAIN].folder);
+			status = fail_class(val->folder, names.text[i], "is not a class of the training split");
 		else
 			status = scan_class(val, names.text[i], label);
 	}
@@ -242,26 +289,37 @@ static int32_t val_share(int32_t count, double fraction)
 	return share < 1 ? 1 : share > count - 1 ? count - 1 : share;
 }
 
-/* Deals the files of one class out: those that come first in a random order go to validation. */
+/* Deals the files of one class out: of the pictures, those that come first in a random order go to validation. What is
+ * no picture takes no part, and stays with training to be named when it is read. */
 static thaw_status deal_class(struct thaw_pack_source *source, struct list *files, int label, double val_fraction,
                               uint64_t seed)
 {
-	int32_t count = (int32_t)files->count, share = val_share(count, val_fraction);
-	int32_t *order = thaw_alloc((size_t)count, sizeof *order);
-	bool *val = thaw_alloc((size_t)count, sizeof *val);
-	thaw_status status = order && val ? THAW_OK : THAW_OUT_OF_MEMORY;
+	const char *folder = source->split[THAW_PACK_TRAIN].folder;
+	int32_t *pictures = thaw_alloc((size_t)files->count, sizeof *pictures), count = 0;
+	int32_t *order = thaw_alloc((size_t)files->count, sizeof *order);
+	bool *val = thaw_alloc((size_t)files->count, sizeof *val);
+	thaw_status status = pictures && order && val ? THAW_OK : THAW_OUT_OF_MEMORY;
 	struct thaw_random random;
 
+	for (int32_t i = 0; !status && i < files->count; i++)
+		if (begins_as_picture(folder, files->text[i]))
+			pictures[count++] = i;
+	if (!status && count < 2)
+		status = thaw_fail(THAW_FAILED, "'%s/%s' has %d picture%s: --val-fraction needs 2 or more of each class",
+		                   folder, source->names[label], count, thaw_plural(count));
 	if (!status) {
+		int32_t share = val_share(count, val_fraction);
+
 		thaw_random_init(&random, seed, THAW_RANDOM_SPLIT, (uint32_t)label, 0);
 		thaw_random_permutation(&random, order, count);
 		for (int32_t i = 0; i < share; i++)
-			val[order[i]] = true;
+			val[pictures[order[i]]] = true;
 	}
-	for (int32_t i = 0; !status && i < count; i++)
+	for (int32_t i = 0; !status && i < files->count; i++)
 		status = take(&source->split[val[i] ? THAW_PACK_VAL : THAW_PACK_TRAIN], &files->text[i], label);
 	free(val);
 	free(order);
+	free(pictures);
 	return status;
 }
 
@@ -277,9 +335,6 @@ static thaw_status scan_and_deal(struct thaw_pack_source *source, double val_fra
 		if (!status && files.count > INT32_MAX)
 			status = thaw_fail(THAW_FAILED, "'%s/%s' has %lld files, allowed are %d", folder, source->names[c],
 			                   (long long)files.count, INT32_MAX);
-		else if (!status && files.count < 2)
-			status = thaw_fail(THAW_FAILED, "'%s/%s' has %lld pictures: --val-fraction needs 2 or more of each class",
-			                   folder, source->names[c], (long long)files.count);
 		else if (!status)
 			status = deal_class(source, &files, c, val_fraction, seed);
 		list_release(&files);
@@ -288,52 +343,57 @@ static thaw_status scan_and_deal(struct thaw_pack_source *source, double val_fra
 }
 
 /* Sets the folder of each split, from what is there. */
-static thaw_status choose_folders(struct thaw_pack_source *source, const char *folder, double val_fraction)
+static thaw_status choose_folders(struct thaw_pack_source *source, const char *folder, bool draw)
 {
-	bool train = is_folder(folder, "train"), val = is_folder(folder, "val"), valid = is_folder(folder, "valid");
-	bool draw = val_fraction > 0;
+	const char *below[THAW_PACK_SPLITS];
+	thaw_status status = thaw_pack_choose_folders(folder, draw, &below[THAW_PACK_TRAIN], &below[THAW_PACK_VAL]);
 
-	if (!is_folder(folder, "."))
-		return thaw_fail(THAW_BAD_JOB, "cannot open folder '%s': %s", folder, strerror(errno));
-	if (draw && train)
-		return thaw_fail(THAW_BAD_JOB,
-		                 "'%s' has a training split: to draw a validation split from it, pack '%s/train' "
-		                 "with --val-fraction",
-		                 folder, folder);
-	if (!draw && !train)
-		return thaw_fail(THAW_BAD_JOB,
-		                 "'%s' has no 'train' folder: pictures stand in '%s/train/CLASS' and '%s/val/CLASS', "
-		                 "or in '%s/CLASS' with --val-fraction 0.2",
-		                 folder, folder, folder, folder);
-	if (!draw && !val && !valid)
-		return thaw_fail(THAW_BAD_JOB,
-		                 "'%s' has no 'val' folder beside 'train': to draw a validation split, pack "
-		                 "'%s/train' with --val-fraction 0.2",
-		                 folder, folder);
-	if (!draw && val && valid)
-		return thaw_fail(THAW_BAD_JOB, "'%s' has both 'val' and 'valid': one of them is allowed", folder);
-	for (int s = 0; s < THAW_PACK_SPLITS; s++) {
+	for (int s = 0; !status && s < THAW_PACK_SPLITS; s++) {
 		struct thaw_text path = THAW_TEXT_EMPTY;
 
 		thaw_text_add(&path, "%s", folder);
 		if (!draw)
-			thaw_text_add(&path, "/%s", s == THAW_PACK_TRAIN ? "train" : val ? "val" : "valid");
+			thaw_text_add(&path, "/%s", below[s]);
 		source->split[s].name = s == THAW_PACK_TRAIN ? "train" : "val";
-		source->split[s].folder = thaw_text_status(&path) ? NULL : thaw_copy_text(path.data);
+		status = thaw_text_status(&path);
+		if (!status && !(source->split[s].folder = thaw_copy_text(path.data)))
+			status = THAW_OUT_OF_MEMORY;
 		thaw_text_release(&path);
-		if (!source->split[s].folder)
-			return THAW_OUT_OF_MEMORY;
 	}
+	return status;
+}
+
+/* Folders that are no classes, but splits in another layout. */
+static bool are_splits(const struct list *names)
+{
+	for (int64_t i = 0; i < names->count; i++)
+		if (!thaw_pack_is_split_name(names->text[i]))
+			return false;
+	return names->count > 0;
+}
+
+static thaw_status check_class_names(const char *folder, const struct list *names)
+{
+	for (int64_t i = 0; i < names->count; i++)
+		if (!thaw_is_printable(names->text[i]))
+			return fail_class(folder, names->text[i], "cannot be a class: names are UTF-8 without control characters");
 	return THAW_OK;
 }
 
-static thaw_status choose_classes(struct thaw_pack_source *source)
+static thaw_status choose_classes(struct thaw_pack_source *source, bool draw)
 {
 	const char *folder = source->split[THAW_PACK_TRAIN].folder;
 	struct list names = {0};
 	thaw_status status = list_folders(folder, &names);
 
-	if (!status && names.count == 0)
+	if (!status)
+		status = check_class_names(folder, &names);
+	if (!status && draw && are_splits(&names))
+		status = thaw_fail(THAW_BAD_JOB,
+		                   "the folders of '%s' ('%s'%s) look like splits, not classes: pictures stand in "
+		                   "'%s/train/CLASS' and '%s/val/CLASS', or in '%s/CLASS' with --val-fraction",
+		                   folder, names.text[0], names.count > 1 ? " and more" : "", folder, folder, folder);
+	else if (!status && names.count == 0)
 		status = thaw_fail(THAW_FAILED, "'%s' has no class folders", folder);
 	else if (!status && names.count == 1)
 		status = thaw_fail(THAW_FAILED, "'%s' has one class, '%s': 2 or more are needed", folder, names.text[0]);
@@ -352,15 +412,16 @@ static thaw_status choose_classes(struct thaw_pack_source *source)
 thaw_status thaw_pack_scan(const char *folder, double val_fraction, uint64_t seed, struct thaw_pack_source *source_out)
 {
 	struct thaw_pack_source source = {0};
-	thaw_status status = choose_folders(&source, folder, val_fraction);
+	bool draw = val_fraction > 0;
+	thaw_status status = choose_folders(&source, folder, draw);
 
 	if (!status)
-		status = choose_classes(&source);
-	if (!status && val_fraction > 0)
+		status = choose_classes(&source, draw);
+	if (!status && draw)
 		status = scan_and_deal(&source, val_fraction, seed);
 	else if (!status)
 		status = scan_train(&source);
-	if (!status && !(val_fraction > 0))
+	if (!status && !draw)
 		status = scan_val(&source);
 	if (status)
 		thaw_pack_source_release(&source);

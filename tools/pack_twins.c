@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "tools/printable.h"
 
 static int compare_contents(const void *left, const void *right)
 {
@@ -45,28 +46,41 @@ static thaw_status same_bytes(const char *a, const char *b, bool *same_out)
 	return status;
 }
 
+/* A picture of a split. */
+struct twin {
+	const struct thaw_pack_split *split;
+	int64_t file;
+};
+
 /* Compares two files whose keys are equal, and warns when they are. */
-static thaw_status compare_files(const struct thaw_pack_keys *train, const struct thaw_pack_key *a,
-                                 const struct thaw_pack_keys *val, const struct thaw_pack_key *b, bool *same_out)
+static thaw_status compare_files(struct twin a, struct twin b, const char *where, bool *same_out)
 {
-	struct thaw_text a_path = THAW_TEXT_EMPTY, b_path = THAW_TEXT_EMPTY;
+	struct thaw_text a_path = THAW_TEXT_EMPTY, b_path = THAW_TEXT_EMPTY, words = THAW_TEXT_EMPTY;
 	bool same = false;
 	thaw_status status;
 
-	add_path(&a_path, train->split, a->file);
-	add_path(&b_path, val->split, b->file);
+	add_path(&a_path, a.split, a.file);
+	add_path(&b_path, b.split, b.file);
 	status = thaw_text_status(&a_path);
 	if (!status)
 		status = thaw_text_status(&b_path);
 	if (!status)
 		status = same_bytes(a_path.data, b_path.data, &same);
-	if (!status) {
-		*same_out = same;
-		if (same)
-			thaw_warn("'%s' and '%s' are the same picture, in training and in validation", a_path.data, b_path.data);
+	if (!status && same) {
+		thaw_text_add(&words, "'");
+		thaw_text_add_printable(&words, a_path.data);
+		thaw_text_add(&words, "' and '");
+		thaw_text_add_printable(&words, b_path.data);
+		thaw_text_add(&words, "' are the same picture, in %s", where);
+		status = thaw_text_status(&words);
+		if (!status)
+			thaw_warn("%s", words.data);
 	}
+	if (!status)
+		*same_out = same;
 	thaw_text_release(&a_path);
 	thaw_text_release(&b_path);
+	thaw_text_release(&words);
 	return status;
 }
 
@@ -86,21 +100,48 @@ static int64_t lower_bound(const struct thaw_pack_keys *train, const struct thaw
 	return low;
 }
 
+static void sort(const struct thaw_pack_keys *keys)
+{
+	qsort(keys->keys, (size_t)keys->count, sizeof *keys->keys, compare_keys);
+}
+
+/* Warns of pictures that one split, sorted, has under two labels. */
+static thaw_status warn_two_labels(const struct thaw_pack_keys *keys)
+{
+	thaw_status status = THAW_OK;
+	bool same;
+
+	for (int64_t i = 1; !status && i < keys->count; i++) {
+		const struct thaw_pack_key *a = &keys->keys[i - 1], *b = &keys->keys[i];
+
+		if (compare_contents(a, b) == 0 && keys->split->files[a->file].label != keys->split->files[b->file].label)
+			status = compare_files((struct twin){keys->split, a->file}, (struct twin){keys->split, b->file},
+			                       "two classes", &same);
+	}
+	return status;
+}
+
 thaw_status thaw_pack_warn_twins(const struct thaw_pack_keys *train, const struct thaw_pack_keys *val,
                                  int64_t *count_out)
 {
 	thaw_status status = THAW_OK;
 	int64_t count = 0;
 
-	qsort(train->keys, (size_t)train->count, sizeof *train->keys, compare_keys);
+	sort(train);
 	for (int64_t i = 0; !status && i < val->count; i++) {
 		bool same = false;
 
 		for (int64_t t = lower_bound(train, &val->keys[i]);
 		     !status && !same && t < train->count && compare_contents(&train->keys[t], &val->keys[i]) == 0; t++)
-			status = compare_files(train, &train->keys[t], val, &val->keys[i], &same);
+			status = compare_files((struct twin){train->split, train->keys[t].file},
+			                       (struct twin){val->split, val->keys[i].file}, "training and in validation", &same);
 		count += same;
 	}
+	sort(val);
+	if (!status)
+		status = warn_two_labels(train);
+	if (!status)
+		status = warn_two_labels(val);
 	if (!status)
 		*count_out = count;
 	return status;

@@ -1,4 +1,5 @@
-/* Pictures that stand in training and in validation, where they make the validation look better than it is. */
+/* Pictures that stand twice: in training and in validation they make the validation look better than it is, in two
+ * classes one of them is wrong. */
 #ifndef THAW_TOOLS_PACK_TWINS_H
 #define THAW_TOOLS_PACK_TWINS_H
 
@@ -17,8 +18,8 @@ struct thaw_pack_keys {
 	int64_t count;
 };
 
-/* Warns of every validation picture whose file has the same bytes as a training picture's, and counts them. Sorts the
- * keys of `train`. */
+/* Warns of every validation picture whose file has the same bytes as a training picture's, and counts these; warns too
+ * of pictures that stand in two classes of a split. Sorts the keys. */
 thaw_status thaw_pack_warn_twins(const struct thaw_pack_keys *train, const struct thaw_pack_keys *val,
                                  int64_t *count_out);
 

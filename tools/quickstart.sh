@@ -10,6 +10,11 @@ if [ $# -gt 1 ] || { [ $# = 1 ] && [ ! -d "$1" ]; }; then
     exit 2
 fi
 photos=${1:+$(realpath "$1")}
+if [ -n "$photos" ] && [ -d "$photos/train" ] && [ ! -d "$photos/val" ] && [ ! -d "$photos/valid" ]; then
+    printf "'%s' has no 'val' folder beside 'train': to draw one from the training pictures, use\n  %q %q\n" \
+        "$photos" "$0" "$photos/train" >&2
+    exit 2
+fi
 cd "$(dirname "$0")/.."
 
 build() {
@@ -29,7 +34,9 @@ echo "building, build/quickstart.log has the details"
 build >build/quickstart.log 2>&1 || { tail -n 40 build/quickstart.log >&2; exit 1; }
 
 export PATH=$PWD/build/release:$PATH
-work=$(mktemp -d "quickstart/$(date +%F)-XXXX")
+root=$PWD
+work=$(mktemp -d "$root/quickstart/$(date +%F)-XXXX")
+trap 'cd "$root" && rmdir --ignore-fail-on-non-empty "$work"' EXIT # a failure at the very beginning leaves nothing
 chmod 755 "$work"
 cd "$work"
 job=../../examples/demo.yaml
@@ -53,7 +60,7 @@ cat <<EOF
 
 All of it lies in $work. What to try there:
 
-  cd $work && . ../../tools/mpi-env.sh && PATH=$OLDPWD/build/release:\$PATH
+  cd $(printf %q "$work") && . ../../tools/mpi-env.sh && PATH=$(printf %q "$root")/build/release:\$PATH
 
   mpirun -n 2 thaw eval runs/$name/job.yaml --checkpoint runs/$name/best.h5
   thaw show runs/$name/best.h5

@@ -123,8 +123,19 @@ drawn_validation() {
     mkdir -p few/{a,b}
     cp set/train/disc/0000.* few/a/x
     cp set/train/ring/000[01].* few/b
-    expect 1 "'few/a' has 1 pictures: --val-fraction needs 2 or more of each class" \
+    expect 1 "'few/a' has 1 picture: --val-fraction needs 2 or more of each class" \
         "$thaw" pack few -o few-data --val-fraction 0.5
+    echo text | tee few/a/{1,2,3,4,5,6,7,8,9}.txt >few/b/x.txt # takes no part in the drawing
+    expect 1 "'few/a' has 1 picture: " "$thaw" pack few -o few-data --val-fraction 0.5
+    [ ! -e few-data ] || fail "a refused pack made its folder"
+    cp set/train/disc/0001.* few/a/0
+    for threads in 1 3; do
+        expect 0 "train  2 pictures in 1 shard" "$thaw" pack few -o "few-$threads" --val-fraction 0.5 --threads $threads
+        says "val    2 pictures in 1 shard"
+        says "few/a/7.txt' is text: only JPEG, PNG and WebP are read: left out"
+        says " 10 left out, 0 in both splits"
+    done
+    [ "$(digest few-1)" = "$(digest few-3)" ] || fail "threads draw other splits"
 }
 
 layouts() {
@@ -144,7 +155,96 @@ layouts() {
     expect 1 "'bare/train' has no class folders" "$thaw" pack bare -o new
     mkdir bare/train/ants
     expect 1 "'bare/train' has one class, 'ants': 2 or more are needed" "$thaw" pack bare -o new
+    mv half/train half/Train
+    expect 2 "'half' has no 'train' folder (but 'Train'): pictures stand in 'half/train/CLASS'" "$thaw" pack half -o new
+    rm -r half/val && mv half/valid half/Test
+    expect 2 "the folders of 'half' ('Test' and more) look like splits, not classes: pictures stand in 'half/train/CLASS' and \
+'half/val/CLASS', or in 'half/CLASS' with --val-fraction" "$thaw" pack half -o new --val-fraction 0.2
+    mv half/Train half/train && mv half/Test half/Validation
+    expect 2 "'half' has no 'val' folder beside 'train' (but 'Validation'): " "$thaw" pack half -o new
     [ ! -e new ] || fail "a refused command made its folder"
+}
+
+# One pack at a time works in a folder; the lock of one that was killed is no hindrance.
+locked() {
+    mkdir held
+    exec 9>held/pack.lock
+    flock 9
+    echo left >held/train-00000.tmp
+    expect 2 "'held' is being packed into by another process" "$thaw" pack set -o held --resize 16 --force
+    [ "$(wc -l <said)" = 1 ] || fail "more than a line: $(cat said)"
+    [ "$(ls held | xargs)" = "pack.lock train-00000.tmp" ] || fail "a refused pack touched $(ls held)"
+    exec 9>&-
+    expect 0 "" "$thaw" pack set -o held --resize 16
+    [ "$(ls held | xargs)" = "train-00000-of-00001.h5 val-00000-of-00001.h5" ] || fail "left behind: $(ls held)"
+
+    "$thaw" pack set -o both --resize 16 --force >said-1 2>&1 &
+    "$thaw" pack set -o both --resize 16 --force >said-2 2>&1
+    local second=$? first
+    wait $!
+    first=$?
+    case "$first $second" in
+        "0 0" | "0 2" | "2 0") ;; # one after the other, or one refused
+        *) fail "two at once: $first and $second: $(cat said-1 said-2)" ;;
+    esac
+    [ "$(digest both)" = "$(digest held)" ] || fail "two at once pack other bytes: $(ls both)"
+}
+
+# Names that are no UTF-8 or hold control characters.
+texts() {
+    cp -r set odd
+    cp set/train/disc/0000.* odd/train/disc/$'\xe9t\xe9.png'
+    echo text >odd/train/disc/$'red\e[31m.txt'
+    expect 0 "'odd/train/disc/red\x1B[31m.txt' is text" "$thaw" pack odd -o odd-data --resize 16
+    grep -q $'\e' said && fail "an escape sequence is printed: $(cat said)"
+    names odd-data/train-00000-of-00001.h5 >got
+    grep -qxF 'disc/\xE9t\xE9.png' got || fail "stored as $(grep -a -v '/0' got)"
+    expect 1 "red\x1B[31m.txt" "$thaw" pack odd -o odd-strict --resize 16 --strict
+    mkdir odd/train/$'a\nb' odd/val/$'c\xff'
+    expect 1 "'odd/train/a\x0Ab' cannot be a class: names are UTF-8 without control characters" "$thaw" pack odd -o odd-2
+    rmdir odd/train/$'a\nb'
+    expect 1 "'odd/val/c\xFF' is not a class of the training split" "$thaw" pack odd -o odd-2
+    [ ! -e odd-2 ] || fail "a refused pack made its folder"
+}
+
+# Pictures in no class folder, and what is no plain file.
+loose() {
+    cp -r set stray
+    cp set/train/disc/000[0-2].* stray/train
+    cp set/train/disc/0003.* stray/val
+    echo text >stray/val/text
+    mkfifo stray/train/star/pipe stray/train/pipe
+    ln -s /dev/zero stray/val/star/zero
+    expect 0 "warning: 3 pictures directly in 'stray/train' ignored, such as '0000." timeout 60 "$thaw" pack stray -o stray-data --resize 16
+    says "warning: 1 picture directly in 'stray/val' ignored, such as '0003."
+    says "'stray/train/star/pipe': not a plain file: left out"
+    says "'stray/val/star/zero': not a plain file: left out"
+    says " 2 left out, 0 in both splits"
+    [ "$(grep -c warning said)" = 4 ] || fail "other warnings: $(cat said)"
+    expect 0 "warning: 3 pictures directly in 'stray/train' ignored" \
+        timeout 60 "$thaw" pack stray/train -o stray-2 --resize 16 --val-fraction 0.2
+    says " 1 left out, 0 in both splits"
+    cp set/train/disc/0007.* stray/train/ring/again
+    expect 0 "are the same picture, in two classes" timeout 60 "$thaw" pack stray -o stray-3 --resize 16
+    says " 2 left out, 0 in both splits"
+}
+
+# Shards among the pictures they are made of would be taken for pictures.
+misplaced() {
+    cp -r set/train mine
+    for out in mine/data mine mine/ mine/disc/data mine/../mine/data ./mine/disc; do
+        expect 2 "lies among the pictures of 'mine': shards must go elsewhere" "$thaw" pack mine -o $out --val-fraction 0.3
+    done
+    pushd mine >/dev/null
+    expect 2 "--out 'data' lies among the pictures of '.'" "$thaw" pack . -o data --val-fraction 0.3
+    popd >/dev/null
+    for out in set set/train set/train/data set/val/disc; do
+        expect 2 "--out '$out' lies among the pictures of 'set'" "$thaw" pack set -o $out
+    done
+    ls -d mine/data set/train/data 2>&1 | grep -v 'No such' && fail "a refused pack made its folder"
+    cp -r set/. kept-set
+    expect 0 "" "$thaw" pack kept-set -o kept-set/data --resize 16
+    expect 0 "" "$thaw" pack kept-set/train -o kept-set/drawn --resize 16 --val-fraction 0.2
 }
 
 classes() {
@@ -153,7 +253,7 @@ classes() {
     expect 0 "warning: class 'star' has no validation picture in 'lacking/val'" "$thaw" pack lacking -o lacking-1 --resize 16
     says "star 0"
     cp -r set/val/star lacking/val/stars
-    expect 1 "'lacking/val/stars' is not a class of the training split 'lacking/train'" "$thaw" pack lacking -o lacking-2
+    expect 1 "'lacking/val/stars' is not a class of the training split" "$thaw" pack lacking -o lacking-2
     rm -r lacking/val/stars
     rm lacking/train/ring/*
     expect 1 "class 'ring' has no readable training picture in 'lacking/train/ring'" "$thaw" pack lacking -o lacking-2
@@ -204,7 +304,7 @@ replacing() {
     echo kept >replaced/train-00000.tmp.bak
     echo kept >replaced/my-train-00000.tmp
     echo left >replaced/train-00000.tmp
-    echo left >replaced/val-00012.pixels.tmp
+    echo left >replaced/val.pixels.tmp
     expect 0 "" "$thaw" pack set -o replaced --resize 96 --force
     [ "$(LC_ALL=C ls replaced)" = "my-train-00000.tmp
 notes.txt
@@ -234,7 +334,10 @@ damage() {
     cp kept $shard
     expect 0 "60 pictures, all as they were packed" "$thaw" pack --check $shard
     expect 2 "no shard matches 'nothing-*.h5'" "$thaw" pack --check 'nothing-*.h5'
-    expect 1 "" "$thaw" pack --check set/train/disc/0000.*
+    expect 2 "is not named as a shard" "$thaw" pack --check set/train/disc/0000.*
+    expect 2 "'data' is a folder: expected is a pattern of shards, such as 'data/train-*.h5'" "$thaw" pack --check 'data'
+    expect 2 "'data/*.h5' matches shards of 'train' and of 'val': expected is a pattern of one of them, such as \
+'data/train-*.h5'" "$thaw" pack --check 'data/*.h5'
 }
 
 # Killed at any moment, a pack leaves temporary files, or sets that --check finds whole, or gaps that it refuses.
@@ -249,7 +352,8 @@ kills() {
         kill -9 $! 2>/dev/null
         wait $! 2>/dev/null
         [ -d killed ] || continue
-        [ "$(ls killed | grep -vc '\.tmp$\|\.h5$')" = 0 ] || fail "after a kill: $(ls killed)"
+        [ "$(ls killed | grep -vc '\.tmp$\|\.h5$\|^pack.lock$')" = 0 ] || fail "after a kill: $(ls killed)"
+        [ -z "$(find killed -name '*.pixels.tmp' -size +0)" ] || fail "after a kill: $(ls -l killed)"
         for split in train val; do
             ls killed/$split-*.h5 >said 2>&1 || continue
             "$thaw" pack --check "killed/$split-*.h5" >said 2>&1 && digest_of killed $split >got && digest_of data $split >want &&
@@ -264,21 +368,6 @@ digest_of() {
     (cd "$1" && sha256sum -- "$2"-*.h5)
 }
 
-# The same where it is exact: before every rename, for as many shards as there are.
-kills_between_renames() {
-    local k
-    command -v strace >said && strace -o trace true 2>said || return
-    for k in 1 2 3 4; do
-        rm -rf between
-        { strace -f -o trace -e inject=rename:signal=KILL:when=$k "$thaw" pack set -o between --resize 96 --shard-size 1 \
-            >said 2>&1; } 2>killed-by
-        [ "$(ls between | grep -vc '\.tmp$\|\.h5$')" = 0 ] || fail "killed at rename $k: $(ls between)"
-        if [ "$(ls between/train-*.h5 2>/dev/null | wc -l)" = 1 ]; then
-            expect 1 "" "$thaw" pack --check 'between/train-*.h5'
-        fi
-    done
-}
-
 usage() {
     expect 0 "usage: thaw pack FOLDER -o FOLDER [options]" "$thaw" pack --help
     says "FOLDER/train/CLASS and FOLDER/val/CLASS"
@@ -289,7 +378,7 @@ usage() {
     expect 2 "thaw pack: --check only reads" "$thaw" pack --check data/*.h5 -o new
     expect 2 "thaw pack: --resize 0: allowed are 1 to 4096" "$thaw" pack set -o new --resize 0
     expect 2 "thaw pack: --val-fraction 1: allowed are 0.001 to 0.999" "$thaw" pack set -o new --val-fraction 1
-    expect 1 "cannot open folder 'said/new': Not a directory" "$thaw" pack set -o said/new
+    expect 1 "cannot make folder 'said/new': Not a directory" "$thaw" pack set -o said/new
     expect 2 "thaw show: files are needed" "$thaw" show
     expect 1 "cannot open 'nothing': No such file or directory" "$thaw" show nothing
     expect 1 "'said' is not a thaw shard or checkpoint" "$thaw" show said
@@ -304,7 +393,7 @@ usage() {
 }
 
 for part in whole_sets unreadable_files drawn_validation layouts classes twins normalisation replacing kills \
-    kills_between_renames damage usage; do
+    locked texts loose misplaced damage usage; do
     $part
 done
 finish

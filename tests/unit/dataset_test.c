@@ -4,10 +4,13 @@
  *     dataset_test [tests/golden]
  */
 #define _XOPEN_SOURCE 700
+#include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <time.h>
 
 #include "base/file.h"
@@ -255,7 +258,8 @@ static void test_shards_of_h5py(const char *golden)
 }
 
 /* One split of two shards, of which the second was changed, or has another name. */
-static void check_split(const char *second_name, void (*change)(struct split_shard *), const char *words)
+static void check_split(const char *second_name, void (*change)(struct split_shard *), thaw_status want,
+                        const char *words)
 {
 	struct split_shard *s = split_draw(4, 2, 2);
 
@@ -264,7 +268,7 @@ static void check_split(const char *second_name, void (*change)(struct split_sha
 	CHECK_OK(split_write(in_folder("train-00000-of-00002.h5"), 4, 0, 2));
 	CHECK_OK(thaw_shard_write(in_folder("%s", second_name), &s->shard));
 	if (words)
-		CHECK_FAILS(try_open(in_folder("*.h5")), THAW_FAILED, words);
+		CHECK_FAILS(try_open(in_folder("*.h5")), want, words);
 	else
 		CHECK_OK(try_open(in_folder("*.h5")));
 	split_free(s);
@@ -309,28 +313,66 @@ static void change_class(struct split_shard *s)
 
 static void test_splits(void)
 {
-	check_split("train-00001-of-00002.h5", NULL, NULL);
-	check_split("train-00001-of-00003.h5", NULL, "is one of 3 shards");
-	check_split("val-00000-of-00002.h5", NULL, "are the same part of a split");
-	check_split("train.h5", NULL, "is not named as a shard");
-	check_split("train-2-of-2.h5", NULL, "is not named as a shard");
-	check_split("train-1234567890-of-2.h5", NULL, "is not named as a shard");
-	check_split("1-of-2.h5", NULL, "is not named as a shard");
-	check_split("train-1-of-.h5", NULL, "is not named as a shard");
-	check_split("train-00001-of-00002.h5", change_split, "has another split than");
-	check_split("train-00001-of-00002.h5", change_count, "has another count than");
-	check_split("train-00001-of-00002.h5", change_resize, "has another resize than");
-	check_split("train-00001-of-00002.h5", change_mean, "has another mean than");
-	check_split("train-00001-of-00002.h5", change_std, "has another std than");
-	check_split("train-00001-of-00002.h5", change_classes, "has another number of classes than");
-	check_split("train-00001-of-00002.h5", change_class, "has another class list than");
-	CHECK_FAILS(try_open(in_folder("none-*.h5")), THAW_BAD_JOB, "no shard matches '");
+	check_split("train-00001-of-00002.h5", NULL, THAW_OK, NULL);
+	check_split("train-00001-of-00003.h5", NULL, THAW_FAILED, "is one of 3 shards");
+	check_split("train-0-of-2.h5", NULL, THAW_FAILED, "are the same part of a split");
+	check_split("train-00001-of-00002.h5", change_split, THAW_FAILED, "has another split than");
+	check_split("train-00001-of-00002.h5", change_count, THAW_FAILED, "has another count than");
+	check_split("train-00001-of-00002.h5", change_resize, THAW_FAILED, "has another resize than");
+	check_split("train-00001-of-00002.h5", change_mean, THAW_FAILED, "channel 2 is normalised by mean 0.75, std 4 in '");
+	check_split("train-00001-of-00002.h5", change_std, THAW_FAILED, "channel 0 is normalised by mean 0.5, std 1 in '");
+	check_split("train-00001-of-00002.h5", change_classes, THAW_FAILED, "-00000-of-00002.h5' has 3 classes, '");
+	check_split("train-00001-of-00002.h5", change_class, THAW_FAILED, "class 1 is 'bees' in '");
 	CHECK_OK(split_write(in_folder("train-00000-of-00002.h5"), 4, 0, 2));
 	CHECK_FAILS(try_open(in_folder("*.h5")), THAW_FAILED, "is one of 2 shards");
 	clean();
 	CHECK(mkdir(in_folder("d-0-of-1.h5"), 0777) == 0);
 	CHECK_FAILS(try_open(in_folder("*.h5")), THAW_FAILED, "not a plain file");
 	CHECK(rmdir(in_folder("d-0-of-1.h5")) == 0);
+	CHECK(mkfifo(in_folder("d-0-of-1.h5"), 0666) == 0);
+	CHECK_FAILS(try_open(in_folder("*.h5")), THAW_FAILED, "d-0-of-1.h5': not a plain file");
+	clean();
+}
+
+/* Patterns that cannot be used, whatever the files hold. */
+static void test_patterns(void)
+{
+	struct thaw_dataset *dataset = NULL;
+	const char *wrong[] = {"train.h5",         "train-2-of-2.h5",      "train-1234567890-of-2.h5",
+	                       "1-of-2.h5",        "train-1-of-.h5",       "train- 1-of-2.h5",
+	                       "train-+1-of-2.h5", "train-0-of-2.h5.h5"};
+	char words[600];
+
+	for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+		check_split(wrong[i], NULL, THAW_BAD_JOB, "is not named as a shard: expected ...-00000-of-00001.h5");
+	snprintf(words, sizeof words,
+	         "'%s/*.h5' matches shards of 'train' and of 'val': expected is a pattern of one of them, such as "
+	         "'%s/train-*.h5'",
+	         folder, folder);
+	check_split("val-00000-of-00001.h5", NULL, THAW_BAD_JOB, words);
+	CHECK_FAILS(try_open(in_folder("none-*.h5")), THAW_BAD_JOB, "no shard matches '");
+	snprintf(words, sizeof words, "'%s' is a folder: expected is a pattern of shards, such as '%s/val-*.h5'", folder,
+	         folder);
+	CHECK_FAILS(thaw_dataset_open(folder, "val", &dataset), THAW_BAD_JOB, words);
+	snprintf(words, sizeof words, "such as '%s/train-*.h5'", folder);
+	CHECK_FAILS(try_open(in_folder("")), THAW_BAD_JOB, words);
+	CHECK(dataset == NULL);
+}
+
+static void test_names(void)
+{
+	struct thaw_shard_name name = {.number = -1};
+	struct thaw_text text = THAW_TEXT_EMPTY;
+
+	CHECK(thaw_shard_name_parse("some-0-of-1.h5/my-train-00012-of-00345.h5", &name));
+	CHECK(name.split_length == 8 && memcmp(name.split, "my-train", 8) == 0);
+	CHECK_INT(name.number, 12);
+	CHECK_INT(name.of, 345);
+	CHECK(!thaw_shard_name_parse("train-0-of-1.h5/x", &name));
+	CHECK_INT(name.number, 12);
+	thaw_shard_name_add(&text, "val", 7, 123456);
+	CHECK_TEXT(text.data, "val-00007-of-123456.h5");
+	thaw_text_release(&text);
 }
 
 /* The split that is asked for, and none that has more pictures than an epoch's order can name. */
@@ -440,18 +482,75 @@ static void test_failed_writes(void)
 	clean();
 }
 
+enum { OWN_MAP, TWO_SHARDS };
+
+/* Reads behind the end of a file that became shorter, in a process of its own: its exit, and what it says. */
+static int read_shortened(int which, char *said, size_t size)
+{
+	static const struct rlimit no_core;
+	int pipes[2], end = 0;
+	struct thaw_dataset *dataset = NULL;
+	const uint8_t *pixels;
+	ssize_t length;
+	pid_t child;
+
+	CHECK(pipe(pipes) == 0);
+	child = fork();
+	if (child == 0) {
+		dup2(pipes[1], STDERR_FILENO);
+		setrlimit(RLIMIT_CORE, &no_core);
+		thaw_dataset_open(in_folder("t-*.h5"), NULL, &dataset);
+		thaw_dataset_picture(dataset, 2, &pixels); /* the first of the second shard */
+		if (which == OWN_MAP) {
+			int fd = open(in_folder("other.h5"), O_RDWR | O_CREAT, 0666);
+
+			pixels = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0);
+		} else if (truncate(in_folder("t-1-of-2.h5"), 0) != 0) {
+			_exit(2);
+		}
+		_exit(*(const volatile uint8_t *)pixels == 0 ? 3 : 4);
+	}
+	close(pipes[1]);
+	length = read(pipes[0], said, size - 1);
+	said[length > 0 ? length : 0] = '\0';
+	close(pipes[0]);
+	CHECK(child > 0 && waitpid(child, &end, 0) == child);
+	return end;
+}
+
+static void test_shortened(void)
+{
+	char said[600], words[600];
+	int end;
+
+	CHECK_OK(split_write(in_folder("t-0-of-2.h5"), 4, 0, 2));
+	CHECK_OK(split_write(in_folder("t-1-of-2.h5"), 4, 2, 2));
+	end = read_shortened(OWN_MAP, said, sizeof said);
+	CHECK(WIFSIGNALED(end) && WTERMSIG(end) == SIGBUS);
+	CHECK_TEXT(said, "");
+	end = read_shortened(TWO_SHARDS, said, sizeof said);
+	CHECK(WIFEXITED(end) && WEXITSTATUS(end) == 1);
+	snprintf(words, sizeof words, "thaw: '%s/t-1-of-2.h5' became shorter while it was read, or its disk fails\n", folder);
+	CHECK_TEXT(said, words);
+	clean();
+}
+
 int main(int argc, char **argv)
 {
+	signal(SIGBUS, SIG_DFL); /* a sanitizer has its own */
 	folder = split_folder();
 	test_round_trip();
 	test_same_pictures_same_bytes();
 	test_sizes();
 	test_shards_of_h5py(argc > 1 ? argv[1] : "tests/golden");
 	test_splits();
+	test_patterns();
+	test_names();
 	test_asked_split();
 	test_damage();
 	test_match();
 	test_failed_writes();
+	test_shortened();
 	split_remove(folder);
 	return TEST_END();
 }

@@ -3,11 +3,12 @@
  *
  * The program has its own fsync(), link() and rename(), through which the library sees a disk that fails.
  */
-#define _XOPEN_SOURCE 700
+#define _GNU_SOURCE /* F_OFD_SETLK */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -279,6 +280,54 @@ static void test_keeping(void)
 	CHECK(unlink("previous") == 0);
 }
 
+static enum { LOCKS, REMOVED_AT_FIRST, NO_LOCKS, NO_LOCK_DAEMON } locking;
+
+/* As the kernel has it, but for what is to be provoked. */
+int flock(int fd, int operation)
+{
+	struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+
+	CHECK_INT(operation, LOCK_EX | LOCK_NB);
+	if (locking == REMOVED_AT_FIRST) {
+		locking = LOCKS;
+		CHECK(unlink("lock") == 0);
+	}
+	if (locking == NO_LOCKS || locking == NO_LOCK_DAEMON) {
+		errno = locking == NO_LOCKS ? ENOSYS : ENOLCK;
+		return -1;
+	}
+	return fcntl(fd, F_OFD_SETLK, &whole) == 0 ? 0 : (errno = EWOULDBLOCK, -1);
+}
+
+static void test_locks(void)
+{
+	struct stat at_path, locked;
+	int lock = -2, other = -2;
+
+	CHECK_OK(thaw_file_publish("lock", "left by a killed process", 24));
+	CHECK_OK(thaw_file_lock("lock", &lock));
+	CHECK(lock >= 0);
+	CHECK_OK(thaw_file_lock("lock", &other));
+	CHECK_INT(other, -1);
+	CHECK(thaw_file_exists("lock"));
+	thaw_file_unlock("lock", lock);
+	CHECK(!thaw_file_exists("lock"));
+	locking = REMOVED_AT_FIRST; /* between opening and locking, by the one who had the lock */
+	CHECK_OK(thaw_file_lock("lock", &lock));
+	CHECK(lock >= 0 && stat("lock", &at_path) == 0 && fstat(lock, &locked) == 0 && at_path.st_ino == locked.st_ino);
+	thaw_file_unlock("lock", lock);
+	locking = NO_LOCKS;
+	CHECK_OK(thaw_file_lock("lock", &lock));
+	CHECK(lock >= 0);
+	thaw_file_unlock("lock", lock);
+	locking = NO_LOCK_DAEMON;
+	lock = -2;
+	CHECK_FAILS(thaw_file_lock("lock", &lock), THAW_FAILED, "cannot lock 'lock': No locks available");
+	CHECK_FAILS(thaw_file_lock("none/lock", &lock), THAW_FAILED, "cannot open 'none/lock': No such file");
+	CHECK_INT(lock, -2);
+	CHECK(unlink("lock") == 0);
+}
+
 int main(void)
 {
 	if (!mkdtemp(folder) || chdir(folder) != 0)
@@ -290,6 +339,7 @@ int main(void)
 	test_temporary_name();
 	test_failing_disk();
 	test_keeping();
+	test_locks();
 	CHECK(unlink("a") == 0 && unlink("empty") == 0 && unlink("large") == 0);
 	CHECK(chdir("/") == 0 && rmdir(folder) == 0); /* nothing was left behind */
 	return TEST_END();

@@ -3,10 +3,12 @@
 #include "tools/commands.h"
 
 #include <stdint.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "io/checkpoint.h"
 #include "tests/test.h"
+#include "tests/unit/split.h"
 
 static char folder[] = "/tmp/thaw-show-XXXXXX";
 static char path[64], said[4096];
@@ -68,7 +70,7 @@ static void test_facts(void)
 	                           "  epoch      9, step 36\n"
 	                           "  best       top1 0.9477 at epoch 8\n"
 	                           "  model      1,260 parameters in 3 tensors, 1 of statistics\n" /* 20 + 1200 + 40 */
-	                           "  optimizer  1 tensors\n"
+	                           "  optimizer  1 tensor\n"
 	                           "  normalise  mean 0.485 0.456 0.406  deviation 0.229 0.224 0.225\n"
 	                           "  build      oneDNN 2.6.3 avx2, 1 thread a rank\n"
 	                           "  classes    2\n"
@@ -78,6 +80,47 @@ static void test_facts(void)
 	CHECK_OK(show(NULL));
 	CHECK(strncmp(said, path, strlen(path)) == 0 && said[strlen(path)] == '\n');
 	CHECK_TEXT(said + strlen(path) + 1, want);
+}
+
+/* Counts stand below each other by characters, but for a very long name, and nothing reaches the terminal as it is. */
+static void test_class_names(void)
+{
+	static const char want[] = "  classes    4\n"
+	                           "        0  \\x1B[31mred               1\n"
+	                           "        1  a name of just over 40 characters, and more  1\n"
+	                           "        2  caf\xC3\xA9s and their terraces  1\n"
+	                           "        3  x\\xFF                     1\n";
+	const char *classes[] = {"\x1B[31mred", "a name of just over 40 characters, and more",
+	                         "caf\xC3\xA9s and their terraces", "x\xFF"};
+	struct split_shard *s = split_draw(4, 0, 4);
+	char checkpoint[64], *at;
+
+	memcpy(checkpoint, path, sizeof path);
+	snprintf(path, sizeof path, "%s/train-00000-of-00001.h5", folder);
+	s->facts.classes = 4;
+	s->shard.classes = classes;
+	s->index[3].label = 3;
+	s->names[1] = "bees/\x07.png";
+	CHECK_OK(thaw_shard_write(path, &s->shard));
+	CHECK_OK(show("--names"));
+	at = strstr(said, "  classes ");
+	CHECK(at && strncmp(at, want, strlen(want)) == 0);
+	CHECK(strstr(said, "  bees/\\x07.png\n"));
+	unlink(path);
+	memcpy(path, checkpoint, sizeof path);
+	split_free(s);
+}
+
+static void test_pipe_is_refused(void)
+{
+	char checkpoint[64];
+
+	memcpy(checkpoint, path, sizeof path);
+	snprintf(path, sizeof path, "%s/f-00000-of-00001.h5", folder);
+	CHECK(mkfifo(path, 0666) == 0);
+	CHECK_FAILS(show(NULL), THAW_FAILED, "f-00000-of-00001.h5': not a plain file");
+	unlink(path);
+	memcpy(path, checkpoint, sizeof path);
 }
 
 /* The digests are those of 4800 and of 160 zero bytes, by sha256sum. */
@@ -111,6 +154,8 @@ int main(void)
 	write_checkpoint();
 	test_facts();
 	test_tensors();
+	test_class_names();
+	test_pipe_is_refused();
 	test_damage_is_refused();
 	unlink(path);
 	rmdir(folder);
