@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/text.h"
+#include "base/printable.h"
 
 static bool mute;
 static FILE *file;
@@ -43,33 +43,31 @@ static void keep(const char *line)
 	}
 }
 
+/* One line to `stream` and to the log file. */
+static void tell(FILE *stream, const char *kind, const char *format, va_list args)
+{
+	struct thaw_text words = THAW_TEXT_EMPTY, line = THAW_TEXT_EMPTY;
+
+	thaw_text_add_list(&words, format, args);
+	thaw_text_add(&line, "%s", kind);
+	thaw_text_add_printable(&line, words.data);
+	fflush(stdout);
+	fprintf(stream, "%s\n", line.data);
+	fflush(stream);
+	keep(line.data);
+	thaw_text_release(&words);
+	thaw_text_release(&line);
+}
+
 void thaw_log(const char *format, ...)
 {
-	struct thaw_text line = THAW_TEXT_EMPTY;
 	va_list args;
 
 	if (mute)
 		return;
 	va_start(args, format);
-	thaw_text_add_list(&line, format, args);
+	tell(stdout, "", format, args);
 	va_end(args);
-	printf("%s\n", line.data);
-	fflush(stdout);
-	keep(line.data);
-	thaw_text_release(&line);
-}
-
-/* "thaw: <kind><words>" on standard error and in the log file. */
-static void tell(const char *kind, const char *format, va_list args)
-{
-	struct thaw_text line = THAW_TEXT_EMPTY;
-
-	thaw_text_add(&line, "thaw: %s", kind);
-	thaw_text_add_list(&line, format, args);
-	fflush(stdout);
-	fprintf(stderr, "%s\n", line.data);
-	keep(line.data);
-	thaw_text_release(&line);
 }
 
 void thaw_warn(const char *format, ...)
@@ -79,7 +77,7 @@ void thaw_warn(const char *format, ...)
 	if (mute)
 		return;
 	va_start(args, format);
-	tell("warning: ", format, args);
+	tell(stderr, "thaw: warning: ", format, args);
 	va_end(args);
 }
 
@@ -88,6 +86,6 @@ void thaw_log_failure(const char *format, ...)
 	va_list args;
 
 	va_start(args, format);
-	tell("", format, args);
+	tell(stderr, "thaw: ", format, args);
 	va_end(args);
 }

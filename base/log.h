@@ -3,8 +3,9 @@
  *
  * Lines go to standard output and, once a run folder exists, to its log.txt as well. Ranks other than 0 are muted: they
  * speak only through their exit code and, when they fail, through main.c. Lines end without a newline in the call, and
- * may be of any length. Errors of writing them are ignored, so a full disk may cost lines of log.txt: what a run is
- * worth stands in its checkpoints and metrics, whose errors are told.
+ * may be of any length; what is not printable in them (names of files may hold anything) stands as \xHH. Errors of
+ * writing them are ignored, so a full disk may cost lines of log.txt: what a run is worth stands in its checkpoints and
+ * metrics, whose errors are told.
  */
 #ifndef THAW_BASE_LOG_H
 #define THAW_BASE_LOG_H
@@ -24,7 +25,7 @@ void thaw_log(const char *format, ...) THAW_PRINTF(1, 2);
 /* "thaw: warning: ..." on standard error, and in the log file. */
 void thaw_warn(const char *format, ...) THAW_PRINTF(1, 2);
 
-/* "thaw: ..." on standard error, and in the log file: why a command ends. Only main.c calls it, also on a muted rank. */
+/* "thaw: ..." on standard error, and in the log file: why a command ends. Only main.c calls it, on a muted rank too. */
 void thaw_log_failure(const char *format, ...) THAW_PRINTF(1, 2);
 
 #endif

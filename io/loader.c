@@ -38,7 +38,7 @@ struct thaw_loader {
 	int busy;           /* pictures being made */
 	bool stop;
 	thaw_status status; /* the first failure of a thread since the start, and its words */
-	char words[512];
+	char words[THAW_WORDS];
 };
 
 /* One picture to make: what and where. */

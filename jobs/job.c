@@ -5,7 +5,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
-#include "base/text.h"
+#include "base/printable.h"
 #include "jobs/schema.h"
 
 /* A job while it is read: given[i] is where key i of the schema was given last, source NULL if nowhere. */

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/printable.h"
 #include "jobs/job.h"
 
 /* --- keys -------------------------------------------------------------------------------------------------------- */

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/printable.h"
 #include "jobs/job.h"
 
 #define FIELD(record, member) offsetof(struct record, member), sizeof(((struct record *)NULL)->member)

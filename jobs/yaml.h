@@ -48,13 +48,4 @@ bool thaw_yaml_is_null(const struct thaw_yaml *node);
  * key at fault; a --set names its key already, there it is not repeated: "--set batch: 0, ...". */
 thaw_status thaw_place_fail(struct thaw_place place, const char *key, const char *format, ...) THAW_PRINTF(3, 4);
 
-/* Whether `text` is UTF-8 without control characters and line separators. */
-bool thaw_is_printable(const char *text);
-
-/* `text` for a message: cut, and with everything unprintable as '?'. */
-struct thaw_shown {
-	char text[64];
-};
-struct thaw_shown thaw_show(const char *text);
-
 #endif

@@ -91,21 +91,12 @@ free_names:
 static thaw_status check_facts(const char *path, const struct thaw_checkpoint_facts *facts,
                                const struct thaw_setup *setup)
 {
+	const struct thaw_meaning mine = {path, facts->classes, facts->names, facts->mean, facts->std},
+							  theirs = thaw_dataset_meaning(setup->val);
+
 	if (strcmp(facts->arch, setup->job->model.arch) != 0)
 		return thaw_fail(THAW_BAD_JOB, "'%s' holds a %s, the job names %s", path, facts->arch, setup->job->model.arch);
-	if (facts->classes != setup->facts->classes)
-		return thaw_fail(THAW_BAD_JOB, "'%s' knows %d classes, the shards have %d", path, facts->classes,
-		                 setup->facts->classes);
-	for (int i = 0; i < facts->classes; i++)
-		if (strcmp(facts->names[i], thaw_dataset_class(setup->val, i)) != 0)
-			return thaw_fail(THAW_BAD_JOB, "'%s': class %d is '%s', in the shards it is '%s'", path, i, facts->names[i],
-			                 thaw_dataset_class(setup->val, i));
-	if (memcmp(facts->mean, setup->facts->mean, sizeof facts->mean) != 0 ||
-	    memcmp(facts->std, setup->facts->std, sizeof facts->std) != 0)
-		return thaw_fail(THAW_BAD_JOB,
-		                 "'%s' was trained with mean %.4g %.4g %.4g, std %.4g %.4g %.4g, the shards have others", path,
-		                 facts->mean[0], facts->mean[1], facts->mean[2], facts->std[0], facts->std[1], facts->std[2]);
-	return THAW_OK;
+	return thaw_meaning_match(&mine, &theirs, THAW_BAD_JOB);
 }
 
 thaw_status thaw_snapshot_read(const char *path, struct thaw_setup *setup, struct thaw_checkpoint_facts *facts_out)

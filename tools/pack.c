@@ -13,13 +13,13 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/printable.h"
 #include "base/processors.h"
 #include "base/text.h"
 #include "tools/pack_layout.h"
 #include "tools/pack_pool.h"
 #include "tools/pack_spool.h"
 #include "tools/pack_twins.h"
-#include "tools/printable.h"
 #include "tools/progress.h"
 #include "tools/shard_names.h"
 
@@ -54,20 +54,12 @@ static bool measures(const struct settings *settings, int split)
 /* Files to leave out are named, and end the pack when it is strict. */
 static thaw_status leave_out(struct pack *pack, const struct thaw_pack_picture *picture)
 {
-	struct thaw_text words = THAW_TEXT_EMPTY;
-	thaw_status status = picture->status;
-
-	thaw_text_add_printable(&words, picture->words);
-	if (status != THAW_FAILED || pack->settings->strict) {
-		thaw_fail(status, "%s", words.data);
-	} else {
-		thaw_progress_clear(&pack->progress);
-		thaw_warn("%s: left out", words.data);
-		pack->left_out++;
-		status = THAW_OK;
-	}
-	thaw_text_release(&words);
-	return status;
+	if (picture->status != THAW_FAILED || pack->settings->strict)
+		return thaw_fail(picture->status, "%s", picture->words);
+	thaw_progress_clear(&pack->progress);
+	thaw_warn("%s: left out", picture->words);
+	pack->left_out++;
+	return THAW_OK;
 }
 
 static thaw_status add_picture(struct pack *pack, int split, int64_t i, const struct thaw_pack_picture *picture)

@@ -21,7 +21,7 @@ struct thaw_pack_pool_spec {
 
 struct thaw_pack_picture {
 	thaw_status status;  /* THAW_FAILED: cannot be read, `words` say why, and the rest is not set */
-	char words[512];
+	char words[THAW_WORDS];
 	int height, width;
 	uint8_t *pixels;     /* (height, width, 3) RGB, freed by the caller */
 	uint32_t crc32c;     /* of the pixels */

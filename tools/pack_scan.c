@@ -12,12 +12,10 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/printable.h"
 #include "base/random.h"
-#include "base/text.h"
 #include "io/image.h"
-#include "jobs/yaml.h"
 #include "tools/pack_layout.h"
-#include "tools/printable.h"
 
 /* The array `items`, with twice the room when it is full; NULL when there is no memory, the array is then as it was. */
 static void *grown(void *items, size_t size_bytes, int64_t count, int64_t *capacity)
@@ -174,12 +172,8 @@ static bool begins_as_picture(const char *folder, const char *name)
 
 static void warn_loose(const char *folder, const struct list *pictures)
 {
-	struct thaw_text example = THAW_TEXT_EMPTY;
-
-	thaw_text_add_printable(&example, pictures->text[0]);
 	thaw_warn("%lld picture%s directly in '%s' ignored, such as '%s': pictures stand in class folders",
-	          (long long)pictures->count, thaw_plural(pictures->count), folder, example.data);
-	thaw_text_release(&example);
+	          (long long)pictures->count, thaw_plural(pictures->count), folder, pictures->text[0]);
 }
 
 /* The names of the folders in `path`, sorted. Pictures beside them are warned of. */
@@ -209,15 +203,9 @@ static thaw_status list_folders(const char *path, struct list *names)
 	return status;
 }
 
-/* "'FOLDER/NAME' words", of a name that may hold anything. */
 static thaw_status fail_class(const char *folder, const char *name, const char *words)
 {
-	struct thaw_text printable = THAW_TEXT_EMPTY;
-
-	thaw_text_add_printable(&printable, name);
-	thaw_fail(THAW_FAILED, "'%s/%s' %s", folder, printable.data, words);
-	thaw_text_release(&printable);
-	return THAW_FAILED;
+	return thaw_fail(THAW_FAILED, "'%s/%s' %s", folder, name, words);
 }
 
 /* Moves the path to the end of the split. */

@@ -9,8 +9,8 @@
 #include "base/checksum.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/printable.h"
 #include "base/text.h"
-#include "tools/printable.h"
 
 static void add_shard_path(const struct thaw_spool *spool, int shard, struct thaw_text *path)
 {

@@ -7,7 +7,6 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/text.h"
-#include "tools/printable.h"
 
 static int compare_contents(const void *left, const void *right)
 {
@@ -55,7 +54,7 @@ struct twin {
 /* Compares two files whose keys are equal, and warns when they are. */
 static thaw_status compare_files(struct twin a, struct twin b, const char *where, bool *same_out)
 {
-	struct thaw_text a_path = THAW_TEXT_EMPTY, b_path = THAW_TEXT_EMPTY, words = THAW_TEXT_EMPTY;
+	struct thaw_text a_path = THAW_TEXT_EMPTY, b_path = THAW_TEXT_EMPTY;
 	bool same = false;
 	thaw_status status;
 
@@ -66,21 +65,12 @@ static thaw_status compare_files(struct twin a, struct twin b, const char *where
 		status = thaw_text_status(&b_path);
 	if (!status)
 		status = same_bytes(a_path.data, b_path.data, &same);
-	if (!status && same) {
-		thaw_text_add(&words, "'");
-		thaw_text_add_printable(&words, a_path.data);
-		thaw_text_add(&words, "' and '");
-		thaw_text_add_printable(&words, b_path.data);
-		thaw_text_add(&words, "' are the same picture, in %s", where);
-		status = thaw_text_status(&words);
-		if (!status)
-			thaw_warn("%s", words.data);
-	}
+	if (!status && same)
+		thaw_warn("'%s' and '%s' are the same picture, in %s", a_path.data, b_path.data, where);
 	if (!status)
 		*same_out = same;
 	thaw_text_release(&a_path);
 	thaw_text_release(&b_path);
-	thaw_text_release(&words);
 	return status;
 }
 

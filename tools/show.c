@@ -7,33 +7,16 @@
 #include "base/checksum.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/printable.h"
 #include "base/text.h"
 #include "io/checkpoint.h"
 #include "io/dataset.h"
 #include "io/seal.h"
-#include "tools/printable.h"
 #include "tools/shard_names.h"
 
 struct settings {
 	bool names, tensors;
 };
-
-static void say(const char *format, ...) THAW_PRINTF(1, 2);
-
-/* A line, in which texts from files may hold anything. */
-static void say(const char *format, ...)
-{
-	struct thaw_text line = THAW_TEXT_EMPTY, printable = THAW_TEXT_EMPTY;
-	va_list args;
-
-	va_start(args, format);
-	thaw_text_add_list(&line, format, args);
-	va_end(args);
-	thaw_text_add_printable(&printable, line.data);
-	thaw_log("%s", printable.data);
-	thaw_text_release(&line);
-	thaw_text_release(&printable);
-}
 
 /* Characters of UTF-8: bytes that continue none. */
 static int characters(const char *text)
@@ -47,7 +30,7 @@ static int characters(const char *text)
 
 static void show_normalisation(const float mean[3], const float std[3])
 {
-	say("  normalise  mean %.3f %.3f %.3f  deviation %.3f %.3f %.3f", mean[0], mean[1], mean[2], std[0], std[1],
+	thaw_log("  normalise  mean %.3f %.3f %.3f  deviation %.3f %.3f %.3f", mean[0], mean[1], mean[2], std[0], std[1],
 	    std[2]);
 }
 
@@ -78,7 +61,7 @@ static thaw_status show_sizes(const struct thaw_dataset *dataset)
 	for (int e = 0; e < 2 && count > 0; e++) {
 		const int64_t *h = histogram + e * (UINT16_MAX + 1);
 
-		say("  %-9s  %d to %d, median %d", edges[e], edge_at(h, 0), edge_at(h, count - 1), edge_at(h, (count - 1) / 2));
+		thaw_log("  %-9s  %d to %d, median %d", edges[e], edge_at(h, 0), edge_at(h, count - 1), edge_at(h, (count - 1) / 2));
 	}
 	free(histogram);
 	return THAW_OK;
@@ -89,7 +72,7 @@ static void show_names(const struct thaw_dataset *dataset)
 	for (int64_t i = 0; i < thaw_dataset_facts(dataset)->count; i++) {
 		const struct thaw_picture *picture = thaw_dataset_picture(dataset, i, NULL);
 
-		say("  %7lld  %5u x %-5u  %s", (long long)i, (unsigned)picture->width, (unsigned)picture->height,
+		thaw_log("  %7lld  %5u x %-5u  %s", (long long)i, (unsigned)picture->width, (unsigned)picture->height,
 		    thaw_dataset_name(dataset, i));
 	}
 }
@@ -101,7 +84,7 @@ static thaw_status show_classes(const struct thaw_dataset *dataset)
 	int classes = thaw_dataset_facts(dataset)->classes, widest = NARROW;
 	thaw_status status = THAW_OK;
 
-	say("  classes    %d", classes);
+	thaw_log("  classes    %d", classes);
 	for (int pass = 0; pass < 2; pass++) /* the first measures */
 		for (int c = 0; !status && c < classes; c++) {
 			struct thaw_text name = THAW_TEXT_EMPTY;
@@ -113,7 +96,7 @@ static thaw_status show_classes(const struct thaw_dataset *dataset)
 			if (pass == 0)
 				widest = width > widest && width <= WIDE ? width : widest;
 			else if (!status)
-				say("  %7d  %s%*s  %lld", c, name.data, width < widest ? widest - width : 0, "",
+				thaw_log("  %7d  %s%*s  %lld", c, name.data, width < widest ? widest - width : 0, "",
 				    (long long)thaw_dataset_class_count(dataset, c));
 			thaw_text_release(&name);
 		}
@@ -130,10 +113,10 @@ static thaw_status show_split(const struct settings *settings, const char *patte
 	if (status)
 		return status;
 	facts = thaw_dataset_facts(dataset);
-	say("%s", pattern);
-	say("  split      %s", facts->split);
-	say("  pictures   %s", thaw_count_text(facts->count, number));
-	say("  resize     %d, shorter edge", facts->resize);
+	thaw_log("%s", pattern);
+	thaw_log("  split      %s", facts->split);
+	thaw_log("  pictures   %s", thaw_count_text(facts->count, number));
+	thaw_log("  resize     %d, shorter edge", facts->resize);
 	status = show_sizes(dataset);
 	show_normalisation(facts->mean, facts->std);
 	if (!status)
@@ -181,9 +164,9 @@ static void show_counts(const struct thaw_checkpoint *checkpoint)
 			parameters += element_count(tensor);
 		}
 	}
-	say("  model      %s parameter%s in %lld tensor%s, %lld of statistics", thaw_count_text(parameters, number),
+	thaw_log("  model      %s parameter%s in %lld tensor%s, %lld of statistics", thaw_count_text(parameters, number),
 	    thaw_plural(parameters), (long long)tensors, thaw_plural(tensors), (long long)statistics);
-	say("  optimizer  %lld tensor%s", (long long)slots, thaw_plural(slots));
+	thaw_log("  optimizer  %lld tensor%s", (long long)slots, thaw_plural(slots));
 }
 
 /* SHA-256 of a tensor's bytes: equal digests mean that not a bit differs. */
@@ -221,7 +204,7 @@ static thaw_status show_tensors(const struct thaw_checkpoint *checkpoint)
 		if (!status)
 			status = digest_of(checkpoint, *tensor, digest);
 		if (!status)
-			say("  %-48s  %-20s  %.16s", tensor->name, shape.data, digest);
+			thaw_log("  %-48s  %-20s  %.16s", tensor->name, shape.data, digest);
 		thaw_text_release(&shape);
 	}
 	return status;
@@ -236,16 +219,16 @@ static thaw_status show_checkpoint(const struct settings *settings, const char *
 	if (status)
 		return status;
 	facts = thaw_checkpoint_facts(checkpoint);
-	say("%s", path);
-	say("  arch       %s", facts->arch);
-	say("  epoch      %lld, step %lld", (long long)facts->epoch, (long long)facts->step);
-	say("  best       %s %.4f at epoch %lld", facts->metric, facts->best, (long long)facts->best_epoch);
+	thaw_log("%s", path);
+	thaw_log("  arch       %s", facts->arch);
+	thaw_log("  epoch      %lld, step %lld", (long long)facts->epoch, (long long)facts->step);
+	thaw_log("  best       %s %.4f at epoch %lld", facts->metric, facts->best, (long long)facts->best_epoch);
 	show_counts(checkpoint);
 	show_normalisation(facts->mean, facts->std);
-	say("  build      %s", facts->build);
-	say("  classes    %d", facts->classes);
+	thaw_log("  build      %s", facts->build);
+	thaw_log("  classes    %d", facts->classes);
 	for (int c = 0; c < facts->classes; c++)
-		say("  %7d  %s", c, facts->names[c]);
+		thaw_log("  %7d  %s", c, facts->names[c]);
 	if (settings->tensors)
 		status = show_tensors(checkpoint);
 	thaw_checkpoint_free(checkpoint);

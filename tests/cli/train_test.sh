@@ -188,7 +188,7 @@ wait
 mkdir -p other/train other/val
 for split in train val; do cp -r pictures/$split/* other/$split/ && mv "other/$split/disc" "other/$split/duck"; done
 "$thaw" pack other -o otherdata --resize 36 >/dev/null 2>&1
-expect 2 "class 0 is 'disc', in the shards it is 'duck'" "$thaw" eval job.yaml --set 'data.val=otherdata/val-*.h5' \
+expect 2 "class 0 is 'disc' in 'runs/small/best.h5' and 'duck' in 'otherdata/val-*.h5'" "$thaw" eval job.yaml --set 'data.val=otherdata/val-*.h5' \
     --checkpoint runs/small/best.h5
 expect 2 "" "$thaw" train job.yaml --set 'data.val=otherdata/val-*.h5' --fresh
 

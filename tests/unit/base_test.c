@@ -303,7 +303,7 @@ static void test_log(void)
 
 	memset(line, 'x', LONG);
 	line[LONG] = '\0';
-	snprintf(want, 2 * LONG + 100, "early\n%s 7\nthaw: warning: %s\n", line, line);
+	snprintf(want, 2 * LONG + 100, "early\n%s 7\n\xc3\xa4 \\x1B[31mred\\x0A\\xFF\nthaw: warning: %s\n", line, line);
 	snprintf(path, sizeof path, "%s/log.txt", folder);
 	fflush(stdout);
 	dup2(nowhere, STDOUT_FILENO);
@@ -311,6 +311,7 @@ static void test_log(void)
 	thaw_log("early");
 	CHECK_OK(thaw_log_open(path));
 	thaw_log("%s %d", line, 7);
+	thaw_log("%s", "\xc3\xa4 \x1b[31mred\n\xff");
 	thaw_warn("%s", line);
 	CHECK_OK(thaw_log_open("/dev/full"));
 	thaw_log("lost there"); /* and nothing else happens */

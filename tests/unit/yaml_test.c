@@ -1,5 +1,6 @@
 /* The YAML that is let in, where its nodes stand, and the YAML that is refused: each refusal with its place. */
 #include "jobs/yaml.h"
+#include "base/printable.h"
 
 #include "tests/test.h"
 

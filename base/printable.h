@@ -1,0 +1,26 @@
+/*
+ * What is printed: texts from elsewhere made fit for it, and plurals.
+ *
+ * base/log.h prints nothing else than this: names of files and classes may hold anything, also what clears a terminal.
+ */
+#ifndef THAW_BASE_PRINTABLE_H
+#define THAW_BASE_PRINTABLE_H
+
+#include "base/text.h"
+
+/* Whether `text` is UTF-8 without control characters and line separators. */
+bool thaw_is_printable(const char *text);
+
+/* `text` for a message: cut, and with everything unprintable as '?'. */
+struct thaw_shown {
+	char text[64];
+};
+struct thaw_shown thaw_show(const char *text);
+
+/* Appends `string`, with every byte of what is not printable as \xHH. */
+void thaw_text_add_printable(struct thaw_text *text, const char *string);
+
+/* What a word ends in after this number: "s", or "" after 1. */
+const char *thaw_plural(int64_t count);
+
+#endif
