@@ -35,7 +35,10 @@ torch() { # THREADS ARGUMENTS...
     on "$1" "$python" "$tools/torch_bench.py" "${@:2}" --threads "$1"
 }
 
-seconds() { # COMMAND...: how long it takes from its start to its end
+# How long a command takes from its start to its end. The second time counts: the first one brings its files into the
+# page cache, and pages into a virtual machine that gives back what it does not use.
+seconds() { # COMMAND...
+    "$@" >/dev/null
     local begun=$EPOCHREALTIME
     "$@" >/dev/null
     echo "$begun $EPOCHREALTIME" | awk '{printf "%.3f\n", $2 - $1}'
