@@ -143,19 +143,17 @@ expect 1 "cannot write standard output" sh -c "'$thaw' --version >/dev/full"
 [ "$(wc -l <runs/piped/metrics.csv)" = 4 ] || fail "a reader that leaves ends the run"
 
 # ranks that find other files under the same path
-sed 's/lr: 0.05/lr: 0.06/' job.yaml >elsewhere.yaml
-mkdir one two
-cp job.yaml one/job.yaml && cp elsewhere.yaml two/job.yaml && ln -s ../data one/data && ln -s ../data two/data
-expect 2 "rank 1: 'job.yaml' holds something else here than for rank 0" \
-    mpirun -n 1 --wdir "$PWD/one" "$thaw" train job.yaml : -n 1 --wdir "$PWD/two" "$thaw" train job.yaml
-cp job.yaml two/job.yaml
-rm two/data
-"$thaw" demo others --train 13 --val 7 --size 40 --seed 1 >/dev/null && "$thaw" pack others -o two/data --resize 36 >/dev/null 2>&1
-expect 2 "rank 1: 'data/val-*.h5' holds something else here" \
-    mpirun -n 1 --wdir "$PWD/one" "$thaw" train job.yaml : -n 1 --wdir "$PWD/two" "$thaw" train job.yaml
-cp data/val-* two/data/
-expect 2 "rank 1: 'data/train-*.h5' holds something else here" \
-    mpirun -n 1 --wdir "$PWD/one" "$thaw" train job.yaml : -n 1 --wdir "$PWD/two" "$thaw" train job.yaml
+mkdir rank0 rank1
+for rank in 0 1; do cp job.yaml rank$rank/ && ln -s ../data rank$rank/data; done
+apart=(mpirun -n 2 sh -c "cd \"$PWD/rank\$OMPI_COMM_WORLD_RANK\" && exec '$thaw' train job.yaml")
+sed -i 's/lr: 0.05/lr: 0.06/' rank1/job.yaml
+expect 2 "rank 1: 'job.yaml' holds something else here than for rank 0" "${apart[@]}"
+cp job.yaml rank1/job.yaml
+rm rank1/data
+"$thaw" demo others --train 13 --val 7 --size 40 --seed 1 >/dev/null && "$thaw" pack others -o rank1/data --resize 36 >/dev/null 2>&1
+expect 2 "rank 1: 'data/val-*.h5' holds something else here" "${apart[@]}"
+cp data/val-* rank1/data/
+expect 2 "rank 1: 'data/train-*.h5' holds something else here" "${apart[@]}"
 
 # a start that fails takes its folder with it; a name with room for a number has beside it a place to begin
 expect 1 "cannot" prlimit --fsize=100 "$thaw" train job.yaml --set name=tiny
