@@ -11,7 +11,7 @@
 #include "io/h5.h"
 #include "io/seal.h"
 
-enum { FORMAT_VERSION = 1, DEPTH_LIMIT = 8, LINKS_LIMIT = 1 << 20 };
+enum { FORMAT_VERSION = 1, DEPTH_LIMIT = 8, LINKS_LIMIT = 1 << 20, REPLICAS_LIMIT = 1 << 16 };
 
 static const size_t file_limit = (size_t)64 << 30;
 
@@ -25,9 +25,41 @@ struct thaw_checkpoint {
 	char *bytes; /* the file */
 	struct thaw_checkpoint_facts facts;
 	char **names, **job, **build; /* what the facts point to */
+	double *losses;
 	struct entry *entries;        /* (count), ascending by name */
 	int count, capacity;
 };
+
+/* Attributes that hold one struct thaw_metrics. */
+enum { LOSS, COUNT, TOP1, TOP5 };
+static const char *const best_names[] = {"best_loss", "best_count", "best_top1", "best_top5"};
+static const char *const so_far_names[] = {"so_far_loss", "so_far_count", "so_far_top1", "so_far_top5"};
+
+static void put_metrics(struct thaw_h5_writer *writer, const char *const names[4], const struct thaw_metrics *metrics)
+{
+	thaw_h5_put_numbers(writer, names[LOSS], H5T_IEEE_F64LE, &metrics->loss, 1);
+	thaw_h5_put_int(writer, names[COUNT], metrics->count);
+	thaw_h5_put_int(writer, names[TOP1], metrics->top1);
+	thaw_h5_put_int(writer, names[TOP5], metrics->top5);
+}
+
+/* 0 <= top1 <= top5 <= count, whatever the file says. */
+static thaw_status get_metrics(const struct thaw_h5_reader *reader, const char *const names[4],
+                               struct thaw_metrics *metrics)
+{
+	thaw_status status;
+
+	if ((status = thaw_h5_get_numbers(reader, names[LOSS], H5T_IEEE_F64LE, &metrics->loss, 1)) ||
+	    (status = thaw_h5_get_int(reader, names[COUNT], &metrics->count)) ||
+	    (status = thaw_h5_get_int(reader, names[TOP1], &metrics->top1)) ||
+	    (status = thaw_h5_get_int(reader, names[TOP5], &metrics->top5)))
+		return status;
+	if (metrics->top1 < 0 || metrics->top5 < metrics->top1 || metrics->count < metrics->top5)
+		return thaw_fail(THAW_FAILED, "'%s': '%s' is %lld, '%s' %lld, '%s' %lld: each must hold the one before",
+		                 reader->path, names[TOP1], (long long)metrics->top1, names[TOP5], (long long)metrics->top5,
+		                 names[COUNT], (long long)metrics->count);
+	return THAW_OK;
+}
 
 static void put_facts(struct thaw_h5_writer *writer, const struct thaw_checkpoint_facts *facts)
 {
@@ -36,6 +68,11 @@ static void put_facts(struct thaw_h5_writer *writer, const struct thaw_checkpoin
 	thaw_h5_put_int(writer, "step", facts->step);
 	thaw_h5_put_numbers(writer, "best", H5T_IEEE_F64LE, &facts->best, 1);
 	thaw_h5_put_int(writer, "best_epoch", facts->best_epoch);
+	put_metrics(writer, best_names, &facts->best_metrics);
+	put_metrics(writer, so_far_names, &facts->so_far);
+	thaw_h5_put_int(writer, "replicas", facts->replicas);
+	thaw_h5_put_numbers(writer, "losses", H5T_IEEE_F64LE, facts->losses, facts->replicas);
+	thaw_h5_put_numbers(writer, "seconds", H5T_IEEE_F64LE, &facts->seconds, 1);
 	thaw_h5_put_text(writer, "metric", facts->metric);
 	thaw_h5_put_text(writer, "arch", facts->arch);
 	thaw_h5_put_numbers(writer, "mean", H5T_IEEE_F32LE, facts->mean, 3);
@@ -93,6 +130,25 @@ static thaw_status read_text(const struct thaw_h5_reader *reader, const char *na
 	return status;
 }
 
+static thaw_status read_losses(const struct thaw_h5_reader *reader, struct thaw_checkpoint *checkpoint)
+{
+	struct thaw_checkpoint_facts *facts = &checkpoint->facts;
+	int64_t replicas;
+	thaw_status status = thaw_h5_get_int(reader, "replicas", &replicas);
+
+	if (!status && (replicas < 1 || replicas > REPLICAS_LIMIT))
+		status = thaw_fail(THAW_FAILED, "'%s': %lld replicas, allowed are 1 to %d", reader->path, (long long)replicas,
+		                   REPLICAS_LIMIT);
+	if (status)
+		return status;
+	checkpoint->losses = thaw_alloc((size_t)replicas, sizeof *checkpoint->losses);
+	if (!checkpoint->losses)
+		return THAW_OUT_OF_MEMORY;
+	facts->replicas = (int)replicas;
+	facts->losses = checkpoint->losses;
+	return thaw_h5_get_numbers(reader, "losses", H5T_IEEE_F64LE, checkpoint->losses, facts->replicas);
+}
+
 static thaw_status read_facts(const struct thaw_h5_reader *reader, struct thaw_checkpoint *checkpoint)
 {
 	struct thaw_checkpoint_facts *facts = &checkpoint->facts;
@@ -108,6 +164,9 @@ static thaw_status read_facts(const struct thaw_h5_reader *reader, struct thaw_c
 		(status = thaw_h5_get_int(reader, "step", &facts->step)) ||
 		(status = thaw_h5_get_numbers(reader, "best", H5T_IEEE_F64LE, &facts->best, 1)) ||
 		(status = thaw_h5_get_int(reader, "best_epoch", &facts->best_epoch)) ||
+		(status = get_metrics(reader, best_names, &facts->best_metrics)) ||
+		(status = get_metrics(reader, so_far_names, &facts->so_far)) || (status = read_losses(reader, checkpoint)) ||
+		(status = thaw_h5_get_numbers(reader, "seconds", H5T_IEEE_F64LE, &facts->seconds, 1)) ||
 		(status = thaw_h5_get_text(reader, "metric", facts->metric, sizeof facts->metric)) ||
 		(status = thaw_h5_get_text(reader, "arch", facts->arch, sizeof facts->arch)) ||
 		(status = thaw_h5_get_numbers(reader, "mean", H5T_IEEE_F32LE, facts->mean, 3)) ||
@@ -275,6 +334,7 @@ void thaw_checkpoint_free(struct thaw_checkpoint *checkpoint)
 	free(checkpoint->names);
 	free(checkpoint->job);
 	free(checkpoint->build);
+	free(checkpoint->losses);
 	free(checkpoint->bytes);
 	free(checkpoint->path);
 	free(checkpoint);

@@ -13,6 +13,7 @@
 
 #include <stdint.h>
 
+#include "base/metrics.h"
 #include "base/status.h"
 
 struct thaw_checkpoint_tensor {
@@ -25,7 +26,15 @@ struct thaw_checkpoint_tensor {
 struct thaw_checkpoint_facts {
 	int64_t epoch, step;         /* epochs and optimizer steps done */
 	double best;                 /* best value of `metric` so far */
-	int64_t best_epoch;          /* epochs done when it was reached */
+	int64_t best_epoch;          /* epochs done when it was reached; 0: there was none yet */
+	struct thaw_metrics best_metrics; /* of that epoch's validation */
+
+	/* What the steps of an epoch that is not done have gathered; zero between epochs. */
+	struct thaw_metrics so_far;  /* without a loss, */
+	int replicas;                /* which is kept as one sum for each replica */
+	const double *losses;        /* (replicas) */
+	double seconds;
+
 	char metric[16];             /* "top1" */
 	char arch[32];               /* "resnet18" */
 	float mean[3], std[3];       /* normalisation of the input */

@@ -134,6 +134,27 @@ static thaw_status read_job(struct reading *reading, const char *yaml, size_t le
 	return status;
 }
 
+thaw_status thaw_job_match(const struct thaw_job *job, const struct thaw_job *begun, const char *where)
+{
+	thaw_status status = THAW_OK;
+
+	for (int i = 0; i < thaw_job_schema.count && !status; i++) {
+		const struct thaw_key *key = &thaw_job_schema.keys[i];
+		struct thaw_text here = THAW_TEXT_EMPTY, there = THAW_TEXT_EMPTY;
+
+		key->type->print(key, job, &here);
+		key->type->print(key, begun, &there);
+		if (strcmp(here.data, there.data) != 0)
+			status = thaw_fail(THAW_BAD_JOB,
+			                   "'%s' was begun with %s: %s, this job has %s: --fresh begins beside it, --set name=... "
+			                   "elsewhere",
+			                   where, key->path, there.data, here.data);
+		thaw_text_release(&here);
+		thaw_text_release(&there);
+	}
+	return status;
+}
+
 thaw_status thaw_job_parse(const char *name, const char *yaml, size_t length, const char *const *sets, int sets_count,
                            struct thaw_job *job_out)
 {

@@ -88,6 +88,9 @@ struct thaw_text;
  * bytes. The caller releases the text. */
 thaw_status thaw_job_dump(const struct thaw_job *job, struct thaw_text *yaml_out);
 
+/* THAW_BAD_JOB unless both jobs are the same: "'runs/ants' was begun with optimizer.lr 0.05, this job has 0.06". */
+thaw_status thaw_job_match(const struct thaw_job *job, const struct thaw_job *begun, const char *where);
+
 /* The key reference: a line per key with type, default, bounds, unit, meaning. */
 void thaw_job_print_keys(FILE *file);
 

@@ -40,8 +40,9 @@ static thaw_status evaluate(struct thaw_setup *setup, const char *checkpoint)
 	struct thaw_checkpoint_facts facts;
 	struct thaw_evaluator *evaluator;
 	struct thaw_metrics m = {0};
+	struct thaw_snapshot_wanted nothing_else = {NULL, NULL};
 	double begun;
-	thaw_status status = thaw_world_agree(thaw_snapshot_read(checkpoint, setup, &facts));
+	thaw_status status = thaw_world_agree(thaw_snapshot_read(checkpoint, setup, nothing_else, &facts));
 
 	if (!status)
 		status = thaw_evaluator_new(setup, &evaluator);

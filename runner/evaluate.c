@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "io/loader.h"
 #include "nn/plan.h"
+#include "runner/stop.h"
 #include "runner/world.h"
 
 enum { BATCH = 32 };
@@ -120,7 +121,7 @@ thaw_status thaw_evaluate(struct thaw_evaluator *e, struct thaw_metrics *metrics
 	thaw_status status = thaw_loader_start(e->loader, 0, e->order, e->ranges, e->mine);
 
 	memset(e->losses, 0, (size_t)e->batches * sizeof *e->losses);
-	for (int64_t i = 0; i < e->mine && !status; i++) {
+	for (int64_t i = 0; i < e->mine && !status && !thaw_stop_asked(); i++) {
 		struct thaw_score score;
 
 		status = evaluate_batch(e, &score);

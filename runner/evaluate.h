@@ -7,12 +7,8 @@
 #ifndef THAW_RUNNER_EVALUATE_H
 #define THAW_RUNNER_EVALUATE_H
 
+#include "base/metrics.h"
 #include "runner/setup.h"
-
-struct thaw_metrics {
-	double loss; /* mean over pictures */
-	int64_t count, top1, top5;
-};
 
 struct thaw_evaluator;
 
@@ -20,7 +16,8 @@ struct thaw_evaluator;
 thaw_status thaw_evaluator_new(struct thaw_setup *setup, struct thaw_evaluator **evaluator_out);
 void thaw_evaluator_free(struct thaw_evaluator *evaluator); /* NULL is fine */
 
-/* Evaluates the setup's parameters as they are now; all ranks call it and get the same numbers. */
+/* Evaluates the setup's parameters as they are now; all ranks call it and get the same numbers, which mean nothing when a
+ * stop was asked for on the way (runner/stop.h). */
 thaw_status thaw_evaluate(struct thaw_evaluator *evaluator, struct thaw_metrics *metrics_out);
 
 #endif

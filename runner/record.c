@@ -202,7 +202,7 @@ static thaw_status append_files(const struct thaw_row *row, const char *trained,
 	thaw_status status;
 
 	thaw_text_add(&path, "%s/metrics.csv", folder);
-	if (!thaw_file_exists(path.data))
+	if (row->epoch == 1)
 		thaw_text_add(
 			&line, "epoch,phase,trained,lr,train_loss,train_top1,train_correct,train_count,val_loss,val_top1,val_top5,"
 				   "val_correct,val_count,seconds,images_per_second,best\n");
@@ -231,6 +231,37 @@ static thaw_status append_files(const struct thaw_row *row, const char *trained,
 	thaw_text_release(&path);
 	thaw_text_release(&line);
 	return status;
+}
+
+/* Keeps the first `lines` lines of `name`. A file that is not there has none. */
+static thaw_status cut_file(const char *folder, const char *name, int lines)
+{
+	struct thaw_text path = THAW_TEXT_EMPTY;
+	char *bytes = NULL;
+	size_t length = 0, keep = 0;
+	int found = 0;
+	thaw_status status;
+
+	thaw_text_add(&path, "%s/%s", folder, name);
+	status = thaw_text_status(&path);
+	if (!status && thaw_file_exists(path.data))
+		status = thaw_file_read(path.data, SIZE_MAX - 1, &bytes, &length);
+	for (; !status && found < lines && memchr(bytes + keep, '\n', length - keep); found++)
+		keep = (size_t)((char *)memchr(bytes + keep, '\n', length - keep) - bytes) + 1;
+	if (!status && found < lines)
+		status = thaw_fail(THAW_FAILED, "'%s' has %d lines, the checkpoint belongs to %d", path.data, found, lines);
+	if (!status && keep < length)
+		status = thaw_file_publish(path.data, bytes, keep);
+	free(bytes);
+	thaw_text_release(&path);
+	return status;
+}
+
+thaw_status thaw_record_cut(const char *folder, int epochs)
+{
+	thaw_status status = cut_file(folder, "metrics.csv", epochs ? epochs + 1 : 0); /* with its head */
+
+	return status ? status : cut_file(folder, "metrics.jsonl", epochs);
 }
 
 /* A loss in eight characters, also of a run that goes astray. */

@@ -24,6 +24,10 @@ const char *thaw_patterns_text(const struct thaw_patterns *patterns, char *text,
  * NULL: a measurement, without a table. */
 thaw_status thaw_record_head(const struct thaw_setup *setup, const char *folder);
 
+/* Cuts metrics.csv and metrics.jsonl in `folder` down to the rows of the first `epochs` epochs: what a run that goes on
+ * from there will write again. THAW_FAILED when there are fewer. Rank 0 only. */
+thaw_status thaw_record_cut(const char *folder, int epochs);
+
 /* A line that says what changes as `phase` (from 0, not the first) begins. */
 thaw_status thaw_record_phase(const struct thaw_setup *setup, int phase);
 

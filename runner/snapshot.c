@@ -99,18 +99,24 @@ static thaw_status check_facts(const char *path, const struct thaw_checkpoint_fa
 	return thaw_meaning_match(&mine, &theirs, THAW_BAD_JOB);
 }
 
-thaw_status thaw_snapshot_read(const char *path, struct thaw_setup *setup, struct thaw_checkpoint_facts *facts_out)
+thaw_status thaw_snapshot_read(const char *path, struct thaw_setup *setup, struct thaw_snapshot_wanted wanted,
+                               struct thaw_checkpoint_facts *facts_out)
 {
+	const struct thaw_checkpoint_facts *facts;
 	struct thaw_checkpoint *checkpoint;
 	struct tensors tensors;
 	thaw_status status = thaw_checkpoint_open(path, &checkpoint);
 
 	if (status)
 		return status;
-	status = check_facts(path, thaw_checkpoint_facts(checkpoint), setup);
+	facts = thaw_checkpoint_facts(checkpoint);
+	status = check_facts(path, facts, setup);
+	if (!status && wanted.losses && facts->replicas != setup->replicas)
+		status = thaw_fail(THAW_BAD_JOB, "'%s' was written with %d replicas, the job has %d", path, facts->replicas,
+		                   setup->replicas);
 	if (status)
 		goto free_checkpoint;
-	status = tensors_init(&tensors, &setup->params, NULL);
+	status = tensors_init(&tensors, &setup->params, wanted.optimizer);
 	if (status)
 		goto free_checkpoint;
 	for (int i = 0; i < tensors.count && !status; i++)
@@ -119,9 +125,12 @@ thaw_status thaw_snapshot_read(const char *path, struct thaw_setup *setup, struc
 	tensors_release(&tensors);
 	if (status)
 		goto free_checkpoint;
-	*facts_out = *thaw_checkpoint_facts(checkpoint);
+	if (wanted.losses)
+		memcpy(wanted.losses, facts->losses, (size_t)facts->replicas * sizeof *wanted.losses);
+	*facts_out = *facts;
 	facts_out->names = NULL; /* they go with the checkpoint */
 	facts_out->job = facts_out->build = NULL;
+	facts_out->losses = NULL;
 free_checkpoint:
 	thaw_checkpoint_free(checkpoint);
 	return status;

@@ -13,8 +13,16 @@
 thaw_status thaw_snapshot_write(const char *path, const char *previous, struct thaw_checkpoint_facts facts,
                                 const struct thaw_setup *setup, const struct thaw_optimizer *optimizer);
 
-/* Reads parameters and running statistics from `path` into the setup. A checkpoint of another architecture, class
- * list or normalisation is refused by name, THAW_BAD_JOB. */
-thaw_status thaw_snapshot_read(const char *path, struct thaw_setup *setup, struct thaw_checkpoint_facts *facts_out);
+/* Where numbers go that a checkpoint holds: `optimizer` (NULL: not wanted) and `losses` (NULL, or as many as the setup
+ * has replicas). */
+struct thaw_snapshot_wanted {
+	struct thaw_optimizer *optimizer;
+	double *losses;
+};
+
+/* Reads parameters and running statistics from `path` into the setup, and what is wanted. A checkpoint of another
+ * architecture, class list or normalisation is refused by name, THAW_BAD_JOB. The pointers in `facts_out` are NULL. */
+thaw_status thaw_snapshot_read(const char *path, struct thaw_setup *setup, struct thaw_snapshot_wanted wanted,
+                               struct thaw_checkpoint_facts *facts_out);
 
 #endif

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "runner/snapshot.h"
+#include "runner/stop.h"
 #include "runner/world.h"
 
 /* Where in the run a step stands. */
@@ -58,17 +59,26 @@ static const bool *updates(const struct thaw_trainer *t)
 	return thaw_plan_updates(t->plans[0]);
 }
 
-/* All ranks agree whether a loss is still finite, before anything moves by it. */
-static thaw_status check_losses(const struct trainer_place *place, const struct thaw_trainer *t)
+/* What a stop is called when it has been agreed on; every rank words it, the others may not have had the signal. */
+static thaw_status ask_for_stop(void)
 {
-	thaw_status status = THAW_OK;
+	return thaw_stop_asked() ? thaw_fail(THAW_REQUEUE, "stopped by signal %s", thaw_stop_asked()) : THAW_OK;
+}
 
-	for (int r = 0; r < t->setup->replicas && !status; r++)
+/* All ranks agree whether a loss is still finite, before anything moves by it, and whether this step is the last before
+ * a stop. */
+static thaw_status check_step(struct thaw_trainer *t, const struct trainer_place *place)
+{
+	thaw_status status = ask_for_stop();
+
+	for (int r = 0; r < t->setup->replicas && status != THAW_DIVERGED; r++)
 		if (!isfinite(t->losses[r]))
 			status =
 				thaw_fail(THAW_DIVERGED, "epoch %d, step %lld: the training loss is %g; a lower optimizer.lr may help",
 			              place->epoch, (long long)place->step + 1, fabs(t->losses[r]));
-	return thaw_world_agree(status);
+	status = thaw_world_agree(status);
+	t->stopping = status == THAW_REQUEUE;
+	return t->stopping ? THAW_OK : status;
 }
 
 /* One global batch: this rank's replicas, the sum over all, the update. */
@@ -87,7 +97,7 @@ static thaw_status train_step(struct thaw_trainer *t, const struct trainer_place
 			status = thaw_exchange_done(t->exchange, empty);
 	}
 	if (!status)
-		status = check_losses(place, t);
+		status = check_step(t, place);
 	if (status)
 		return status;
 	sum = thaw_exchange_sum(t->exchange);
@@ -103,23 +113,26 @@ static thaw_status train_step(struct thaw_trainer *t, const struct trainer_place
 
 /* --- one epoch --------------------------------------------------------------------------------------------------- */
 
-static thaw_status gather_metrics(struct thaw_trainer *t, struct thaw_metrics *metrics_out)
+/* What the steps of this epoch have gathered, over all ranks; `losses` (replicas) gets the sums of each. */
+static thaw_status gather_metrics(const struct thaw_trainer *t, double *losses, struct thaw_metrics *metrics_out)
 {
 	struct thaw_metrics metrics = {0};
-	thaw_status status = thaw_comm_gather_double(t->setup->comm, t->losses, t->setup->replicas);
+	int64_t correct[3];
+	thaw_status status;
 
+	memcpy(losses, t->losses, (size_t)t->setup->replicas * sizeof *losses);
+	memcpy(correct, t->correct, sizeof correct);
+	status = thaw_comm_gather_double(t->setup->comm, losses, t->setup->replicas);
 	if (!status)
-		status = thaw_comm_sum_int64(t->setup->comm, t->correct, 3);
+		status = thaw_comm_sum_int64(t->setup->comm, correct, 3);
 	if (status)
 		return status;
 	for (int r = 0; r < t->setup->replicas; r++)
-		metrics.loss += t->losses[r];
-	metrics.count = t->correct[0];
-	metrics.top1 = t->correct[1];
-	metrics.top5 = t->correct[2];
-	metrics.loss /= (double)metrics.count;
-	memset(t->losses, 0, (size_t)t->setup->replicas * sizeof *t->losses);
-	memset(t->correct, 0, sizeof t->correct);
+		metrics.loss += losses[r];
+	metrics.count = correct[0];
+	metrics.top1 = correct[1];
+	metrics.top5 = correct[2];
+	metrics.loss = metrics.count ? metrics.loss / (double)metrics.count : 0;
 	*metrics_out = metrics;
 	return THAW_OK;
 }
@@ -150,46 +163,104 @@ static bool is_better(const struct thaw_metrics *now, const struct thaw_metrics 
 	return best->count == 0 || now->top1 > best->top1 || (now->top1 == best->top1 && now->loss < best->loss);
 }
 
-/* best.h5 before the epoch's row says that it is the best; last.h5 after the row, which belongs to what it holds. */
-static thaw_status write_epoch(struct thaw_trainer *t, const struct thaw_row *row)
+/* Writes last.h5, and the one before it to previous.h5; best.h5 without optimizer for `best`. Rank 0 only. `so_far`:
+ * what the epoch under way has gathered, with the sums of its losses in t->sums; all zero between epochs. */
+static thaw_status write_checkpoint(const struct thaw_trainer *t, bool best, const struct thaw_metrics *so_far,
+                                    double seconds)
 {
-	struct thaw_text yaml = THAW_TEXT_EMPTY, best = THAW_TEXT_EMPTY, last = THAW_TEXT_EMPTY, previous = THAW_TEXT_EMPTY;
+	struct thaw_text yaml = THAW_TEXT_EMPTY, path = THAW_TEXT_EMPTY, previous = THAW_TEXT_EMPTY;
 	struct thaw_checkpoint_facts facts = {
-		.epoch = row->epoch, .step = t->step, .best_epoch = t->best.epoch, .metric = "top1"};
+		.epoch = t->epoch,
+		.step = t->step,
+		.best_epoch = t->best.epoch,
+		.best_metrics = t->best.val_metrics,
+		.metric = "top1",
+		.so_far = *so_far,
+		.replicas = t->setup->replicas,
+		.losses = t->sums,
+		.seconds = seconds,
+	};
 	thaw_status status = thaw_job_dump(t->job, &yaml);
 
-	facts.best = (double)t->best.val_metrics.top1 / (double)t->best.val_metrics.count;
+	if (t->best.epoch > 0)
+		facts.best = (double)t->best.val_metrics.top1 / (double)t->best.val_metrics.count;
 	facts.job = yaml.data;
-	thaw_text_add(&best, "%s/best.h5", t->folder);
-	thaw_text_add(&last, "%s/last.h5", t->folder);
+	thaw_text_add(&path, "%s/%s.h5", t->folder, best ? "best" : "last");
 	thaw_text_add(&previous, "%s/previous.h5", t->folder);
-	if (!status && row->best)
-		status = thaw_snapshot_write(best.data, NULL, facts, t->setup, NULL);
 	if (!status)
-		status = thaw_record_row(t->setup, t->folder, row);
-	if (!status && (row->epoch == t->job->epochs || row->epoch % t->job->checkpoint.every == 0))
-		status = thaw_snapshot_write(last.data, previous.data, facts, t->setup, &t->optimizer);
+		status = thaw_text_status(&path);
+	if (!status)
+		status = thaw_text_status(&previous);
+	if (!status)
+		status =
+			thaw_snapshot_write(path.data, best ? NULL : previous.data, facts, t->setup, best ? NULL : &t->optimizer);
 	thaw_text_release(&yaml);
-	thaw_text_release(&best);
-	thaw_text_release(&last);
+	thaw_text_release(&path);
 	thaw_text_release(&previous);
 	return status;
 }
 
+/* A checkpoint between two epochs. Rank 0 only. */
+static thaw_status write_between(struct thaw_trainer *t, bool best)
+{
+	const struct thaw_metrics nothing = {0};
+
+	memset(t->sums, 0, (size_t)t->setup->replicas * sizeof *t->sums);
+	return write_checkpoint(t, best, &nothing, 0);
+}
+
+/* A checkpoint in the midst of an epoch, and the end of the run until it is started again. */
+static thaw_status stop(struct thaw_trainer *t, double seconds)
+{
+	struct thaw_metrics so_far;
+	thaw_status status = gather_metrics(t, t->sums, &so_far);
+
+	so_far.loss = 0; /* kept by replica */
+	if (!status && t->setup->rank == 0)
+		status = write_checkpoint(t, false, &so_far, seconds);
+	status = thaw_world_agree(status);
+	if (status)
+		return status;
+	return thaw_world_agree(thaw_fail(THAW_REQUEUE, "stopped at step %lld of %lld: the same command goes on from there",
+	                                  (long long)t->step, (long long)(t->steps * t->job->epochs)));
+}
+
+/* best.h5 before the epoch's row says that it is the best; last.h5 after the row, which belongs to what it holds. Rank 0
+ * only. */
+static thaw_status write_epoch(struct thaw_trainer *t, const struct thaw_row *row)
+{
+	thaw_status status = row->best ? write_between(t, true) : THAW_OK;
+
+	if (!status)
+		status = thaw_record_row(t->setup, t->folder, row);
+	if (!status && (row->epoch == t->job->epochs || row->epoch % t->job->checkpoint.every == 0))
+		status = write_between(t, false);
+	return status;
+}
+
+/* Validation and what follows from it. THAW_REQUEUE: a signal came before it was over. */
 static thaw_status finish_epoch(struct thaw_trainer *t, struct thaw_row *row, double begun)
 {
-	thaw_status status = gather_metrics(t, &row->train_metrics);
+	thaw_status status = gather_metrics(t, t->sums, &row->train_metrics);
 
-	if (!status && row->epoch < t->job->epochs)
-		status = thaw_trainer_start_epoch(t, row->epoch); /* the loader works ahead while validation runs */
+	if (!status && row->epoch < t->job->epochs) /* the loader works ahead while validation runs */
+		status = thaw_trainer_start_epoch(t, row->epoch, 0);
 	if (!status)
 		status = thaw_evaluate(t->evaluator, &row->val_metrics);
+	if (!status)
+		status = thaw_world_agree(ask_for_stop());
+	if (status == THAW_REQUEUE)
+		return stop(t, thaw_clock_seconds() - begun);
 	if (!status && !isfinite(row->val_metrics.loss))
 		status = thaw_world_agree(thaw_fail(THAW_DIVERGED,
 		                                    "epoch %d: the validation loss is %g; a lower optimizer.lr may help",
 		                                    row->epoch, fabs(row->val_metrics.loss)));
 	if (status)
 		return status;
+	memset(t->losses, 0, (size_t)t->setup->replicas * sizeof *t->losses);
+	memset(t->correct, 0, sizeof t->correct);
+	t->epoch = row->epoch;
+	t->seconds_before = 0;
 	row->best = is_better(&row->val_metrics, &t->best.val_metrics);
 	row->seconds = thaw_clock_seconds() - begun;
 	if (row->best)
@@ -202,24 +273,32 @@ static bool measured_enough(const struct thaw_trainer *t)
 	return t->options.measure_steps > 0 && t->step >= t->options.measure_steps;
 }
 
-static thaw_status train_epoch(struct thaw_trainer *t, int phase, int epoch)
+/* The epoch after those that are done, or what is left of it. */
+static thaw_status train_epoch(struct thaw_trainer *t)
 {
-	struct trainer_place place = {.phase = &t->job->phases[phase], .epoch = epoch, .pictures_before = t->pictures};
-	struct thaw_row row = {.epoch = epoch, .phase = phase + 1, .train = &place.phase->train};
-	double begun = thaw_clock_seconds();
+	struct trainer_place place = {
+		.phase = &t->job->phases[t->phase],
+		.epoch = t->epoch + 1,
+		.step = t->step - t->epoch * t->steps,
+		.pictures_before = t->pictures,
+	};
+	struct thaw_row row = {.epoch = place.epoch, .phase = t->phase + 1, .train = &place.phase->train};
+	double begun = thaw_clock_seconds() - t->seconds_before;
 	thaw_status status = THAW_OK;
 
-	row.lr = rate_at(t, place.phase, t->step);
-	for (; place.step < t->steps && !measured_enough(t) && !status; place.step++) {
+	row.lr = rate_at(t, place.phase, t->epoch * t->steps);
+	for (; place.step < t->steps && !measured_enough(t) && !t->stopping && !status; place.step++) {
 		status = train_step(t, &place);
 		show_progress(t, &place, thaw_clock_seconds() - begun);
 	}
 	clear_progress(t);
 	if (status)
 		return status;
-	if (t->options.measure_steps > 0)
-		return measured_enough(t) || epoch == t->job->epochs ? THAW_OK : thaw_trainer_start_epoch(t, epoch);
-	return finish_epoch(t, &row, begun);
+	if (t->options.measure_steps > 0) {
+		t->epoch++;
+		return measured_enough(t) || t->epoch == t->job->epochs ? THAW_OK : thaw_trainer_start_epoch(t, t->epoch, 0);
+	}
+	return t->stopping ? stop(t, thaw_clock_seconds() - begun) : finish_epoch(t, &row, begun);
 }
 
 /* --- the run ----------------------------------------------------------------------------------------------------- */
@@ -242,29 +321,34 @@ static void tell_speed(const struct thaw_trainer *t)
 		         (double)usage.ru_maxrss / 1024.0);
 }
 
-static thaw_status train_phase(struct thaw_trainer *t, int phase, int *epoch)
+/* The next epoch's phase, if it is another. */
+static thaw_status change_phase(struct thaw_trainer *t)
 {
+	int phase = thaw_trainer_phase_of(t, t->epoch);
 	thaw_status status = THAW_OK;
 
-	if (phase > 0)
+	if (phase != t->phase)
 		status = thaw_record_phase(t->setup, phase);
-	if (!status && phase > 0)
+	if (!status && phase != t->phase)
 		status = thaw_trainer_begin_phase(t, phase);
-	for (int i = 0; i < t->job->phases[phase].epochs && !status && !measured_enough(t); i++)
-		status = train_epoch(t, phase, (*epoch)++);
 	return status;
 }
 
 thaw_status thaw_trainer_run(struct thaw_trainer *t, const char *folder)
 {
 	double begun = thaw_clock_seconds();
+	bool measures = t->options.measure_steps > 0;
 	thaw_status status = THAW_OK;
-	int epoch = 1;
 
 	t->folder = folder;
-	for (int phase = 0; phase < t->job->phases_count && !status && !measured_enough(t); phase++)
-		status = train_phase(t, phase, &epoch);
-	if (!status && t->options.measure_steps > 0)
+	if (!measures && !t->options.resume && t->setup->rank == 0)
+		status = write_between(t, false); /* a disk that is full is found now, not after the first epoch */
+	while (t->epoch < t->job->epochs && !status && !measured_enough(t)) {
+		status = change_phase(t);
+		if (!status)
+			status = train_epoch(t);
+	}
+	if (!status && measures)
 		tell_speed(t);
 	else if (!status)
 		thaw_record_end(folder, &t->best, thaw_clock_seconds() - begun);

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/random.h"
 #include "nn/lower.h"
+#include "runner/snapshot.h"
 #include "runner/world.h"
 
 /* --- batches ----------------------------------------------------------------------------------------------------- */
@@ -26,7 +27,7 @@ struct thaw_batch_range thaw_trainer_range(const struct thaw_trainer *t, int64_t
 	return (struct thaw_batch_range){step * t->job->batch + begin, (int)(end - begin)};
 }
 
-thaw_status thaw_trainer_start_epoch(struct thaw_trainer *t, int epoch)
+thaw_status thaw_trainer_start_epoch(struct thaw_trainer *t, int epoch, int64_t first_step)
 {
 	int share = t->setup->replicas / t->setup->ranks, first = t->setup->rank * share;
 	struct thaw_random random;
@@ -34,7 +35,7 @@ thaw_status thaw_trainer_start_epoch(struct thaw_trainer *t, int epoch)
 
 	thaw_random_init(&random, t->job->seed, THAW_RANDOM_SHUFFLE, (uint32_t)epoch, 0);
 	thaw_random_permutation(&random, t->order, (int32_t)t->count);
-	for (int64_t step = 0; step < t->steps; step++)
+	for (int64_t step = first_step; step < t->steps; step++)
 		for (int r = first; r < first + share; r++) {
 			struct thaw_batch_range range = thaw_trainer_range(t, step, r);
 
@@ -113,12 +114,22 @@ static thaw_status check_norms(const struct thaw_trainer *t)
 	return THAW_OK;
 }
 
+int thaw_trainer_phase_of(const struct thaw_trainer *t, int epoch)
+{
+	int phase = 0;
+
+	for (int end = t->job->phases[0].epochs; epoch >= end; end += t->job->phases[phase].epochs)
+		phase++;
+	return phase;
+}
+
 thaw_status thaw_trainer_begin_phase(struct thaw_trainer *t, int phase)
 {
 	struct thaw_plan_spec spec;
 	thaw_status status;
 
 	end_phase(t);
+	t->phase = phase;
 	t->plan_batch[0] = (int)((thaw_trainer_pictures(t, 0) + t->setup->replicas - 1) / t->setup->replicas);
 	status = thaw_setup_select(t->setup, phase, &t->trains);
 	if (!status)
@@ -184,7 +195,8 @@ static thaw_status allocate(struct thaw_trainer *t)
 	t->order = thaw_alloc((size_t)t->count, sizeof *t->order);
 	t->ranges = thaw_alloc((size_t)t->steps * (size_t)share, sizeof *t->ranges);
 	t->losses = thaw_alloc((size_t)t->setup->replicas, sizeof *t->losses);
-	return t->order && t->ranges && t->losses ? THAW_OK : THAW_OUT_OF_MEMORY;
+	t->sums = thaw_alloc((size_t)t->setup->replicas, sizeof *t->sums);
+	return t->order && t->ranges && t->losses && t->sums ? THAW_OK : THAW_OUT_OF_MEMORY;
 }
 
 static thaw_status open_optimizer(struct thaw_trainer *t)
@@ -200,6 +212,38 @@ static thaw_status open_optimizer(struct thaw_trainer *t)
 	thaw_status status = thaw_schedule_check(&t->schedule);
 
 	return status ? status : thaw_optimizer_init(&t->optimizer, &spec, &t->setup->params);
+}
+
+/* Everything as it was when the checkpoint was written. What the epoch had gathered so far is rank 0's, but for the
+ * losses of replicas, which are those of the ranks that now work them. */
+static thaw_status resume(struct thaw_trainer *t)
+{
+	int share = t->setup->replicas / t->setup->ranks, first = t->setup->rank * share;
+	struct thaw_checkpoint_facts facts;
+	thaw_status status = thaw_snapshot_read(t->options.resume, t->setup,
+	                                        (struct thaw_snapshot_wanted){&t->optimizer, t->losses}, &facts);
+
+	if (status)
+		return status;
+	if (facts.epoch >= t->job->epochs || facts.step < facts.epoch * t->steps ||
+	    facts.step > (facts.epoch + 1) * t->steps)
+		return thaw_fail(
+			THAW_BAD_JOB, "'%s' stands at epoch %lld, step %lld: no place in a run of %d epochs of %lld steps",
+			t->options.resume, (long long)facts.epoch, (long long)facts.step, t->job->epochs, (long long)t->steps);
+	t->epoch = (int)facts.epoch;
+	t->step = facts.step;
+	t->seconds_before = facts.seconds;
+	t->best.epoch = (int)facts.best_epoch;
+	t->best.val_metrics = facts.best_metrics;
+	for (int r = 0; r < t->setup->replicas; r++)
+		if (r < first || r >= first + share)
+			t->losses[r] = 0;
+	if (t->setup->rank == 0) {
+		t->correct[0] = facts.so_far.count;
+		t->correct[1] = facts.so_far.top1;
+		t->correct[2] = facts.so_far.top5;
+	}
+	return THAW_OK;
 }
 
 /* Of this rank alone. */
@@ -223,8 +267,10 @@ static thaw_status open_parts(struct thaw_trainer *t)
 		status = open_optimizer(t);
 	if (!status)
 		status = open_loader(t);
-	if (!status)
-		status = thaw_trainer_start_epoch(t, 0); /* the loader works while plans are compiled */
+	if (!status && t->options.resume)
+		status = resume(t);
+	if (!status) /* the loader works while plans are compiled */
+		status = thaw_trainer_start_epoch(t, t->epoch, t->step - t->epoch * t->steps);
 	return status;
 }
 
@@ -241,10 +287,10 @@ thaw_status thaw_trainer_new(struct thaw_setup *setup, const struct thaw_train_o
 		status = open_parts(t);
 	}
 	status = thaw_world_agree(status);
-	if (!status) {
+	if (!status && !options->resume)
 		thaw_params_randomize(&setup->params, setup->job->seed);
-		status = thaw_trainer_begin_phase(t, 0);
-	}
+	if (!status)
+		status = thaw_trainer_begin_phase(t, thaw_trainer_phase_of(t, t->epoch));
 	if (!status && options->measure_steps == 0)
 		status = thaw_evaluator_new(setup, &t->evaluator);
 	if (status)
@@ -265,5 +311,6 @@ void thaw_trainer_free(struct thaw_trainer *trainer)
 	free(trainer->order);
 	free(trainer->ranges);
 	free(trainer->losses);
+	free(trainer->sums);
 	free(trainer);
 }

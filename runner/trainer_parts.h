@@ -37,11 +37,17 @@ struct thaw_trainer {
 	int32_t *order;                  /* (count) the epoch's shuffle */
 	struct thaw_batch_range *ranges; /* (steps * replicas of this rank) without empty ones */
 	double *losses;                  /* (replicas) sums of this epoch; zero for other ranks' replicas */
+	double *sums;                    /* (replicas) the same of all ranks, for a moment */
 	int64_t correct[3];              /* pictures, top-1, top-5 of this rank's replicas */
 	double shown;                    /* thaw_clock_seconds() when progress was last shown; 0: no line stands */
 
 	/* The run. */
-	int64_t step, pictures;    /* optimizer steps done; pictures they saw, */
+	int phase;                 /* from 0 */
+	int epoch;                 /* done */
+	int64_t step;              /* optimizer steps done */
+	bool stopping;             /* a signal asked for it */
+	double seconds_before;     /* that this epoch took before the run was stopped */
+	int64_t pictures;          /* that the steps of this process saw, */
 	int64_t first_pictures;    /* and of these the first step */
 	double first_step_seconds; /* from the program's start to the end of the first step */
 	struct thaw_row best;
@@ -57,8 +63,11 @@ struct thaw_batch_range thaw_trainer_range(const struct thaw_trainer *t, int64_t
 /* The phase's plan for micro-batches of this size, compiled when first asked for. */
 thaw_status thaw_trainer_plan(struct thaw_trainer *t, int batch, struct thaw_plan **plan_out);
 
-/* Shuffles for `epoch` (from 0) and lets the loader begin. */
-thaw_status thaw_trainer_start_epoch(struct thaw_trainer *t, int epoch);
+/* Shuffles for `epoch` (from 0) and lets the loader begin at step `first` of it. */
+thaw_status thaw_trainer_start_epoch(struct thaw_trainer *t, int epoch, int64_t first);
+
+/* The phase that epoch `epoch` (from 0) belongs to. */
+int thaw_trainer_phase_of(const struct thaw_trainer *t, int epoch);
 
 /* Selects what phase `phase` (from 0) trains and compiles the plan of the largest micro-batch; all ranks succeed or
  * fail together. */

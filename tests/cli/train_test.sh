@@ -86,7 +86,6 @@ changed runs/moving/previous.h5 runs/moving/last.h5 | grep -q conv && fail "batc
 
 # --- failures ----------------------------------------------------------------------------------------------------------------
 
-expect 2 "run folder 'runs/small' is there already" "$thaw" train job.yaml
 expect 0 "runs/small-2" "$thaw" train job.yaml --fresh --set 'phases=[{epochs: 1, train: [fc]}]'
 expect 2 "unknown architecture 'resnet19': there are resnet18" "$thaw" train job.yaml --set model.arch=resnet19 --fresh
 expect 2 "'layer9' names no part of this network" "$thaw" train job.yaml --set 'phases=[{epochs: 1, train: [layer9]}]' --fresh
@@ -209,7 +208,7 @@ ranks_of() {
 # rank 0 can no longer write checkpoints: it says so and takes the other one down, and what was written stays whole
 timeout 60 mpirun -n 2 "$thaw" train job.yaml --set name=full --set 'phases=[{epochs: 500, train: all}]' >said 2>&1 &
 launcher=$!
-for _ in $(seq 100); do [ -s runs/full/last.h5 ] && break; sleep 0.1; done
+for _ in $(seq 100); do [ -s runs/full/best.h5 ] && break; sleep 0.1; done
 for pid in $(ranks_of $launcher); do prlimit --pid "$pid" --fsize=204800 || fail "no limit on $pid"; done
 wait $launcher
 got=$?
@@ -224,7 +223,7 @@ expect 1 "cannot write" prlimit --fsize=20000 "$thaw" train job.yaml --set name=
 # one rank is killed: all are gone soon, and what was written stays whole
 mpirun -n 2 "$thaw" train job.yaml --set name=killed --set 'phases=[{epochs: 500, train: all}]' >said 2>&1 &
 launcher=$!
-for _ in $(seq 100); do [ -s runs/killed/last.h5 ] && break; sleep 0.1; done
+for _ in $(seq 100); do [ -s runs/killed/best.h5 ] && break; sleep 0.1; done
 ranks=$(ranks_of $launcher)
 [ "$(wc -w <<<"$ranks")" = 2 ] && kill -9 "$(tail -n 1 <<<"$ranks")" || fail "no rank to kill"
 for _ in $(seq 100); do kill -0 $launcher 2>/dev/null || break; sleep 0.1; done

@@ -23,11 +23,17 @@ const char *__asan_default_options(void)
 
 static const char *const classes[] = {"ants", "bees", "h\xc3\xb6rnchen"};
 
+static const double losses[] = {1.5, 0, 1e-300, 22.25};
 static const struct thaw_checkpoint_facts facts = {
 	.epoch = 7,
 	.step = 1234567890123,
 	.best = 0.9477124183006536,
 	.best_epoch = 5,
+	.best_metrics = {0.125, 153, 145, 153},
+	.so_far = {0, 32, 20, 31},
+	.replicas = 4,
+	.losses = losses,
+	.seconds = 1.75,
 	.metric = "top1",
 	.arch = "resnet18",
 	.mean = {0.485f, 0.456f, 0.406f},
@@ -67,6 +73,11 @@ static void check_facts(const struct thaw_checkpoint_facts *got)
 	CHECK_INT(got->step, 1234567890123);
 	CHECK(got->best == 0.9477124183006536);
 	CHECK_INT(got->best_epoch, 5);
+	CHECK(memcmp(&got->best_metrics, &facts.best_metrics, sizeof facts.best_metrics) == 0);
+	CHECK(memcmp(&got->so_far, &facts.so_far, sizeof facts.so_far) == 0);
+	CHECK_INT(got->replicas, 4);
+	CHECK(memcmp(got->losses, losses, sizeof losses) == 0);
+	CHECK(got->seconds == 1.75);
 	CHECK_TEXT(got->metric, "top1");
 	CHECK_TEXT(got->arch, "resnet18");
 	CHECK(memcmp(got->mean, facts.mean, sizeof facts.mean) == 0);
@@ -250,7 +261,10 @@ static void test_other_seals(void)
 /* A well-sealed file in which `change` put something first; what it did not is added. */
 static void check_built(void (*change)(struct thaw_h5_writer *), const char *words)
 {
-	static const char *const ints[] = {"format_version", "epoch", "step", "best_epoch"}, *const text[] = {"text"};
+	static const char *const ints[] = {"format_version", "epoch",      "step",        "best_epoch",
+	                                   "best_count",     "best_top1",  "best_top5",   "so_far_count",
+	                                   "so_far_top1",    "so_far_top5", "replicas"};
+	static const char *const reals[] = {"best", "best_loss", "so_far_loss", "losses", "seconds"}, *const text[] = {"text"};
 	const float mean[3] = {0};
 	struct thaw_seal seal = {.kind = "checkpoint"};
 	struct thaw_h5_writer writer;
@@ -258,10 +272,11 @@ static void check_built(void (*change)(struct thaw_h5_writer *), const char *wor
 
 	thaw_h5_begin(&writer, "built");
 	change(&writer);
-	for (int i = 0; i < 4; i++)
+	for (int i = 0; i < 11; i++)
 		if (H5Aexists(writer.file, ints[i]) == 0)
 			thaw_h5_put_int(&writer, ints[i], 1);
-	thaw_h5_put_numbers(&writer, "best", H5T_IEEE_F64LE, &(double){0}, 1);
+	for (int i = 0; i < 5; i++)
+		thaw_h5_put_numbers(&writer, reals[i], H5T_IEEE_F64LE, &(double){0}, 1);
 	thaw_h5_put_text(&writer, "arch", "resnet18");
 	if (H5Aexists(writer.file, "metric") == 0)
 		thaw_h5_put_text(&writer, "metric", "top1");
@@ -295,6 +310,16 @@ static void change_version(struct thaw_h5_writer *writer)
 static void change_step(struct thaw_h5_writer *writer)
 {
 	thaw_h5_put_int(writer, "step", -1);
+}
+
+static void change_counts(struct thaw_h5_writer *writer)
+{
+	thaw_h5_put_int(writer, "so_far_top1", 2);
+}
+
+static void change_replicas(struct thaw_h5_writer *writer)
+{
+	thaw_h5_put_int(writer, "replicas", 0);
 }
 
 static void change_metric(struct thaw_h5_writer *writer)
@@ -349,6 +374,8 @@ static void test_well_sealed_but_wrong(void)
 	check_built(change_nothing, NULL);
 	check_built(change_version, "has format version 2, this thaw reads 1");
 	check_built(change_step, "step -1, best epoch 1: allowed are 0 and more");
+	check_built(change_counts, "'so_far_top1' is 2, 'so_far_top5' 1, 'so_far_count' 1: each must hold the one before");
+	check_built(change_replicas, "0 replicas, allowed are 1 to");
 	check_built(change_metric, "attribute 'metric' is not a text of at most 15 bytes");
 	check_built(change_job, "'job' has 3 texts, expected 1");
 	check_built(change_type, "the elements of 'model/fc.bias' are of another type");

@@ -1,0 +1,242 @@
+#define _POSIX_C_SOURCE 200809L
+#include "runner/folder.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "io/checkpoint.h"
+#include "runner/record.h"
+#include "runner/world.h"
+
+/* "FOLDER/NAME" in `out`. */
+static thaw_status join(const char *folder, const char *name, char out[THAW_PATH])
+{
+	if (snprintf(out, THAW_PATH, "%s/%s", folder, name) >= THAW_PATH)
+		return thaw_fail(THAW_BAD_JOB, "'%s/%s' is too long a path", folder, name);
+	return THAW_OK;
+}
+
+/* --- owning ------------------------------------------------------------------------------------------------------ */
+
+static int lock = -1;
+
+static thaw_status take(const char *folder)
+{
+	char path[THAW_PATH], host[256] = "", owner[320];
+	thaw_status status = join(folder, "lock", path);
+	ssize_t length;
+
+	if (!status)
+		status = thaw_file_lock(path, &lock);
+	if (status)
+		return status;
+	if (lock >= 0) {
+		(void)gethostname(host, sizeof host - 1);
+		length = snprintf(owner, sizeof owner, "process %ld on %s", (long)getpid(), host);
+		if (ftruncate(lock, 0) != 0 || pwrite(lock, owner, (size_t)length, 0) != length)
+			return thaw_fail(THAW_FAILED, "cannot write '%s': %s", path, strerror(errno));
+		return THAW_OK;
+	}
+	lock = open(path, O_RDONLY | O_CLOEXEC);
+	length = lock < 0 ? 0 : read(lock, owner, sizeof owner - 1);
+	if (lock >= 0)
+		close(lock);
+	lock = -1;
+	owner[length > 0 ? length : 0] = '\0';
+	return thaw_fail(THAW_BAD_JOB,
+	                 "run folder '%s' is in use by %s: --fresh begins beside it, --set name=... elsewhere", folder,
+	                 *owner ? owner : "another process");
+}
+
+void thaw_folder_leave(const struct thaw_run_folder *folder)
+{
+	char path[THAW_PATH];
+
+	if (lock >= 0 && join(folder->path, "lock", path) == THAW_OK)
+		thaw_file_unlock(path, lock);
+	lock = -1;
+}
+
+/* --- looking ----------------------------------------------------------------------------------------------------- */
+
+/* Sets the name: the job's, or the first of those beside it that is free. */
+static thaw_status find_name(struct thaw_job *job, bool fresh, char path[THAW_PATH])
+{
+	size_t length = strlen(job->name), room = sizeof job->name - length;
+	thaw_status status = join(job->runs, job->name, path);
+
+	for (int number = 2; !status && fresh && thaw_file_exists(path); number++) {
+		if (snprintf(job->name + length, room, "-%d", number) >= (int)room)
+			return thaw_fail(THAW_BAD_JOB, "name: '%s' leaves no room for a number behind it", job->name);
+		status = join(job->runs, job->name, path);
+	}
+	return status;
+}
+
+/* Reads the job that was begun here, takes over what `job` leaves open, and refuses another one. */
+static thaw_status match_job(const char *path, struct thaw_job *job)
+{
+	struct thaw_job *begun = thaw_alloc(1, sizeof *begun);
+	char file[THAW_PATH];
+	thaw_status status = begun ? join(path, "job.yaml", file) : THAW_OUT_OF_MEMORY;
+
+	if (!status)
+		status = thaw_job_load(file, NULL, 0, begun);
+	if (!status) {
+		if (job->replicas == 0)
+			job->replicas = begun->replicas;
+		if (job->threads == 0)
+			job->threads = begun->threads;
+		if (strcmp(job->device, "auto") == 0)
+			memcpy(job->device, begun->device, sizeof job->device);
+		memcpy(begun->runs, job->runs, sizeof begun->runs); /* the same folder, however it is named */
+		status = thaw_job_match(job, begun, path);
+	}
+	free(begun);
+	return status;
+}
+
+/* Whether `name` is there and whole; a damaged one is told of. */
+static bool is_whole(const char *path, const char *name, struct thaw_run_folder *folder)
+{
+	struct thaw_checkpoint *checkpoint;
+	thaw_status status = join(path, name, folder->resume);
+
+	if (!status && !thaw_file_exists(folder->resume))
+		return false;
+	if (!status)
+		status = thaw_checkpoint_open(folder->resume, &checkpoint);
+	if (status) {
+		thaw_warn("%s", thaw_fail_text());
+		return false;
+	}
+	folder->epoch = (int)thaw_checkpoint_facts(checkpoint)->epoch;
+	thaw_checkpoint_free(checkpoint);
+	return true;
+}
+
+static thaw_status fail_foreign(const char *path)
+{
+	return thaw_fail(
+		THAW_BAD_JOB,
+		"'%s' is there already and holds no run that could go on: --fresh begins beside it, --set name=... "
+		"elsewhere",
+		path);
+}
+
+/* Rank 0's part. */
+static thaw_status look(struct thaw_job *job, bool fresh, struct thaw_run_folder *folder)
+{
+	char file[THAW_PATH];
+	thaw_status status = find_name(job, fresh, folder->path);
+
+	if (!status)
+		status = join(folder->path, "job.yaml", file);
+	if (status || !thaw_file_exists(folder->path))
+		return status;
+	if (!thaw_file_exists(file))
+		return fail_foreign(folder->path);
+	folder->found = true;
+	status = take(folder->path);
+	if (!status)
+		status = match_job(folder->path, job);
+	if (status)
+		return status;
+	if (is_whole(folder->path, "last.h5", folder))
+		return THAW_OK;
+	if (is_whole(folder->path, "previous.h5", folder)) {
+		thaw_warn("going on from '%s', the checkpoint before", folder->resume);
+		return THAW_OK;
+	}
+	folder->resume[0] = '\0'; /* ended before its first checkpoint: it begins again */
+	return THAW_OK;
+}
+
+thaw_status thaw_folder_find(struct thaw_job *job, bool fresh, struct thaw_run_folder *folder_out)
+{
+	struct thaw_run_folder folder = {0};
+	thaw_status status = thaw_world_agree(thaw_comm_rank(thaw_world()) == 0 ? look(job, fresh, &folder) : THAW_OK);
+
+	if (status)
+		thaw_folder_leave(&folder);
+	if (!status)
+		status = thaw_comm_broadcast(thaw_world(), job, sizeof *job);
+	if (!status)
+		status = thaw_comm_broadcast(thaw_world(), &folder, sizeof folder);
+	if (!status)
+		*folder_out = folder;
+	return status;
+}
+
+/* --- entering ---------------------------------------------------------------------------------------------------- */
+
+/* The job as it is run, every key with its value. */
+static thaw_status write_job(const struct thaw_job *job, const char *path)
+{
+	struct thaw_text yaml = THAW_TEXT_EMPTY;
+	thaw_status status = thaw_job_dump(job, &yaml);
+
+	if (!status)
+		status = thaw_file_publish(path, yaml.data, yaml.length);
+	thaw_text_release(&yaml);
+	return status;
+}
+
+/* A folder in which the run cannot begin is no run: it goes again. */
+static thaw_status begin(const struct thaw_run_folder *folder, const char *log, const struct thaw_job *job)
+{
+	const char *path = folder->path;
+	char copy[THAW_PATH];
+	thaw_status status = join(path, "job.yaml", copy);
+
+	if (status)
+		return status;
+	status = thaw_folder_make(job->runs);
+	if (!status && mkdir(path, 0777) != 0)
+		status = errno == EEXIST ? fail_foreign(path)
+		                         : thaw_fail(THAW_FAILED, "cannot make folder '%s': %s", path, strerror(errno));
+	if (status)
+		return status;
+	status = take(path);
+	if (status)
+		return status;
+	status = write_job(job, copy);
+	if (!status)
+		status = thaw_log_open(log);
+	if (status) {
+		(void)unlink(log);
+		(void)unlink(copy);
+		thaw_folder_leave(folder);
+		(void)rmdir(path);
+	}
+	return status;
+}
+
+thaw_status thaw_folder_enter(const struct thaw_run_folder *folder, const struct thaw_job *job)
+{
+	char log[THAW_PATH];
+	thaw_status status = join(folder->path, "log.txt", log);
+
+	if (status)
+		return status;
+	if (!folder->found)
+		return begin(folder, log, job);
+	status = thaw_folder_clean(folder->path, "\\.tmp$");
+	if (!status)
+		status = thaw_record_cut(folder->path, folder->epoch);
+	if (!status)
+		status = thaw_log_open(log);
+	if (!status)
+		thaw_log("going on %s%s", *folder->resume ? "from " : "from the start: there is no checkpoint yet",
+		         folder->resume);
+	return status;
+}

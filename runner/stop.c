@@ -1,0 +1,47 @@
+#define _POSIX_C_SOURCE 200809L
+#include "runner/stop.h"
+
+#include <signal.h>
+#include <stddef.h>
+#include <unistd.h>
+
+static const struct {
+	int number;
+	const char *name;
+	bool urgent; /* the second one does not wait */
+} signals[] = {
+	{SIGTERM, "TERM", true},
+	{SIGINT, "INT", true},
+	{SIGUSR2, "USR2", false},
+};
+enum { SIGNALS = sizeof signals / sizeof *signals };
+
+static volatile sig_atomic_t asked = -1; /* row of the first signal */
+static volatile sig_atomic_t urgent;
+
+static void on_signal(int number)
+{
+	for (int i = 0; i < SIGNALS; i++) {
+		if (signals[i].number != number)
+			continue;
+		if (signals[i].urgent && urgent)
+			_exit(128 + number);
+		urgent |= signals[i].urgent;
+		if (asked < 0)
+			asked = i;
+	}
+}
+
+void thaw_stop_listen(bool listen)
+{
+	struct sigaction action = {.sa_handler = listen ? on_signal : SIG_DFL, .sa_flags = SA_RESTART};
+
+	sigemptyset(&action.sa_mask);
+	for (int i = 0; i < SIGNALS; i++)
+		sigaction(signals[i].number, &action, NULL);
+}
+
+const char *thaw_stop_asked(void)
+{
+	return asked < 0 ? NULL : signals[asked].name;
+}

@@ -1,0 +1,18 @@
+/*
+ * Stopping in order: a signal only sets a flag, which the loops look at between two steps.
+ *
+ * SIGTERM, SIGINT and SIGUSR2 ask for it; Slurm and mpirun send them before they kill. A second SIGTERM or SIGINT ends
+ * the process at once, with exit code 128 + its number.
+ */
+#ifndef THAW_RUNNER_STOP_H
+#define THAW_RUNNER_STOP_H
+
+#include <stdbool.h>
+
+/* From now on signals ask for a stop; or, with false, have their usual action again. */
+void thaw_stop_listen(bool listen);
+
+/* The name of the signal that asked ("TERM"); NULL if none did. */
+const char *thaw_stop_asked(void);
+
+#endif

@@ -1,0 +1,143 @@
+#!/usr/bin/env bash
+# resume_test.sh THAW: a run that is killed or stopped, whenever and however, and started again with any number of ranks, ends
+# with the bytes of one that was left alone.
+. "$(dirname "$0")/lib.sh" "$@"
+
+"$thaw" demo pictures --train 13 --val 7 --size 40 >/dev/null || fail demo
+"$thaw" pack pictures -o data --resize 36 >/dev/null 2>&1 || fail pack
+cat >job.yaml <<'END'
+name: small
+model: {arch: resnet20}
+data: {train: data/train-*.h5, val: data/val-*.h5, crop: 32}
+batch: 16
+replicas: 4
+threads: 1
+optimizer: {lr: 0.05, weight_decay: 1e-4}
+phases:
+  - {epochs: 3, train: [fc]}
+  - {epochs: 5, train: [layer3, fc]}
+  - {epochs: 12, train: all, lr: 0.02}
+END
+
+# seconds and pictures a second are not part of the result
+results() {
+    "$thaw" show --tensors "$1/last.h5" | grep -E ' (model|optimizer)/'
+    "$thaw" show --tensors "$1/best.h5" | grep -E ' (model|optimizer)/'
+    cut -d, -f1-13,16 "$1/metrics.csv"
+    sed 's/"seconds.*"best/"best/' "$1/metrics.jsonl"
+}
+
+# begin RANKS OPTIONS...: starts the run in the background; its process is $launcher
+begin() {
+    local ranks=$1
+    shift
+    if [ "$ranks" = 1 ]; then
+        "$thaw" train job.yaml "$@" >said 2>&1 &
+    else
+        mpirun -n "$ranks" "$thaw" train job.yaml "$@" >said 2>&1 &
+    fi
+    launcher=$!
+}
+
+# ranks_of LAUNCHER: the processes that train
+ranks_of() {
+    pgrep -P "$1" || echo "$1"
+}
+
+# one_that_listens LAUNCHER: a rank, as soon as it takes SIGUSR2 for a request; or nothing, when the run is over before
+one_that_listens() {
+    local rank caught
+    while kill -0 "$1" 2>/dev/null; do
+        for rank in $(ranks_of "$1"); do
+            caught=$(sed -n 's/^SigCgt:\t//p' "/proc/$rank/status" 2>/dev/null)
+            [ $((0x${caught:-0} & 0x800)) = 0 ] || [ "$(readlink "/proc/$rank/exe")" != "$thaw" ] || { echo "$rank"; return; }
+        done
+        sleep 0.02
+    done
+}
+
+"$thaw" train job.yaml --set name=whole >/dev/null 2>&1 || fail "a run that is left alone"
+whole=$(results runs/whole)
+
+# --- killed, anywhere ------------------------------------------------------------------------------------------------------
+
+RANDOM=7
+kills=0
+for ((try = 0; try < 200 && kills < 12; try++)); do
+    choices=(1 2 4)
+    begin "${choices[RANDOM % 3]}" --set name=killed
+    sleep "0.$((100 + RANDOM % 700))"
+    mapfile -t ranks < <(ranks_of $launcher)
+    case $((RANDOM % 3)) in
+        0) kill -9 "${ranks[@]}" $launcher 2>/dev/null ;;
+        1) kill -9 "${ranks[RANDOM % ${#ranks[@]}]}" 2>/dev/null ;;
+        2) kill -9 $launcher 2>/dev/null ;;
+    esac
+    wait $launcher 2>/dev/null
+    case $? in
+        0) break ;;
+        2) grep -q "is in use by process" said || { fail "refused: $(cat said)"; break; } ;; # a rank outlives its launcher a moment
+        *) kills=$((kills + 1)) ;;
+    esac
+done
+"$thaw" train job.yaml --set name=killed >said 2>&1
+for _ in $(seq 50); do # what was killed last may take a moment to go
+    grep -q "is in use by process" said || break
+    sleep 0.2
+    "$thaw" train job.yaml --set name=killed >said 2>&1
+done
+[ $kills -ge 5 ] || fail "only $kills kills"
+[ "$(results runs/killed)" = "$whole" ] || fail "killed $kills times, another result: $(diff <(results runs/killed) <(echo "$whole"))"
+[ -z "$(find runs/killed -name '*.tmp')" ] || fail "temporary files stay: $(ls runs/killed)"
+echo "killed $kills times"
+
+# --- asked to stop ---------------------------------------------------------------------------------------------------------
+
+# stopped SIGNAL RANKS: stops a run three times, then lets it end
+stopped() {
+    local signal=$1 ranks=$2 name=stopped-$1-$2 stops=0 rank got=75
+    while [ $got = 75 ]; do
+        begin "$ranks" --set "name=$name"
+        rank=$(one_that_listens $launcher)
+        sleep "0.$((100 + RANDOM % 300))"
+        [ -z "$rank" ] || [ $stops -ge 3 ] || kill "-$signal" "$rank" 2>/dev/null
+        wait $launcher
+        got=$?
+        [ $got != 75 ] || stops=$((stops + 1))
+        [ $got != 75 ] || grep -q "the same command goes on from there" said || fail "no word of the stop: $(cat said)"
+    done
+    [ $got = 0 ] || fail "signal $signal, $ranks ranks: exit code $got: $(cat said)"
+    [ $stops -ge 1 ] || fail "signal $signal, $ranks ranks: never stopped"
+    [ "$(results "runs/$name")" = "$whole" ] || fail "stopped $stops times by $signal, another result"
+}
+stopped TERM 1
+stopped INT 2
+stopped USR2 4
+
+# --- finished, another job, in use, damaged -----------------------------------------------------------------------------------
+
+before=$(cd runs/whole && sha256sum ./*)
+expect 0 "'runs/whole' is finished, all 20 epochs" mpirun -n 2 "$thaw" train job.yaml --set name=whole
+expect 2 "'runs/whole' was begun with optimizer.lr: 0.05, this job has 0.06" "$thaw" train job.yaml --set name=whole \
+    --set optimizer.lr=0.06
+[ "$(cd runs/whole && sha256sum ./*)" = "$before" ] || fail "a finished run was changed"
+expect 0 "runs/whole-2" "$thaw" train job.yaml --set name=whole --fresh
+
+mkdir runs/mine && touch runs/mine/diary.txt
+expect 2 "'runs/mine' is there already and holds no run" "$thaw" train job.yaml --set name=mine
+[ "$(ls runs/mine)" = diary.txt ] || fail "a folder that is no run's was changed"
+
+begin 1 --set name=busy
+for _ in $(seq 100); do [ -s runs/busy/last.h5 ] && break; sleep 0.05; done
+expect 2 "run folder 'runs/busy' is in use by process $launcher on $(hostname)" "$thaw" train job.yaml --set name=busy
+kill -USR2 $launcher
+wait $launcher
+[ -s runs/busy/previous.h5 ] || fail "stopped before there was a second checkpoint"
+printf x | dd of=runs/busy/last.h5 bs=1 seek=30000 conv=notrunc 2>/dev/null
+expect 0 "going on from 'runs/busy/previous.h5', the checkpoint before" "$thaw" train job.yaml --set name=busy
+[ "$(results runs/busy)" = "$whole" ] || fail "from the checkpoint before: another result"
+
+expect 1 "metrics.csv' has 0 lines" sh -c "'$thaw' train job.yaml --set name=cut & sleep 0.7; kill -TERM \$!; wait
+    rm runs/cut/metrics.csv; '$thaw' train job.yaml --set name=cut"
+
+finish
