@@ -146,9 +146,10 @@ thaw_status thaw_job_match(const struct thaw_job *job, const struct thaw_job *be
 		key->type->print(key, begun, &there);
 		if (strcmp(here.data, there.data) != 0)
 			status = thaw_fail(THAW_BAD_JOB,
-			                   "'%s' was begun with %s: %s, this job has %s: --fresh begins beside it, --set name=... "
+			                   "'%s' was begun with %s%s%s, this job has %s: --fresh begins beside it, --set name=... "
 			                   "elsewhere",
-			                   where, key->path, there.data, here.data);
+			                   where, key->path, key->type->block ? "" : ": ", key->type->block ? "" : there.data,
+			                   key->type->block ? "others" : here.data);
 		thaw_text_release(&here);
 		thaw_text_release(&there);
 	}

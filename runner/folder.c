@@ -39,11 +39,11 @@ static thaw_status take(const char *folder)
 		status = thaw_file_lock(path, &lock);
 	if (status)
 		return status;
-	if (lock >= 0) {
+	if (lock >= 0) { /* a full disk costs the words, not the lock */
 		(void)gethostname(host, sizeof host - 1);
 		length = snprintf(owner, sizeof owner, "process %ld on %s", (long)getpid(), host);
 		if (ftruncate(lock, 0) != 0 || pwrite(lock, owner, (size_t)length, 0) != length)
-			return thaw_fail(THAW_FAILED, "cannot write '%s': %s", path, strerror(errno));
+			thaw_warn("cannot write '%s': %s", path, strerror(errno));
 		return THAW_OK;
 	}
 	lock = open(path, O_RDONLY | O_CLOEXEC);
@@ -105,23 +105,42 @@ static thaw_status match_job(const char *path, struct thaw_job *job)
 	return status;
 }
 
-/* Whether `name` is there and whole; a damaged one is told of. */
-static bool is_whole(const char *path, const char *name, struct thaw_run_folder *folder)
+/* Takes checkpoint `name` as the one to go on from, if it is there. */
+static thaw_status try_checkpoint(const char *name, struct thaw_run_folder *folder)
 {
 	struct thaw_checkpoint *checkpoint;
-	thaw_status status = join(path, name, folder->resume);
+	char path[THAW_PATH];
+	thaw_status status = join(folder->path, name, path);
 
-	if (!status && !thaw_file_exists(folder->resume))
-		return false;
-	if (!status)
-		status = thaw_checkpoint_open(folder->resume, &checkpoint);
-	if (status) {
-		thaw_warn("%s", thaw_fail_text());
-		return false;
-	}
+	if (status || !thaw_file_exists(path))
+		return status;
+	status = thaw_checkpoint_open(path, &checkpoint);
+	if (status)
+		return status;
 	folder->epoch = (int)thaw_checkpoint_facts(checkpoint)->epoch;
 	thaw_checkpoint_free(checkpoint);
-	return true;
+	memcpy(folder->resume, path, sizeof path);
+	return THAW_OK;
+}
+
+/* last.h5, or, where that is damaged, the one before. A run without any ended before its first and begins again; one
+ * whose checkpoints are all damaged does not, for it would write over them. */
+static thaw_status find_checkpoint(struct thaw_run_folder *folder)
+{
+	thaw_status status = try_checkpoint("last.h5", folder);
+
+	folder->damaged = status == THAW_FAILED;
+	if (folder->damaged)
+		thaw_warn("%s", thaw_fail_text());
+	if ((!status || folder->damaged) && !*folder->resume) {
+		status = try_checkpoint("previous.h5", folder);
+		if (!status && folder->damaged && !*folder->resume)
+			status = thaw_fail(THAW_FAILED, "'%s' has no whole checkpoint to go on from: --fresh begins beside it",
+			                   folder->path);
+	}
+	if (!status && folder->damaged)
+		thaw_warn("going on from '%s', the checkpoint before", folder->resume);
+	return status;
 }
 
 static thaw_status fail_foreign(const char *path)
@@ -149,16 +168,7 @@ static thaw_status look(struct thaw_job *job, bool fresh, struct thaw_run_folder
 	status = take(folder->path);
 	if (!status)
 		status = match_job(folder->path, job);
-	if (status)
-		return status;
-	if (is_whole(folder->path, "last.h5", folder))
-		return THAW_OK;
-	if (is_whole(folder->path, "previous.h5", folder)) {
-		thaw_warn("going on from '%s', the checkpoint before", folder->resume);
-		return THAW_OK;
-	}
-	folder->resume[0] = '\0'; /* ended before its first checkpoint: it begins again */
-	return THAW_OK;
+	return status ? status : find_checkpoint(folder);
 }
 
 thaw_status thaw_folder_find(struct thaw_job *job, bool fresh, struct thaw_run_folder *folder_out)
@@ -207,8 +217,10 @@ static thaw_status begin(const struct thaw_run_folder *folder, const char *log, 
 	if (status)
 		return status;
 	status = take(path);
-	if (status)
+	if (status) {
+		(void)rmdir(path); /* if nobody else is in it */
 		return status;
+	}
 	status = write_job(job, copy);
 	if (!status)
 		status = thaw_log_open(log);
@@ -221,6 +233,17 @@ static thaw_status begin(const struct thaw_run_folder *folder, const char *log, 
 	return status;
 }
 
+/* A damaged last.h5 must not become previous.h5, the only whole one, when the next is published. */
+static thaw_status put_aside(const struct thaw_run_folder *folder)
+{
+	char last[THAW_PATH], aside[THAW_PATH];
+	thaw_status status = join(folder->path, "last.h5", last);
+
+	if (!status)
+		status = join(folder->path, "damaged.h5", aside);
+	return status ? status : thaw_file_rename(last, aside);
+}
+
 thaw_status thaw_folder_enter(const struct thaw_run_folder *folder, const struct thaw_job *job)
 {
 	char log[THAW_PATH];
@@ -231,6 +254,8 @@ thaw_status thaw_folder_enter(const struct thaw_run_folder *folder, const struct
 	if (!folder->found)
 		return begin(folder, log, job);
 	status = thaw_folder_clean(folder->path, "\\.tmp$");
+	if (!status && folder->damaged)
+		status = put_aside(folder);
 	if (!status)
 		status = thaw_record_cut(folder->path, folder->epoch);
 	if (!status)

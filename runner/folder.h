@@ -17,6 +17,7 @@ enum { THAW_PATH = 2 * THAW_TEXT };
 struct thaw_run_folder {
 	char path[THAW_PATH];   /* "runs/ants" */
 	char resume[THAW_PATH]; /* the checkpoint to go on from: last.h5, or previous.h5 where that is damaged; "": begin */
+	bool damaged;           /* last.h5 */
 	bool found;             /* a run was begun there */
 	int epoch;              /* epochs done there */
 };
@@ -24,14 +25,15 @@ struct thaw_run_folder {
 /* Where `job` is to run. All ranks call it and get what rank 0 found. With `fresh`, the job gets the first name of
  * NAME, NAME-2, NAME-3, ... that is free. Where the run was begun already, what the job leaves open (replicas, threads,
  * device: 0 and auto) becomes what it was then, and the folder is this process' from then on. THAW_BAD_JOB: another job
- * was begun there; names what differs. Somebody else's run is going on there, or it is no run folder at all. */
+ * was begun there; names what differs. Somebody else's run is going on there, or it is no run folder at all.
+ * THAW_FAILED: no checkpoint there is whole. */
 thaw_status thaw_folder_find(struct thaw_job *job, bool fresh, struct thaw_run_folder *folder_out);
 
 /* Gives the folder back to whoever comes next. Rank 0 only; the process' end does the same. */
 void thaw_folder_leave(const struct thaw_run_folder *folder);
 
 /* Makes the folder, with job.yaml, or removes what a killed process left half done and cuts the metrics to what the
- * checkpoint has; from then on log.txt has all that is said. Rank 0 only. */
+ * checkpoint has (a damaged last.h5 becomes damaged.h5); from then on log.txt has all that is said. Rank 0 only. */
 thaw_status thaw_folder_enter(const struct thaw_run_folder *folder, const struct thaw_job *job);
 
 #endif

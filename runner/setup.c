@@ -12,9 +12,7 @@
 #include "nn/plan.h"
 #include "runner/world.h"
 
-/* Ranks on several hosts may find different files under one path, and would then wait for each other for ever, or
- * compute something that no job says. `checksum` is of what `path` holds; all ranks call this. */
-static thaw_status same_on_all_ranks(const char *path, uint32_t checksum)
+thaw_status thaw_setup_compare(const char *path, uint32_t checksum)
 {
 	uint32_t first = checksum;
 	thaw_status status = thaw_comm_broadcast(thaw_world(), &first, sizeof first);
@@ -30,7 +28,7 @@ thaw_status thaw_setup_load(const char *path, const struct thaw_texts *sets, str
 	thaw_status status = thaw_world_agree(job ? thaw_job_load(path, sets->text, sets->count, job) : THAW_OUT_OF_MEMORY);
 
 	if (!status)
-		status = same_on_all_ranks(path, thaw_crc32c(0, job, sizeof *job));
+		status = thaw_setup_compare(path, thaw_crc32c(0, job, sizeof *job));
 	if (status)
 		free(job);
 	else
@@ -102,9 +100,9 @@ thaw_status thaw_setup_open(const struct thaw_job *job, bool training, struct th
 		status = build(&setup);
 	status = thaw_world_agree(status);
 	if (!status && setup.ranks > 1)
-		status = same_on_all_ranks(job->data.val, data_checksum(setup.val));
+		status = thaw_setup_compare(job->data.val, data_checksum(setup.val));
 	if (!status && setup.ranks > 1 && training)
-		status = same_on_all_ranks(job->data.train, data_checksum(setup.train));
+		status = thaw_setup_compare(job->data.train, data_checksum(setup.train));
 	if (status)
 		thaw_setup_release(&setup);
 	else

@@ -27,6 +27,10 @@ struct thaw_setup {
 struct thaw_texts;
 thaw_status thaw_setup_load(const char *path, const struct thaw_texts *sets, struct thaw_job **job_out);
 
+/* THAW_BAD_JOB, on all ranks, where what `path` holds has another checksum than on rank 0: ranks on several hosts may
+ * find different files under one path, and would then wait for each other for ever, or compute what no job says. */
+thaw_status thaw_setup_compare(const char *path, uint32_t checksum);
+
 /* Opens and builds everything that `job` names; all ranks call it, and succeed or fail together. `training`: with the
  * training split, which must match the other. */
 thaw_status thaw_setup_open(const struct thaw_job *job, bool training, struct thaw_setup *setup_out);

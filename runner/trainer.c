@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/checksum.h"
 #include "base/mem.h"
 #include "base/random.h"
 #include "nn/lower.h"
@@ -246,6 +247,15 @@ static thaw_status resume(struct thaw_trainer *t)
 	return THAW_OK;
 }
 
+/* Of the step and the parameters, by which one checkpoint differs from the next. */
+static uint32_t resume_checksum(const struct thaw_trainer *t)
+{
+	const struct thaw_params *params = &t->setup->params;
+
+	return thaw_crc32c(thaw_crc32c(0, &t->step, sizeof t->step), params->values,
+	                   (size_t)thaw_net_param_elems(params->net) * sizeof *params->values);
+}
+
 /* Of this rank alone. */
 static thaw_status open_parts(struct thaw_trainer *t)
 {
@@ -287,7 +297,9 @@ thaw_status thaw_trainer_new(struct thaw_setup *setup, const struct thaw_train_o
 		status = open_parts(t);
 	}
 	status = thaw_world_agree(status);
-	if (!status && !options->resume)
+	if (!status && options->resume)
+		status = thaw_setup_compare(options->resume, resume_checksum(t));
+	else if (!status)
 		thaw_params_randomize(&setup->params, setup->job->seed);
 	if (!status)
 		status = thaw_trainer_begin_phase(t, thaw_trainer_phase_of(t, t->epoch));

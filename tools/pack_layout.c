@@ -55,31 +55,23 @@ static void add_meant(struct thaw_text *words, const char *folder, const char *c
 		closedir(open);
 }
 
-static thaw_status fail_no_train(const char *folder)
+/* `train` or `val` is missing. */
+static thaw_status fail_missing(const char *folder, bool train)
 {
-	struct thaw_text meant = THAW_TEXT_EMPTY;
+	struct thaw_text words = THAW_TEXT_EMPTY;
 	thaw_status status;
 
-	add_meant(&meant, folder, train_names);
-	status = thaw_fail(THAW_BAD_JOB,
-	                   "'%s' has no 'train' folder%s: pictures stand in '%s/train/CLASS' and '%s/val/CLASS', "
-	                   "or in '%s/CLASS' with --val-fraction 0.2",
-	                   folder, meant.data, folder, folder, folder);
-	thaw_text_release(&meant);
-	return status;
-}
-
-static thaw_status fail_no_val(const char *folder)
-{
-	struct thaw_text meant = THAW_TEXT_EMPTY;
-	thaw_status status;
-
-	add_meant(&meant, folder, val_names);
-	status = thaw_fail(THAW_BAD_JOB,
-	                   "'%s' has no 'val' folder beside 'train'%s: to draw a validation split, pack "
-	                   "'%s/train' with --val-fraction 0.2",
-	                   folder, meant.data, folder);
-	thaw_text_release(&meant);
+	thaw_text_add(&words, "'%s' has no '%s' folder%s", folder, train ? "train" : "val", train ? "" : " beside 'train'");
+	add_meant(&words, folder, train ? train_names : val_names);
+	if (train)
+		thaw_text_add(&words,
+		              ": pictures stand in '%s/train/CLASS' and '%s/val/CLASS', or in '%s/CLASS' with "
+		              "--val-fraction 0.2",
+		              folder, folder, folder);
+	else
+		thaw_text_add(&words, ": to draw a validation split, pack '%s/train' with --val-fraction 0.2", folder);
+	status = thaw_fail(THAW_BAD_JOB, "%s", words.data);
+	thaw_text_release(&words);
 	return status;
 }
 
@@ -96,9 +88,9 @@ thaw_status thaw_pack_choose_folders(const char *folder, bool draw, const char *
 		                 "with --val-fraction",
 		                 folder, folder);
 	if (!draw && !train)
-		return fail_no_train(folder);
+		return fail_missing(folder, true);
 	if (!draw && !val && !valid)
-		return fail_no_val(folder);
+		return fail_missing(folder, false);
 	if (!draw && val && valid)
 		return thaw_fail(THAW_BAD_JOB, "'%s' has both 'val' and 'valid': one of them is allowed", folder);
 	*train_out = draw ? "." : "train";

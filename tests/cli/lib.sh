@@ -30,6 +30,25 @@ expect() {
     grep -qF -- "$words" said || fail "$*: does not say '$words': $(cat said)"
 }
 
+# small_job A B C: data/ and a job.yaml of three phases of so many epochs. 65 training pictures and batches of 16: the last
+# batch has one picture, so three of four replicas have none.
+small_job() {
+    "$thaw" demo pictures --train 13 --val 7 --size 40 >/dev/null || fail demo
+    "$thaw" pack pictures -o data --resize 36 >/dev/null 2>&1 || fail pack
+    cat >job.yaml <<END
+name: small
+model: {arch: resnet20}
+data: {train: data/train-*.h5, val: data/val-*.h5, crop: 32}
+batch: 16
+threads: 1
+optimizer: {lr: 0.05, weight_decay: 1e-4}
+phases:
+  - {epochs: $1, train: [fc]}
+  - {epochs: $2, train: [layer3, fc]}
+  - {epochs: $3, train: all, lr: 0.02}
+END
+}
+
 # finish: the exit code of the test.
 finish() {
     [ "$failures" = 0 ] && echo passed || echo "$failures failures"

@@ -3,21 +3,8 @@
 # with the bytes of one that was left alone.
 . "$(dirname "$0")/lib.sh" "$@"
 
-"$thaw" demo pictures --train 13 --val 7 --size 40 >/dev/null || fail demo
-"$thaw" pack pictures -o data --resize 36 >/dev/null 2>&1 || fail pack
-cat >job.yaml <<'END'
-name: small
-model: {arch: resnet20}
-data: {train: data/train-*.h5, val: data/val-*.h5, crop: 32}
-batch: 16
-replicas: 4
-threads: 1
-optimizer: {lr: 0.05, weight_decay: 1e-4}
-phases:
-  - {epochs: 3, train: [fc]}
-  - {epochs: 5, train: [layer3, fc]}
-  - {epochs: 12, train: all, lr: 0.02}
-END
+small_job 3 5 12
+echo "replicas: 4" >>job.yaml
 
 # seconds and pictures a second are not part of the result
 results() {
@@ -120,6 +107,8 @@ before=$(cd runs/whole && sha256sum ./*)
 expect 0 "'runs/whole' is finished, all 20 epochs" mpirun -n 2 "$thaw" train job.yaml --set name=whole
 expect 2 "'runs/whole' was begun with optimizer.lr: 0.05, this job has 0.06" "$thaw" train job.yaml --set name=whole \
     --set optimizer.lr=0.06
+expect 2 "'runs/whole' was begun with phases, this job has others" "$thaw" train job.yaml --set name=whole \
+    --set 'phases=[{epochs: 20, train: all}]' --set epochs=20
 [ "$(cd runs/whole && sha256sum ./*)" = "$before" ] || fail "a finished run was changed"
 expect 0 "runs/whole-2" "$thaw" train job.yaml --set name=whole --fresh
 
@@ -136,6 +125,33 @@ wait $launcher
 printf x | dd of=runs/busy/last.h5 bs=1 seek=30000 conv=notrunc 2>/dev/null
 expect 0 "going on from 'runs/busy/previous.h5', the checkpoint before" "$thaw" train job.yaml --set name=busy
 [ "$(results runs/busy)" = "$whole" ] || fail "from the checkpoint before: another result"
+[ -s runs/busy/damaged.h5 ] || fail "the damaged checkpoint is gone"
+
+# a damaged checkpoint is not replaced before there is a whole one, and none that is whole is no reason to begin again
+begin 1 --set name=hurt
+for _ in $(seq 200); do [ -s runs/hurt/previous.h5 ] && break; sleep 0.02; done
+kill -9 $launcher
+wait $launcher 2>/dev/null
+for file in last previous; do printf x | dd of=runs/hurt/$file.h5 bs=1 seek=30000 conv=notrunc 2>/dev/null; done
+before=$(cd runs/hurt && sha256sum ./*.h5 ./metrics.* 2>/dev/null)
+expect 1 "runs/hurt/previous.h5' is damaged" "$thaw" train job.yaml --set name=hurt
+rm runs/hurt/previous.h5
+expect 1 "'runs/hurt' has no whole checkpoint to go on from" "$thaw" train job.yaml --set name=hurt
+[ "$(cd runs/hurt && sha256sum ./*.h5 ./metrics.* 2>/dev/null)" = "$(grep -v previous.h5 <<<"$before")" ] ||
+    fail "a refused start changed the run"
+
+# the second of two signals does not wait: both are there when the process wakes up
+begin 1 --set name=twice
+one_that_listens $launcher >/dev/null
+kill -STOP $launcher
+kill -INT $launcher
+kill -TERM $launcher
+kill -CONT $launcher
+wait $launcher
+got=$?
+[ $got = 143 ] || [ $got = 130 ] || fail "two signals: exit code $got: $(cat said)"
+"$thaw" train job.yaml --set name=twice >/dev/null 2>&1
+[ "$(results runs/twice)" = "$whole" ] || fail "after two signals: another result"
 
 expect 1 "metrics.csv' has 0 lines" sh -c "'$thaw' train job.yaml --set name=cut & sleep 0.7; kill -TERM \$!; wait
     rm runs/cut/metrics.csv; '$thaw' train job.yaml --set name=cut"

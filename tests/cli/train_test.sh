@@ -3,21 +3,7 @@
 # is what its files say, the same for any number of ranks, and that it fails in clear words.
 . "$(dirname "$0")/lib.sh" "$@"
 
-# 65 training pictures and batches of 16: the last batch has one picture, so three of four replicas have none.
-"$thaw" demo pictures --train 13 --val 7 --size 40 >/dev/null || fail demo
-"$thaw" pack pictures -o data --resize 36 >/dev/null 2>&1 || fail pack
-cat >job.yaml <<'EOF'
-name: small
-model: {arch: resnet20}
-data: {train: data/train-*.h5, val: data/val-*.h5, crop: 32}
-batch: 16
-threads: 1
-optimizer: {lr: 0.05, weight_decay: 1e-4}
-phases:
-  - {epochs: 1, train: [fc]}
-  - {epochs: 2, train: [layer3, fc]}
-  - {epochs: 2, train: all, lr: 0.02}
-EOF
+small_job 1 2 2
 
 # --- a run is what its files say ---------------------------------------------------------------------------------------
 
