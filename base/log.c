@@ -1,3 +1,4 @@
+#define _POSIX_C_SOURCE 200809L
 #include "base/log.h"
 
 #include <errno.h>
@@ -31,6 +32,11 @@ thaw_status thaw_log_open(const char *path)
 	fflush(file);
 	thaw_text_release(&early);
 	return THAW_OK;
+}
+
+int thaw_log_file(void)
+{
+	return file ? fileno(file) : -1;
 }
 
 static void keep(const char *line)

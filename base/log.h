@@ -20,6 +20,9 @@ void thaw_log_mute(bool muted);
 /* From now on lines are appended to `path` too; lines said before are written there first. NULL closes it. */
 thaw_status thaw_log_open(const char *path);
 
+/* The log file's descriptor, for a thread that may not wait for this module; -1: there is none. */
+int thaw_log_file(void);
+
 void thaw_log(const char *format, ...) THAW_PRINTF(1, 2);
 
 /* "thaw: warning: ..." on standard error, and in the log file. */

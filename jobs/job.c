@@ -1,5 +1,6 @@
 #include "jobs/job.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -78,17 +79,17 @@ static thaw_status complete_name(struct reading *reading)
 	return status;
 }
 
-/* What a job without `phases` gets: one that trains all. */
+/* What a job without `phases` gets: one that trains all, as the job says. */
 static void derive_phase(const struct thaw_job *job, struct thaw_phase *phase_out)
 {
 	memset(phase_out, 0, sizeof *phase_out);
 	phase_out->epochs = job->epochs;
 	phase_out->train.count = 1;
 	strcpy(phase_out->train.text[0], "all");
-	phase_out->lr = job->optimizer.lr;
+	thaw_schema_inherit(job, phase_out);
 }
 
-/* Phases and `epochs` follow from each other, and a phase's rate from the job's. */
+/* Phases and `epochs` follow from each other, and a phase's recipe from the job's. */
 static thaw_status complete_phases(struct reading *reading)
 {
 	const struct thaw_key *epochs_key = thaw_schema_find(&thaw_job_schema, "epochs");
@@ -103,8 +104,7 @@ static thaw_status complete_phases(struct reading *reading)
 	}
 	for (int i = 0; i < job->phases_count; i++) {
 		sum += job->phases[i].epochs;
-		if (job->phases[i].lr < 0)
-			job->phases[i].lr = job->optimizer.lr;
+		thaw_schema_inherit(job, &job->phases[i]);
 	}
 	if (epochs.source && job->epochs != sum)
 		return thaw_place_fail(epochs, "epochs", "%d, but the phases add up to %d", job->epochs, sum);
@@ -114,10 +114,24 @@ static thaw_status complete_phases(struct reading *reading)
 	return THAW_OK;
 }
 
+/* Every replica gets a picture of a full batch. */
+static thaw_status check_replicas(struct reading *reading)
+{
+	const struct thaw_job *job = reading->job;
+	int batch = INT_MAX;
+
+	for (int i = 0; i < job->phases_count; i++)
+		if (job->phases[i].recipe.batch < batch)
+			batch = job->phases[i].recipe.batch;
+	if (job->replicas <= batch)
+		return THAW_OK;
+	return thaw_place_fail(*place_of(reading, "replicas"), "replicas", "%d, allowed are up to the batch of %d",
+	                       job->replicas, batch);
+}
+
 static thaw_status read_job(struct reading *reading, const char *yaml, size_t length, const char *const *sets,
                             int sets_count)
 {
-	const struct thaw_job *job = reading->job;
 	thaw_status status = read_file(reading, yaml, length);
 
 	for (int i = 0; i < sets_count && !status; i++)
@@ -128,10 +142,7 @@ static thaw_status read_job(struct reading *reading, const char *yaml, size_t le
 		status = thaw_schema_complete(&thaw_job_schema, reading->start, reading->given, reading->job);
 	if (!status)
 		status = complete_phases(reading);
-	if (!status && job->replicas > job->batch)
-		status = thaw_place_fail(*place_of(reading, "replicas"), "replicas", "%d, allowed are up to the batch of %d",
-		                         job->replicas, job->batch);
-	return status;
+	return status ? status : check_replicas(reading);
 }
 
 thaw_status thaw_job_match(const struct thaw_job *job, const struct thaw_job *begun, const char *where)

@@ -23,10 +23,28 @@ struct thaw_patterns {
 	char text[THAW_PATTERNS][48];
 };
 
+/* How pictures become steps: what every phase has of its own, the job's where it does not say otherwise. */
+struct thaw_recipe {
+	double lr;                         /* optimizer.lr, phases.lr: base learning rate */
+	int batch;                         /* batch: global */
+	struct {
+		char kind[16];                 /* schedule.kind: constant | step */
+		int step;                      /* schedule.step: epochs between drops */
+		double gamma;                  /* schedule.gamma: factor of a drop */
+	} schedule;
+	struct {
+		char crop[24];                 /* augment.crop: random_resized | center */
+		double scale[2], ratio[2];
+		double flip;
+	} augment;
+};
+
 struct thaw_phase {
-	int epochs;                  /* >= 1 */
+	int epochs;                        /* >= 1 */
 	struct thaw_patterns train;
-	double lr;                   /* base rate of this phase; the job's unless the phase says otherwise */
+	bool restart;                      /* the schedule begins anew; otherwise it goes on from the phase before */
+	struct thaw_recipe recipe;
+	uint64_t given;                    /* while a job is read: bit i: the phase has its own value of its i-th key */
 };
 
 struct thaw_job {
@@ -44,27 +62,18 @@ struct thaw_job {
 	char precision[8];                 /* precision: fp32 */
 	int threads;                       /* threads: compute threads per rank, 0 = what the rank may use */
 	int epochs;                        /* epochs */
-	int batch;                         /* batch: global */
 	int replicas;                      /* replicas: micro-batches, 0 = one per rank */
+	int timeout;                       /* timeout: seconds without progress after which a run ends, 0 = never */
 	uint64_t seed;                     /* seed */
 	char batchnorm[8];                 /* batchnorm: frozen | train (what frozen parts do) */
 	struct {
 		char kind[16];                 /* optimizer.kind */
-		double lr, momentum, weight_decay;
+		double momentum, weight_decay;
 		bool decay_norms;              /* optimizer.decay_norms: weight decay on norms and biases too */
 	} optimizer;
-	struct {
-		char kind[16];                 /* schedule.kind: constant | step */
-		int step;                      /* schedule.step: epochs between drops */
-		double gamma;                  /* schedule.gamma: factor of a drop */
-	} schedule;
+	struct thaw_recipe recipe;         /* of phases that do not say otherwise */
 	int phases_count;                  /* >= 1 after loading: without `phases`, one phase of `epochs` that trains all */
 	struct thaw_phase phases[THAW_PHASES];
-	struct {
-		char crop[24];                 /* augment.crop: random_resized | center */
-		double scale[2], ratio[2];
-		double flip;
-	} augment;
 	struct {
 		char metric[8];                /* checkpoint.metric: top1 */
 		int every;                     /* checkpoint.every: epochs between `last` checkpoints */
@@ -84,7 +93,7 @@ thaw_status thaw_job_parse(const char *name, const char *yaml, size_t length, co
 struct thaw_text;
 
 /* Appends the resolved job as YAML: every key of the schema, but `phases` is left out where it is what a job without
- * them gets, and a phase's `lr` where it is the job's, so that a --set on them does what it says. Loads back to the same
+ * them gets, and what a phase has from the job, so that a --set on them does what it says. Loads back to the same
  * bytes. The caller releases the text. */
 thaw_status thaw_job_dump(const struct thaw_job *job, struct thaw_text *yaml_out);
 

@@ -8,6 +8,7 @@
 #include "runner/evaluate.h"
 #include "runner/record.h"
 #include "runner/snapshot.h"
+#include "runner/watchdog.h"
 #include "runner/world.h"
 
 struct arguments {
@@ -84,7 +85,9 @@ static thaw_status run(const struct thaw_command *self, int argc, char **argv)
 	status = thaw_setup_load(arguments.job, &arguments.sets, &job);
 	if (status)
 		return status;
-	status = thaw_setup_open(job, false, &setup);
+	status = thaw_watchdog_start(thaw_comm_rank(thaw_world()), job->timeout);
+	if (!status)
+		status = thaw_setup_open(job, false, &setup);
 	if (!status) {
 		status = evaluate(&setup, arguments.checkpoint);
 		thaw_setup_release(&setup);

@@ -7,6 +7,7 @@
 #include "io/loader.h"
 #include "nn/plan.h"
 #include "runner/stop.h"
+#include "runner/watchdog.h"
 #include "runner/world.h"
 
 enum { BATCH = 32 };
@@ -124,6 +125,7 @@ thaw_status thaw_evaluate(struct thaw_evaluator *e, struct thaw_metrics *metrics
 	for (int64_t i = 0; i < e->mine && !status && !thaw_stop_asked(); i++) {
 		struct thaw_score score;
 
+		thaw_watchdog_at(THAW_AT_VALIDATION, i + 1);
 		status = evaluate_batch(e, &score);
 		if (status)
 			break;

@@ -107,8 +107,8 @@ thaw_status thaw_record_head(const struct thaw_setup *setup, const char *folder)
 		thaw_log("thaw %s  %s  %d rank%s, %s, %d thread%s each", THAW_VERSION, folder ? folder : "measuring",
 		         setup->ranks, setup->ranks == 1 ? "" : "s", setup->device->backend->describe(), setup->threads,
 		         setup->threads == 1 ? "" : "s");
-		thaw_log("data    %s  crop %d  batch %d = %d x %g", data.data, job->data.crop, job->batch, setup->replicas,
-		         (double)job->batch / setup->replicas);
+		thaw_log("data    %s  crop %d  batch %d = %d x %g", data.data, job->data.crop, job->recipe.batch,
+		         setup->replicas, (double)job->recipe.batch / setup->replicas);
 		thaw_log("model   %s %s parameters  weights random (seed %llu)", job->model.arch,
 		         thaw_count_text(thaw_net_count(setup->net, NULL), count), (unsigned long long)job->seed);
 		thaw_log("phases  %s", phases.data);

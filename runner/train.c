@@ -10,13 +10,14 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "runner/fault.h"
 #include "runner/snapshot.h"
 #include "runner/stop.h"
+#include "runner/watchdog.h"
 #include "runner/world.h"
 
 /* Where in the run a step stands. */
 struct trainer_place {
-	const struct thaw_phase *phase;
 	int epoch;               /* from 1 */
 	int64_t step;            /* within the epoch, from 0 */
 	int64_t pictures_before; /* the epoch, in the whole run */
@@ -31,8 +32,11 @@ static thaw_status replica_step(struct thaw_trainer *t, int replica, int64_t glo
 	struct thaw_score score;
 	struct thaw_plan *plan;
 	struct thaw_batch batch;
-	thaw_status status = thaw_loader_get(t->loader, &batch);
+	thaw_status status;
 
+	thaw_watchdog_waits("pictures from the loader");
+	status = thaw_loader_get(t->loader, &batch);
+	thaw_watchdog_waits(NULL);
 	if (!status)
 		status = thaw_trainer_plan(t, batch.count, &plan);
 	if (!status)
@@ -46,11 +50,6 @@ static thaw_status replica_step(struct thaw_trainer *t, int replica, int64_t glo
 	t->correct[1] += score.top1;
 	t->correct[2] += score.top5;
 	return thaw_plan_backward(plan, &slab, thaw_exchange_ready, t->exchange);
-}
-
-static double rate_at(const struct thaw_trainer *t, const struct thaw_phase *phase, int64_t step)
-{
-	return phase->lr * thaw_schedule_factor(&t->schedule, step);
 }
 
 /* States for which this phase's plans gather statistics. */
@@ -88,11 +87,13 @@ static thaw_status train_step(struct thaw_trainer *t, const struct trainer_place
 	struct thaw_gradients sum;
 	thaw_status status = THAW_OK;
 
+	thaw_watchdog_at(THAW_AT_STEP, t->step + 1);
+	thaw_fault_strike(t->setup->rank, t->step + 1);
 	for (int r = first; r < first + count && !status; r++) {
-		bool empty = thaw_trainer_range(t, place->step, r).count == 0;
+		bool empty = thaw_trainer_range(t, t->phase, place->step, r).count == 0;
 
 		if (!empty)
-			status = replica_step(t, r, thaw_trainer_pictures(t, place->step));
+			status = replica_step(t, r, thaw_trainer_pictures(t, t->phase, place->step));
 		if (!status)
 			status = thaw_exchange_done(t->exchange, empty);
 	}
@@ -101,9 +102,9 @@ static thaw_status train_step(struct thaw_trainer *t, const struct trainer_place
 	if (status)
 		return status;
 	sum = thaw_exchange_sum(t->exchange);
-	thaw_optimizer_step(&t->optimizer, &sum, t->trains, updates(t), rate_at(t, place->phase, t->step));
+	thaw_optimizer_step(&t->optimizer, &sum, t->trains, updates(t), thaw_trainer_rate(t, t->epoch, place->step));
 	t->step++;
-	t->pictures += thaw_trainer_pictures(t, place->step);
+	t->pictures += thaw_trainer_pictures(t, t->phase, place->step);
 	if (t->first_step_seconds == 0) {
 		t->first_step_seconds = thaw_clock_seconds() - t->options.begun_seconds;
 		t->first_pictures = t->pictures;
@@ -147,7 +148,7 @@ static void show_progress(struct thaw_trainer *t, const struct trainer_place *pl
 		return;
 	t->shown = now;
 	fprintf(stderr, "\r\033[Kepoch %d  step %lld/%lld  %.1f img/s", place->epoch, (long long)place->step + 1,
-	        (long long)t->steps, (double)(t->pictures - place->pictures_before) / seconds);
+	        (long long)thaw_trainer_steps(t, t->phase), (double)(t->pictures - place->pictures_before) / seconds);
 }
 
 static void clear_progress(struct thaw_trainer *t)
@@ -182,6 +183,8 @@ static thaw_status write_checkpoint(const struct thaw_trainer *t, bool best, con
 	};
 	thaw_status status = thaw_job_dump(t->job, &yaml);
 
+	thaw_watchdog_at(THAW_AT_CHECKPOINT, t->step);
+	thaw_watchdog_waits("the disk");
 	if (t->best.epoch > 0)
 		facts.best = (double)t->best.val_metrics.top1 / (double)t->best.val_metrics.count;
 	facts.job = yaml.data;
@@ -194,6 +197,7 @@ static thaw_status write_checkpoint(const struct thaw_trainer *t, bool best, con
 	if (!status)
 		status =
 			thaw_snapshot_write(path.data, best ? NULL : previous.data, facts, t->setup, best ? NULL : &t->optimizer);
+	thaw_watchdog_waits(NULL);
 	thaw_text_release(&yaml);
 	thaw_text_release(&path);
 	thaw_text_release(&previous);
@@ -222,7 +226,7 @@ static thaw_status stop(struct thaw_trainer *t, double seconds)
 	if (status)
 		return status;
 	return thaw_world_agree(thaw_fail(THAW_REQUEUE, "stopped at step %lld of %lld: the same command goes on from there",
-	                                  (long long)t->step, (long long)(t->steps * t->job->epochs)));
+	                                  (long long)t->step, (long long)thaw_trainer_steps_of(t, t->job->epochs)));
 }
 
 /* best.h5 before the epoch's row says that it is the best; last.h5 after the row, which belongs to what it holds. Rank 0
@@ -277,17 +281,21 @@ static bool measured_enough(const struct thaw_trainer *t)
 static thaw_status train_epoch(struct thaw_trainer *t)
 {
 	struct trainer_place place = {
-		.phase = &t->job->phases[t->phase],
 		.epoch = t->epoch + 1,
-		.step = t->step - t->epoch * t->steps,
+		.step = t->step - thaw_trainer_steps_of(t, t->epoch),
 		.pictures_before = t->pictures,
 	};
-	struct thaw_row row = {.epoch = place.epoch, .phase = t->phase + 1, .train = &place.phase->train};
+	struct thaw_row row = {
+		.epoch = place.epoch,
+		.phase = t->phase + 1,
+		.train = &t->job->phases[t->phase].train,
+		.lr = thaw_trainer_rate(t, t->epoch, 0),
+	};
+	int64_t steps = thaw_trainer_steps(t, t->phase);
 	double begun = thaw_clock_seconds() - t->seconds_before;
 	thaw_status status = THAW_OK;
 
-	row.lr = rate_at(t, place.phase, t->epoch * t->steps);
-	for (; place.step < t->steps && !measured_enough(t) && !t->stopping && !status; place.step++) {
+	for (; place.step < steps && !measured_enough(t) && !t->stopping && !status; place.step++) {
 		status = train_step(t, &place);
 		show_progress(t, &place, thaw_clock_seconds() - begun);
 	}

@@ -13,32 +13,84 @@
 
 /* --- batches ----------------------------------------------------------------------------------------------------- */
 
-int64_t thaw_trainer_pictures(const struct thaw_trainer *t, int64_t step)
+int64_t thaw_trainer_steps(const struct thaw_trainer *t, int phase)
 {
-	int64_t left = t->count - step * t->job->batch;
+	int64_t batch = t->job->phases[phase].recipe.batch;
 
-	return left < t->job->batch ? left : t->job->batch;
+	return (t->count + batch - 1) / batch;
 }
 
-struct thaw_batch_range thaw_trainer_range(const struct thaw_trainer *t, int64_t step, int r)
+int64_t thaw_trainer_steps_of(const struct thaw_trainer *t, int epochs)
 {
-	int64_t pictures = thaw_trainer_pictures(t, step), replicas = t->setup->replicas;
+	int64_t steps = 0;
+
+	for (int phase = 0, begin = 0; begin < epochs; begin += t->job->phases[phase++].epochs) {
+		int left = epochs - begin, length = t->job->phases[phase].epochs;
+
+		steps += thaw_trainer_steps(t, phase) * (left < length ? left : length);
+	}
+	return steps;
+}
+
+int64_t thaw_trainer_pictures(const struct thaw_trainer *t, int phase, int64_t step)
+{
+	int64_t batch = t->job->phases[phase].recipe.batch, left = t->count - step * batch;
+
+	return left < batch ? left : batch;
+}
+
+struct thaw_batch_range thaw_trainer_range(const struct thaw_trainer *t, int phase, int64_t step, int r)
+{
+	int64_t pictures = thaw_trainer_pictures(t, phase, step), replicas = t->setup->replicas;
 	int64_t begin = pictures * r / replicas, end = pictures * (r + 1) / replicas;
 
-	return (struct thaw_batch_range){step * t->job->batch + begin, (int)(end - begin)};
+	return (struct thaw_batch_range){step * t->job->phases[phase].recipe.batch + begin, (int)(end - begin)};
+}
+
+/* The loader of a phase, which cuts pictures its own way. */
+static thaw_status open_loader(struct thaw_trainer *t, int phase)
+{
+	const struct thaw_job *job = t->job;
+	const struct thaw_recipe *recipe = &job->phases[phase].recipe;
+	struct thaw_loader_spec spec = {
+		.dataset = t->setup->train,
+		.augment =
+			{
+				.crop = strcmp(recipe->augment.crop, "center") == 0 ? THAW_CROP_CENTER : THAW_CROP_RANDOM_RESIZED,
+				.scale = {recipe->augment.scale[0], recipe->augment.scale[1]},
+				.ratio = {recipe->augment.ratio[0], recipe->augment.ratio[1]},
+				.flip = recipe->augment.flip,
+				.size = job->data.crop,
+			},
+		.seed = job->seed,
+		.threads = job->data.threads,
+		.ahead = 3,
+		.batch_limit = (recipe->batch + t->setup->replicas - 1) / t->setup->replicas,
+	};
+
+	if (t->loader && t->loader_phase == phase)
+		return THAW_OK;
+	thaw_loader_free(t->loader);
+	t->loader = NULL;
+	t->loader_phase = phase;
+	return thaw_loader_new(&spec, &t->loader);
 }
 
 thaw_status thaw_trainer_start_epoch(struct thaw_trainer *t, int epoch, int64_t first_step)
 {
 	int share = t->setup->replicas / t->setup->ranks, first = t->setup->rank * share;
+	int phase = thaw_trainer_phase_of(t, epoch);
 	struct thaw_random random;
 	int64_t ranges = 0;
+	thaw_status status = open_loader(t, phase);
 
+	if (status)
+		return status;
 	thaw_random_init(&random, t->job->seed, THAW_RANDOM_SHUFFLE, (uint32_t)epoch, 0);
 	thaw_random_permutation(&random, t->order, (int32_t)t->count);
-	for (int64_t step = first_step; step < t->steps; step++)
+	for (int64_t step = first_step; step < thaw_trainer_steps(t, phase); step++)
 		for (int r = first; r < first + share; r++) {
-			struct thaw_batch_range range = thaw_trainer_range(t, step, r);
+			struct thaw_batch_range range = thaw_trainer_range(t, phase, step, r);
 
 			if (range.count > 0)
 				t->ranges[ranges++] = range;
@@ -94,12 +146,18 @@ static void end_phase(struct thaw_trainer *t)
 	t->trains = NULL;
 }
 
+/* Pictures of phase `phase`'s largest micro-batch. */
+static int micro_batch(const struct thaw_trainer *t, int phase)
+{
+	return (int)((thaw_trainer_pictures(t, phase, 0) + t->setup->replicas - 1) / t->setup->replicas);
+}
+
 /* A norm by the batch needs more than one number per channel of each replica: with one it gives out its bias alone. */
 static thaw_status check_norms(const struct thaw_trainer *t)
 {
 	const struct thaw_net *net = t->setup->net;
 	bool always = training_spec(t, 1).frozen_batch_statistics;
-	int smallest = (int)(thaw_trainer_pictures(t, 0) / t->setup->replicas); /* of a full batch */
+	int smallest = (int)(thaw_trainer_pictures(t, t->phase, 0) / t->setup->replicas); /* of a full batch */
 
 	for (int i = 0; i < thaw_net_ops(net) && smallest <= 1; i++) {
 		const struct thaw_op *op = thaw_net_op(net, i);
@@ -110,7 +168,7 @@ static thaw_status check_norms(const struct thaw_trainer *t)
 				THAW_BAD_JOB,
 				"batch: %d in %d replicas leaves '%s' one number per channel to normalise: a larger batch, "
 				"fewer replicas or a larger data.crop is needed",
-				t->job->batch, t->setup->replicas, op->name);
+				t->job->phases[t->phase].recipe.batch, t->setup->replicas, op->name);
 	}
 	return THAW_OK;
 }
@@ -131,7 +189,7 @@ thaw_status thaw_trainer_begin_phase(struct thaw_trainer *t, int phase)
 
 	end_phase(t);
 	t->phase = phase;
-	t->plan_batch[0] = (int)((thaw_trainer_pictures(t, 0) + t->setup->replicas - 1) / t->setup->replicas);
+	t->plan_batch[0] = micro_batch(t, phase);
 	status = thaw_setup_select(t->setup, phase, &t->trains);
 	if (!status)
 		status = check_norms(t);
@@ -144,44 +202,59 @@ thaw_status thaw_trainer_begin_phase(struct thaw_trainer *t, int phase)
 	return thaw_setup_compile(t->setup, &spec, &t->plans[0]);
 }
 
-/* --- life -------------------------------------------------------------------------------------------------------- */
+/* --- rates ------------------------------------------------------------------------------------------------------- */
 
-static thaw_status open_loader(struct thaw_trainer *t)
+static struct thaw_schedule schedule_of(const struct thaw_recipe *recipe)
+{
+	return (struct thaw_schedule){
+		.kind = recipe->schedule.kind,
+		.steps_per_epoch = 1,
+		.step_epochs = recipe->schedule.step,
+		.gamma = recipe->schedule.gamma,
+	};
+}
+
+/* Whether the schedule of phase `phase` does not go on from the phase before. */
+static bool begins_schedule(const struct thaw_job *job, int phase)
+{
+	const struct thaw_phase *p = &job->phases[phase];
+
+	return phase == 0 || p->restart ||
+	       memcmp(&p[-1].recipe.schedule, &p->recipe.schedule, sizeof p->recipe.schedule) != 0;
+}
+
+double thaw_trainer_rate(const struct thaw_trainer *t, int epoch, int64_t step)
 {
 	const struct thaw_job *job = t->job;
-	bool random = strcmp(job->augment.crop, "random_resized") == 0;
+	int phase = thaw_trainer_phase_of(t, epoch), first = phase, begin = 0;
+	const struct thaw_schedule schedule = schedule_of(&job->phases[phase].recipe);
 
-	return thaw_loader_new(
-		&(struct thaw_loader_spec){
-			.dataset = t->setup->train,
-			.augment =
-				{
-					.crop = random ? THAW_CROP_RANDOM_RESIZED : THAW_CROP_CENTER,
-					.scale = {job->augment.scale[0], job->augment.scale[1]},
-					.ratio = {job->augment.ratio[0], job->augment.ratio[1]},
-					.flip = job->augment.flip,
-					.size = job->data.crop,
-				},
-			.seed = job->seed,
-			.threads = job->data.threads,
-			.ahead = 3,
-			.batch_limit = (job->batch + t->setup->replicas - 1) / t->setup->replicas,
-		},
-		&t->loader);
+	(void)step;
+	while (!begins_schedule(job, first))
+		first--;
+	for (int i = 0; i < first; i++)
+		begin += job->phases[i].epochs;
+	return job->phases[phase].recipe.lr * thaw_schedule_factor(&schedule, epoch - begin);
 }
+
+/* --- life -------------------------------------------------------------------------------------------------------- */
 
 /* What can be known without data in motion. */
 static thaw_status check_job(const struct thaw_setup *setup)
 {
 	if (setup->replicas % setup->ranks != 0)
 		return thaw_fail(THAW_BAD_JOB, "replicas: %d cannot be divided among %d ranks", setup->replicas, setup->ranks);
-	if (setup->replicas > setup->job->batch)
-		return thaw_fail(THAW_BAD_JOB, "batch: %d is less than one picture for each of %d replicas", setup->job->batch,
-		                 setup->replicas);
 	for (int i = 0; i < setup->job->phases_count; i++) {
+		const struct thaw_recipe *recipe = &setup->job->phases[i].recipe;
+		const struct thaw_schedule schedule = schedule_of(recipe);
+		thaw_status status = thaw_schedule_check(&schedule);
 		bool *trains;
-		thaw_status status = thaw_setup_select(setup, i, &trains);
 
+		if (recipe->batch < setup->replicas)
+			return thaw_fail(THAW_BAD_JOB, "batch: %d is less than one picture for each of %d replicas", recipe->batch,
+			                 setup->replicas);
+		if (!status)
+			status = thaw_setup_select(setup, i, &trains);
 		if (status)
 			return status;
 		free(trains);
@@ -192,9 +265,13 @@ static thaw_status check_job(const struct thaw_setup *setup)
 static thaw_status allocate(struct thaw_trainer *t)
 {
 	int share = t->setup->replicas / t->setup->ranks;
+	int64_t steps = 0;
 
+	for (int phase = 0; phase < t->job->phases_count; phase++)
+		if (thaw_trainer_steps(t, phase) > steps)
+			steps = thaw_trainer_steps(t, phase);
 	t->order = thaw_alloc((size_t)t->count, sizeof *t->order);
-	t->ranges = thaw_alloc((size_t)t->steps * (size_t)share, sizeof *t->ranges);
+	t->ranges = thaw_alloc((size_t)steps * (size_t)share, sizeof *t->ranges);
 	t->losses = thaw_alloc((size_t)t->setup->replicas, sizeof *t->losses);
 	t->sums = thaw_alloc((size_t)t->setup->replicas, sizeof *t->sums);
 	return t->order && t->ranges && t->losses && t->sums ? THAW_OK : THAW_OUT_OF_MEMORY;
@@ -210,9 +287,8 @@ static thaw_status open_optimizer(struct thaw_trainer *t)
 		.decay_norms = job->optimizer.decay_norms,
 		.threads = t->setup->threads,
 	};
-	thaw_status status = thaw_schedule_check(&t->schedule);
 
-	return status ? status : thaw_optimizer_init(&t->optimizer, &spec, &t->setup->params);
+	return thaw_optimizer_init(&t->optimizer, &spec, &t->setup->params);
 }
 
 /* Everything as it was when the checkpoint was written. What the epoch had gathered so far is rank 0's, but for the
@@ -226,11 +302,12 @@ static thaw_status resume(struct thaw_trainer *t)
 
 	if (status)
 		return status;
-	if (facts.epoch >= t->job->epochs || facts.step < facts.epoch * t->steps ||
-	    facts.step > (facts.epoch + 1) * t->steps)
-		return thaw_fail(
-			THAW_BAD_JOB, "'%s' stands at epoch %lld, step %lld: no place in a run of %d epochs of %lld steps",
-			t->options.resume, (long long)facts.epoch, (long long)facts.step, t->job->epochs, (long long)t->steps);
+	if (facts.epoch < 0 || facts.epoch >= t->job->epochs || facts.step < thaw_trainer_steps_of(t, (int)facts.epoch) ||
+	    facts.step > thaw_trainer_steps_of(t, (int)facts.epoch + 1))
+		return thaw_fail(THAW_BAD_JOB,
+		                 "'%s' stands at epoch %lld, step %lld: no place in a run of %d epochs, %lld steps in all",
+		                 t->options.resume, (long long)facts.epoch, (long long)facts.step, t->job->epochs,
+		                 (long long)thaw_trainer_steps_of(t, t->job->epochs));
 	t->epoch = (int)facts.epoch;
 	t->step = facts.step;
 	t->seconds_before = facts.seconds;
@@ -259,28 +336,18 @@ static uint32_t resume_checksum(const struct thaw_trainer *t)
 /* Of this rank alone. */
 static thaw_status open_parts(struct thaw_trainer *t)
 {
-	const struct thaw_job *job = t->job;
 	thaw_status status = check_job(t->setup);
 
 	if (status)
 		return status;
 	t->count = thaw_dataset_facts(t->setup->train)->count;
-	t->steps = (t->count + job->batch - 1) / job->batch;
-	t->schedule = (struct thaw_schedule){
-		.kind = job->schedule.kind,
-		.steps_per_epoch = t->steps,
-		.step_epochs = job->schedule.step,
-		.gamma = job->schedule.gamma,
-	};
 	status = allocate(t);
 	if (!status)
 		status = open_optimizer(t);
-	if (!status)
-		status = open_loader(t);
 	if (!status && t->options.resume)
 		status = resume(t);
 	if (!status) /* the loader works while plans are compiled */
-		status = thaw_trainer_start_epoch(t, t->epoch, t->step - t->epoch * t->steps);
+		status = thaw_trainer_start_epoch(t, t->epoch, t->step - thaw_trainer_steps_of(t, t->epoch));
 	return status;
 }
 

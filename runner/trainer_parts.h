@@ -22,8 +22,8 @@ struct thaw_trainer {
 	struct thaw_train_options options;
 	const char *folder;
 	struct thaw_optimizer optimizer;
-	struct thaw_schedule schedule;
 	struct thaw_loader *loader;
+	int loader_phase; /* whose pictures it makes */
 	struct thaw_evaluator *evaluator;
 
 	/* The phase. */
@@ -33,9 +33,9 @@ struct thaw_trainer {
 	int plan_batch[THAW_TRAINER_PLANS];
 
 	/* The epoch. */
-	int64_t count, steps;            /* training pictures; steps per epoch */
+	int64_t count;                   /* training pictures */
 	int32_t *order;                  /* (count) the epoch's shuffle */
-	struct thaw_batch_range *ranges; /* (steps * replicas of this rank) without empty ones */
+	struct thaw_batch_range *ranges; /* (most steps * replicas of this rank) without empty ones */
 	double *losses;                  /* (replicas) sums of this epoch; zero for other ranks' replicas */
 	double *sums;                    /* (replicas) the same of all ranks, for a moment */
 	int64_t correct[3];              /* pictures, top-1, top-5 of this rank's replicas */
@@ -53,18 +53,28 @@ struct thaw_trainer {
 	struct thaw_row best;
 };
 
-/* Pictures of the global batch of `step` within its epoch; the last one may be smaller. */
-int64_t thaw_trainer_pictures(const struct thaw_trainer *t, int64_t step);
+/* Steps of an epoch of phase `phase` (from 0). */
+int64_t thaw_trainer_steps(const struct thaw_trainer *t, int phase);
+
+/* Steps done when `epochs` epochs are. */
+int64_t thaw_trainer_steps_of(const struct thaw_trainer *t, int epochs);
+
+/* Pictures of the global batch of `step` within an epoch of phase `phase`; the last one may be smaller. */
+int64_t thaw_trainer_pictures(const struct thaw_trainer *t, int phase, int64_t step);
 
 /* Replica `r`'s part of that batch, as even as can be: places first .. first + count - 1 of the order; count may be
  * 0. */
-struct thaw_batch_range thaw_trainer_range(const struct thaw_trainer *t, int64_t step, int r);
+struct thaw_batch_range thaw_trainer_range(const struct thaw_trainer *t, int phase, int64_t step, int r);
 
 /* The phase's plan for micro-batches of this size, compiled when first asked for. */
 thaw_status thaw_trainer_plan(struct thaw_trainer *t, int batch, struct thaw_plan **plan_out);
 
 /* Shuffles for `epoch` (from 0) and lets the loader begin at step `first` of it. */
 thaw_status thaw_trainer_start_epoch(struct thaw_trainer *t, int epoch, int64_t first);
+
+/* The learning rate of step `step` of epoch `epoch` (both from 0). A schedule runs over the phases that share it, and
+ * begins anew where a phase has another one or says `restart`. */
+double thaw_trainer_rate(const struct thaw_trainer *t, int epoch, int64_t step);
 
 /* The phase that epoch `epoch` (from 0) belongs to. */
 int thaw_trainer_phase_of(const struct thaw_trainer *t, int epoch);

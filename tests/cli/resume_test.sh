@@ -6,15 +6,6 @@
 small_job 3 5 12
 echo "replicas: 4" >>job.yaml
 
-# seconds and pictures a second are not part of the result
-results() {
-    "$thaw" show "$1/last.h5" | grep -E '^ *(epoch|best) '
-    "$thaw" show --tensors "$1/last.h5" | grep -E ' (model|optimizer)/'
-    "$thaw" show --tensors "$1/best.h5" | grep -E ' (model|optimizer)/'
-    cut -d, -f1-13,16 "$1/metrics.csv"
-    sed 's/"seconds.*"best/"best/' "$1/metrics.jsonl"
-}
-
 # begin RANKS OPTIONS...: starts the run in the background; its process is $launcher
 begin() {
     local ranks=$1

@@ -156,7 +156,7 @@ expect 0 "they are enlarged" "$thaw" train job.yaml --set data.crop=40 --steps 1
 
 # measuring: over the end of an epoch, and of the job
 expect 0 "img/s over 11 steps" "$thaw" train job.yaml --steps 12
-expect 0 "the job ended after 25 of 99 steps" "$thaw" train job.yaml --steps 99
+expect 0 "the job ended after 27 of 99 steps" "$thaw" train job.yaml --steps 99
 expect 0 "start to first step" "$thaw" train job.yaml --steps 1
 grep -q "^epoch " said && fail "a measurement has a table: $(cat said)"
 

@@ -33,7 +33,8 @@ static void test_dump(void)
 		"data.train=/d/train-*.h5",
 		"data.val=*.h5",
 		"optimizer.lr=1e-05",
-		"phases=[{epochs: 1, train: fc, lr: 0.1}, {epochs: 1, train: [a, yes, 1]}, {epochs: 1, train: all}]",
+		"phases=[{epochs: 1, train: fc, lr: 0.1}, {epochs: 1, train: [a, yes, 1]}, {epochs: 1, train: all, "
+		"augment: {flip: 0}, batch: 4, restart: true, schedule: {kind: step, step: 7, gamma: 0.5}}]",
 	};
 	static const char want[] = "name: \"no\"\n"
 							   "runs: \"a \\\"b\\\" \\\\ \xC3\xA4: #'\"\n"
@@ -50,6 +51,7 @@ static void test_dump(void)
 							   "epochs: 3\n"
 							   "batch: 32\n"
 							   "replicas: 0\n"
+							   "timeout: 600\n"
 							   "seed: 42\n"
 							   "batchnorm: frozen\n"
 							   "optimizer:\n"
@@ -65,7 +67,8 @@ static void test_dump(void)
 							   "phases:\n"
 							   "  - {epochs: 1, train: [fc], lr: 0.1}\n"
 							   "  - {epochs: 1, train: [a, \"yes\", \"1\"]}\n"
-							   "  - {epochs: 1, train: all}\n"
+							   "  - {epochs: 1, train: all, restart: true, batch: 4, "
+							   "schedule: {kind: step, gamma: 0.5}, augment: {flip: 0}}\n"
 							   "augment:\n"
 							   "  crop: random_resized\n"
 							   "  scale: [0.08, 1]\n"
@@ -100,7 +103,7 @@ static void test_dump_without_phases(void)
 	CHECK_INT(job.epochs, 2);
 	CHECK_INT(job.phases_count, 1);
 	CHECK_INT(job.phases[0].epochs, 2);
-	CHECK_NEAR(job.phases[0].lr, 0.5, 0);
+	CHECK_NEAR(job.phases[0].recipe.lr, 0.5, 0);
 
 	thaw_text_add(&with_phase, "%s%s", given, same);
 	CHECK_OK(thaw_job_parse("j", with_phase.data, with_phase.length, NULL, 0, &job));
@@ -193,13 +196,47 @@ static void random_text(char *out, size_t size_bytes)
 	}
 }
 
+static void random_recipe(struct thaw_recipe *r)
+{
+	memset(r, 0, sizeof *r);
+	r->lr = random_number(1000);
+	r->batch = random_int(1024, 1048576);
+	strcpy(r->schedule.kind, random_int(0, 1) ? "constant" : "step");
+	r->schedule.step = random_int(1, 1000000);
+	r->schedule.gamma = 1 - thaw_random_uniform(&dice);
+	strcpy(r->augment.crop, random_int(0, 1) ? "random_resized" : "center");
+	random_range(r->augment.scale, 0, 1);
+	random_range(r->augment.ratio, 0.01, 100);
+	r->augment.flip = random_number(1);
+}
+
+/* The job's recipe, or parts of another, or another. */
+static void random_phase_recipe(const struct thaw_recipe *of_job, struct thaw_recipe *r)
+{
+	struct thaw_recipe other;
+
+	random_recipe(&other);
+	memcpy(r, of_job, sizeof *r);
+	if (random_int(0, 1))
+		r->lr = other.lr;
+	if (random_int(0, 3) == 0)
+		r->batch = other.batch;
+	if (random_int(0, 3) == 0)
+		memcpy(&r->schedule, &other.schedule, sizeof r->schedule);
+	if (random_int(0, 3) == 0)
+		r->augment.flip = other.augment.flip;
+	if (random_int(0, 3) == 0)
+		memcpy(&r->augment, &other.augment, sizeof r->augment);
+}
+
 static void random_phases(struct thaw_job *j)
 {
 	j->phases_count = random_int(1, random_int(0, 9) ? 5 : THAW_PHASES);
 	for (struct thaw_phase *phase = j->phases; phase < j->phases + j->phases_count; phase++) {
 		phase->epochs = random_int(1, 1000000 / THAW_PHASES);
 		j->epochs += phase->epochs;
-		phase->lr = random_int(0, 1) ? j->optimizer.lr : random_number(1000);
+		phase->restart = random_int(0, 1);
+		random_phase_recipe(&j->recipe, &phase->recipe);
 		phase->train.count = random_int(1, random_int(0, 9) ? 3 : 8);
 		for (int i = 0; i < phase->train.count; i++)
 			random_word(phase->train.text[i], sizeof phase->train.text[i]);
@@ -226,23 +263,16 @@ static void random_job(struct thaw_job *j)
 	strcpy(j->device, devices[random_int(0, 2)]);
 	strcpy(j->precision, "fp32");
 	j->threads = random_int(0, 1024);
-	j->batch = random_int(1, 1048576);
-	j->replicas = random_int(0, j->batch < 1024 ? j->batch : 1024);
+	random_recipe(&j->recipe);
+	j->replicas = random_int(0, 1024);
+	j->timeout = random_int(0, 1000000);
 	j->seed = (uint64_t)thaw_random_u32(&dice) << 32 | thaw_random_u32(&dice);
 	strcpy(j->batchnorm, random_int(0, 1) ? "frozen" : "train");
 	strcpy(j->optimizer.kind, "sgd");
-	j->optimizer.lr = random_number(1000);
 	j->optimizer.momentum = random_number(1);
 	j->optimizer.weight_decay = random_number(1000);
 	j->optimizer.decay_norms = random_int(0, 1);
-	strcpy(j->schedule.kind, random_int(0, 1) ? "constant" : "step");
-	j->schedule.step = random_int(1, 1000000);
-	j->schedule.gamma = 1 - thaw_random_uniform(&dice);
 	random_phases(j);
-	strcpy(j->augment.crop, random_int(0, 1) ? "random_resized" : "center");
-	random_range(j->augment.scale, 0, 1);
-	random_range(j->augment.ratio, 0.01, 100);
-	j->augment.flip = random_number(1);
 	strcpy(j->checkpoint.metric, "top1");
 	j->checkpoint.every = random_int(1, 1000000);
 }
