@@ -153,6 +153,8 @@ thaw_status thaw_job_match(const struct thaw_job *job, const struct thaw_job *be
 		const struct thaw_key *key = &thaw_job_schema.keys[i];
 		struct thaw_text here = THAW_TEXT_EMPTY, there = THAW_TEXT_EMPTY;
 
+		if (key->anytime)
+			continue;
 		key->type->print(key, job, &here);
 		key->type->print(key, begun, &there);
 		if (strcmp(here.data, there.data) != 0)

@@ -77,6 +77,9 @@ struct thaw_job {
 	struct {
 		char metric[8];                /* checkpoint.metric: top1 */
 		int every;                     /* checkpoint.every: epochs between `last` checkpoints */
+		double minutes;                /* checkpoint.minutes: longest time between them, 0 = any */
+		int keep;                      /* checkpoint.keep: former ones kept as epoch-0001.h5 */
+		char signal[8];                /* checkpoint.signal: USR1 | USR2 */
 	} checkpoint;
 };
 
@@ -97,7 +100,7 @@ struct thaw_text;
  * bytes. The caller releases the text. */
 thaw_status thaw_job_dump(const struct thaw_job *job, struct thaw_text *yaml_out);
 
-/* THAW_BAD_JOB unless both jobs are the same: "'runs/ants' was begun with optimizer.lr 0.05, this job has 0.06". */
+/* THAW_BAD_JOB unless both jobs come to the same result: "'runs/ants' was begun with optimizer.lr 0.05, this job has 0.06". */
 thaw_status thaw_job_match(const struct thaw_job *job, const struct thaw_job *begun, const char *where);
 
 /* The key reference: a line per key with type, default, bounds, unit, meaning. */

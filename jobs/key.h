@@ -36,6 +36,7 @@ struct thaw_key {
 	bool above_low;             /* of which `low` itself is not allowed */
 	const char *const *choices; /* choice: the allowed words, NULL at the end */
 	const char *unit;           /* "epochs"; NULL for none */
+	bool anytime;               /* changes nothing in a result: a run that goes on may have another value */
 	const char *meaning;        /* one line for the reference */
 };
 

@@ -59,7 +59,7 @@ static const struct thaw_key job_keys[] = {
 	{"data.crop", &thaw_type_int, JOB(data.crop), "224", .low = 1, .high = 4096, .unit = "pixels",
 	 .meaning = "edge of the squares that the network sees"},
 	{"data.threads", &thaw_type_int, JOB(data.threads), "2", .low = 1, .high = 256,
-	 .meaning = "loader threads of a rank"},
+	 .anytime = true, .meaning = "loader threads of a rank"},
 
 	{"device", &thaw_type_choice, JOB(device), "auto", .choices = CHOICES("auto", "cpu", "reference"),
 	 .meaning = "where to compute; auto: the best there is"},
@@ -73,7 +73,7 @@ static const struct thaw_key job_keys[] = {
 	{"replicas", &thaw_type_int, JOB(replicas), "0", .low = 0, .high = 1024,
 	 .meaning = "micro-batches of a batch; 0: one per rank"},
 	{"timeout", &thaw_type_int, JOB(timeout), "600", .low = 0, .high = 1000000, .unit = "seconds",
-	 .meaning = "a run that does not get on for so long ends; 0: never"},
+	 .anytime = true, .meaning = "a run that does not get on for so long ends; 0: never"},
 	{"seed", &thaw_type_seed, JOB(seed), "42", .meaning = "decides every random choice"},
 	{"batchnorm", &thaw_type_choice, JOB(batchnorm), "frozen", .choices = CHOICES("frozen", "train"),
 	 .meaning = "statistics of frozen norms; train: the batch's"},
@@ -99,7 +99,13 @@ static const struct thaw_key job_keys[] = {
 	{"checkpoint.metric", &thaw_type_choice, JOB(checkpoint.metric), "top1", .choices = CHOICES("top1"),
 	 .meaning = "what makes a checkpoint the best"},
 	{"checkpoint.every", &thaw_type_int, JOB(checkpoint.every), "1", .low = 1, .high = 1000000, .unit = "epochs",
-	 .meaning = "from one last checkpoint to the next"},
+	 .anytime = true, .meaning = "from one last checkpoint to the next"},
+	{"checkpoint.minutes", &thaw_type_number, JOB(checkpoint.minutes), "10", .low = 0, .high = 1e6, .unit = "minutes",
+	 .anytime = true, .meaning = "and at least so often, within an epoch too; 0: never"},
+	{"checkpoint.keep", &thaw_type_int, JOB(checkpoint.keep), "0", .low = 0, .high = 1000000,
+	 .anytime = true, .meaning = "so many are kept besides, as epoch-0001.h5"},
+	{"checkpoint.signal", &thaw_type_choice, JOB(checkpoint.signal), "USR2", .choices = CHOICES("USR1", "USR2"),
+	 .anytime = true, .meaning = "asks for a checkpoint and a stop, as TERM and INT do"},
 };
 
 static const struct thaw_key phase_keys[] = {

@@ -87,6 +87,8 @@ static thaw_status run_job(struct thaw_job *job, const struct arguments *a, doub
 	if (a->steps)
 		thaw_stop_listen(false); /* there is nothing to keep */
 	else
+		thaw_stop_by(job->checkpoint.signal);
+	if (!a->steps)
 		status = thaw_folder_find(job, a->fresh, &folder);
 	if (status)
 		return status;

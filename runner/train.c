@@ -1,6 +1,7 @@
 #define _GNU_SOURCE /* isatty, getrusage */
 #include "runner/trainer_parts.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "runner/fault.h"
+#include "runner/folder.h"
 #include "runner/snapshot.h"
 #include "runner/stop.h"
 #include "runner/watchdog.h"
@@ -166,8 +168,7 @@ static bool is_better(const struct thaw_metrics *now, const struct thaw_metrics 
 
 /* Writes last.h5, and the one before it to previous.h5; best.h5 without optimizer for `best`. Rank 0 only. `so_far`:
  * what the epoch under way has gathered, with the sums of its losses in t->sums; all zero between epochs. */
-static thaw_status write_checkpoint(const struct thaw_trainer *t, bool best, const struct thaw_metrics *so_far,
-                                    double seconds)
+static thaw_status write_checkpoint(struct thaw_trainer *t, bool best, const struct thaw_metrics *so_far, double seconds)
 {
 	struct thaw_text yaml = THAW_TEXT_EMPTY, path = THAW_TEXT_EMPTY, previous = THAW_TEXT_EMPTY;
 	struct thaw_checkpoint_facts facts = {
@@ -181,8 +182,10 @@ static thaw_status write_checkpoint(const struct thaw_trainer *t, bool best, con
 		.losses = t->sums,
 		.seconds = seconds,
 	};
-	thaw_status status = thaw_job_dump(t->job, &yaml);
+	thaw_status status = thaw_folder_check(t->folder);
 
+	if (!status)
+		status = thaw_job_dump(t->job, &yaml);
 	thaw_watchdog_at(THAW_AT_CHECKPOINT, t->step);
 	thaw_watchdog_waits("the disk");
 	if (t->best.epoch > 0)
@@ -198,6 +201,7 @@ static thaw_status write_checkpoint(const struct thaw_trainer *t, bool best, con
 		status =
 			thaw_snapshot_write(path.data, best ? NULL : previous.data, facts, t->setup, best ? NULL : &t->optimizer);
 	thaw_watchdog_waits(NULL);
+	t->saved = thaw_clock_seconds();
 	thaw_text_release(&yaml);
 	thaw_text_release(&path);
 	thaw_text_release(&previous);
@@ -213,8 +217,8 @@ static thaw_status write_between(struct thaw_trainer *t, bool best)
 	return write_checkpoint(t, best, &nothing, 0);
 }
 
-/* A checkpoint in the midst of an epoch, and the end of the run until it is started again. */
-static thaw_status stop(struct thaw_trainer *t, double seconds)
+/* A checkpoint in the midst of an epoch. */
+static thaw_status write_within(struct thaw_trainer *t, double seconds)
 {
 	struct thaw_metrics so_far;
 	thaw_status status = gather_metrics(t, t->sums, &so_far);
@@ -222,23 +226,71 @@ static thaw_status stop(struct thaw_trainer *t, double seconds)
 	so_far.loss = 0; /* kept by replica */
 	if (!status && t->setup->rank == 0)
 		status = write_checkpoint(t, false, &so_far, seconds);
-	status = thaw_world_agree(status);
+	return thaw_world_agree(status);
+}
+
+/* The same when the last one is too long ago, by rank 0's clock. */
+static thaw_status write_when_due(struct thaw_trainer *t, double seconds)
+{
+	double minutes = t->job->checkpoint.minutes;
+	int due = minutes > 0 && thaw_clock_seconds() - t->saved >= 60 * minutes;
+	thaw_status status = THAW_OK;
+
+	if (minutes > 0)
+		status = thaw_comm_broadcast(t->setup->comm, &due, sizeof due);
+	return status || !due ? status : write_within(t, seconds);
+}
+
+/* A last checkpoint, and the end of the run until it is started again. */
+static thaw_status stop(struct thaw_trainer *t, double seconds)
+{
+	thaw_status status = write_within(t, seconds);
+
 	if (status)
 		return status;
 	return thaw_world_agree(thaw_fail(THAW_REQUEUE, "stopped at step %lld of %lld: the same command goes on from there",
 	                                  (long long)t->step, (long long)thaw_trainer_steps_of(t, t->job->epochs)));
 }
 
+static void epoch_path(const struct thaw_trainer *t, int epoch, struct thaw_text *path)
+{
+	thaw_text_add(path, "%s/epoch-%04d.h5", t->folder, epoch);
+}
+
+/* Another name for what last.h5 is now, so that it stays; what is too old goes. A file system without such names costs a
+ * warning. */
+static void keep_former(const struct thaw_trainer *t)
+{
+	struct thaw_text last = THAW_TEXT_EMPTY, now = THAW_TEXT_EMPTY, old = THAW_TEXT_EMPTY;
+	int keep = t->job->checkpoint.keep, every = t->job->checkpoint.every;
+
+	thaw_text_add(&last, "%s/last.h5", t->folder);
+	epoch_path(t, t->epoch, &now);
+	epoch_path(t, (t->epoch / every - keep) * every, &old);
+	if (keep > 0 && unlink(now.data) != 0 && errno != ENOENT)
+		thaw_warn("cannot remove '%s': %s", now.data, strerror(errno));
+	if (keep > 0 && link(last.data, now.data) != 0)
+		thaw_warn("cannot keep '%s': %s", now.data, strerror(errno));
+	if (keep > 0 && t->epoch % every == 0 && unlink(old.data) != 0 && errno != ENOENT)
+		thaw_warn("cannot remove '%s': %s", old.data, strerror(errno));
+	thaw_text_release(&last);
+	thaw_text_release(&now);
+	thaw_text_release(&old);
+}
+
 /* best.h5 before the epoch's row says that it is the best; last.h5 after the row, which belongs to what it holds. Rank 0
  * only. */
 static thaw_status write_epoch(struct thaw_trainer *t, const struct thaw_row *row)
 {
-	thaw_status status = row->best ? write_between(t, true) : THAW_OK;
+	thaw_status status = row->best ? write_between(t, true) : thaw_folder_check(t->folder);
 
 	if (!status)
 		status = thaw_record_row(t->setup, t->folder, row);
-	if (!status && (row->epoch == t->job->epochs || row->epoch % t->job->checkpoint.every == 0))
+	if (!status && (row->epoch == t->job->epochs || row->epoch % t->job->checkpoint.every == 0)) {
 		status = write_between(t, false);
+		if (!status)
+			keep_former(t);
+	}
 	return status;
 }
 
@@ -297,6 +349,8 @@ static thaw_status train_epoch(struct thaw_trainer *t)
 
 	for (; place.step < steps && !measured_enough(t) && !t->stopping && !status; place.step++) {
 		status = train_step(t, &place);
+		if (!status && t->folder && !t->stopping)
+			status = write_when_due(t, thaw_clock_seconds() - begun);
 		show_progress(t, &place, thaw_clock_seconds() - begun);
 	}
 	clear_progress(t);
@@ -349,6 +403,7 @@ thaw_status thaw_trainer_run(struct thaw_trainer *t, const char *folder)
 	thaw_status status = THAW_OK;
 
 	t->folder = folder;
+	t->saved = begun;
 	if (!measures && !t->options.resume && t->setup->rank == 0)
 		status = write_between(t, false); /* a disk that is full is found now, not after the first epoch */
 	while (t->epoch < t->job->epochs && !status && !measured_enough(t)) {

@@ -46,6 +46,7 @@ struct thaw_trainer {
 	int epoch;                 /* done */
 	int64_t step;              /* optimizer steps done */
 	bool stopping;             /* a signal asked for it */
+	double saved;              /* thaw_clock_seconds() at the last checkpoint */
 	double seconds_before;     /* that this epoch took before the run was stopped */
 	int64_t pictures;          /* that the steps of this process saw, */
 	int64_t first_pictures;    /* and of these the first step */

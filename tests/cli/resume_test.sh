@@ -93,6 +93,63 @@ stopped TERM 1
 stopped INT 2
 stopped USR2 4
 
+# --- by the clock, kept, another signal --------------------------------------------------------------------------------------
+
+# a checkpoint after every step: none of it changes the result, nor does what a start may change
+begin 2 --set name=clock --set checkpoint.minutes=1e-6 --set checkpoint.keep=2 --set checkpoint.every=3 \
+    --set checkpoint.signal=USR1
+rank=$(one_that_listens $launcher)
+sleep 0.4
+kill -USR1 "$rank" 2>/dev/null
+wait $launcher
+[ $? = 75 ] || fail "USR1 as the signal: $(cat said)"
+expect 0 "going on from runs/clock/last.h5" "$thaw" train job.yaml --set name=clock --set checkpoint.keep=2 \
+    --set checkpoint.every=3 --set timeout=50 --set data.threads=1
+[ "$(results runs/clock)" = "$whole" ] || fail "with checkpoints by the clock: another result"
+[ "$(cd runs/clock && echo epoch-*)" = "epoch-0015.h5 epoch-0018.h5 epoch-0020.h5" ] || fail "kept: $(ls runs/clock)"
+"$thaw" show runs/clock/epoch-0018.h5 | grep -q "epoch  *18, " || fail "epoch-0018.h5 is not of epoch 18"
+begin 1 --set name=deadly
+rank=$(one_that_listens $launcher)
+kill -USR1 "$rank"
+wait $launcher 2>/dev/null
+[ $? = 138 ] || fail "a signal that was not asked for"
+
+# killed in the midst of an epoch, what was done of it is not lost
+begin 1 --set name=midst --set 'phases=[{epochs: 1, train: all, batch: 1}]' --set replicas=1 --set checkpoint.minutes=1e-6
+one_that_listens $launcher >/dev/null
+sleep 0.4
+kill -9 $launcher
+wait $launcher 2>/dev/null
+step=$("$thaw" show runs/midst/last.h5 | sed -n 's/^ *epoch *0, step //p')
+[ "${step:-0}" -gt 3 ] || fail "killed in the midst of an epoch, last.h5 stands at step ${step:-none}"
+
+# --- one owner ---------------------------------------------------------------------------------------------------------------
+
+# many starts at once: one run, all others refused
+for i in $(seq 100); do
+    ("$thaw" train job.yaml --set name=race --set 'phases=[{epochs: 60, train: fc}]' >"race$i" 2>&1; echo $? >"code$i") &
+done
+wait
+won=0
+for i in $(seq 100); do
+    case $(cat "code$i") in
+        0) won=$((won + 1)) ;;
+        2) grep -qE "runs/race' (is in use by|is there already)" "race$i" || fail "refused: $(cat "race$i")" ;;
+        *) fail "a start of many: $(cat "race$i")" ;;
+    esac
+done
+[ $won -ge 1 ] || fail "none of many starts won"
+[ "$(grep -c "^epoch  " race* | grep -c ":1")" = 1 ] || fail "more than one of many starts trained"
+
+# a lock that was lost, as a network may do: who holds the file is the owner, the other writes nothing more
+begin 1 --set name=lost --set checkpoint.minutes=1e-6
+for _ in $(seq 100); do [ -s runs/lost/lock ] && break; sleep 0.02; done
+printf "process 1 on elsewhere" >runs/lost/lock
+wait $launcher
+[ $? = 1 ] || fail "a run whose folder was taken over: $(cat said)"
+grep -q "run folder 'runs/lost' was taken over by process 1 on elsewhere: nothing more is written to it" said ||
+    fail "taken over: $(cat said)"
+
 # --- finished, another job, in use, damaged -----------------------------------------------------------------------------------
 
 before=$(cd runs/whole && sha256sum ./*)

@@ -76,7 +76,10 @@ static void test_dump(void)
 							   "  flip: 0.5\n"
 							   "checkpoint:\n"
 							   "  metric: top1\n"
-							   "  every: 1\n";
+							   "  every: 1\n"
+							   "  minutes: 10\n"
+							   "  keep: 0\n"
+							   "  signal: USR2\n";
 	struct thaw_text yaml = THAW_TEXT_EMPTY;
 
 	CHECK_OK(thaw_job_parse("j", given, strlen(given), sets, sizeof sets / sizeof *sets, &job));
@@ -275,6 +278,9 @@ static void random_job(struct thaw_job *j)
 	random_phases(j);
 	strcpy(j->checkpoint.metric, "top1");
 	j->checkpoint.every = random_int(1, 1000000);
+	j->checkpoint.minutes = random_number(1e6);
+	j->checkpoint.keep = random_int(0, 1000000);
+	strcpy(j->checkpoint.signal, random_int(0, 1) ? "USR1" : "USR2");
 }
 
 static void test_random_jobs_round_trip(void)

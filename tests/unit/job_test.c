@@ -50,7 +50,7 @@ static void test_every_key(void)
 		"schedule: {kind: step, step: 8, gamma: +0.25}\n"
 		"phases: [{epochs: 2, train: fc}, {train: [layer4.1, fc], lr: 5., epochs: 3}]\n"
 		"augment: {crop: center, scale: [0.5, 0.75], ratio: [1, 2], flip: 0}\n"
-		"checkpoint: {metric: top1, every: 9}\n";
+		"checkpoint: {metric: top1, every: 9, minutes: 0.5, keep: 2, signal: USR1}\n";
 
 	CHECK_OK(parse(yaml, NULL));
 	CHECK_TEXT(job.name, "n_1.x-2");
@@ -95,6 +95,9 @@ static void test_every_key(void)
 	CHECK_NEAR(job.recipe.augment.flip, 0, 0);
 	CHECK_TEXT(job.checkpoint.metric, "top1");
 	CHECK_INT(job.checkpoint.every, 9);
+	CHECK_NEAR(job.checkpoint.minutes, 0.5, 0);
+	CHECK_INT(job.checkpoint.keep, 2);
+	CHECK_TEXT(job.checkpoint.signal, "USR1");
 }
 
 /* PyTorch's: RandomResizedCrop scale (0.08, 1), ratio (3/4, 4/3); StepLR(7, 0.1) and SGD(1e-3, 0.9) of its tutorial. */
@@ -135,6 +138,9 @@ static void test_defaults(void)
 	CHECK_NEAR(job.recipe.augment.flip, 0.5, 0);
 	CHECK_TEXT(job.checkpoint.metric, "top1");
 	CHECK_INT(job.checkpoint.every, 1);
+	CHECK_NEAR(job.checkpoint.minutes, 10, 0);
+	CHECK_INT(job.checkpoint.keep, 0);
+	CHECK_TEXT(job.checkpoint.signal, "USR2");
 }
 
 static void test_unknown_keys(void)
