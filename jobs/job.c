@@ -242,29 +242,45 @@ thaw_status thaw_job_dump(const struct thaw_job *job, struct thaw_text *yaml_out
 	return thaw_text_status(yaml_out);
 }
 
+/* Whether a phase's key is the job's, under the same name. */
+static bool is_inherited(const struct thaw_key *key)
+{
+	return key->derived && strncmp(key->path, "phases.", 7) == 0 && strcmp(key->path + 7, key->derived) == 0;
+}
+
+/* The key with its meaning and default; under that, what is allowed. */
 static void print_keys(FILE *file, const struct thaw_schema *schema)
 {
 	for (int i = 0; i < schema->count; i++) {
 		const struct thaw_key *key = &schema->keys[i];
 		struct thaw_text allowed = THAW_TEXT_EMPTY;
 
+		if (is_inherited(key))
+			continue;
 		if (begins_section(key, i > 0 ? key - 1 : NULL))
 			fprintf(file, "\n");
 		key->type->describe(key, &allowed);
-		fprintf(file, "  %-22s  %-40s  %s (%s)\n", key->path, allowed.data, key->meaning,
+		fprintf(file, "  %-24s  %s (%s)\n  %-24s  %s\n", key->path, key->meaning,
 		        key->fallback  ? key->fallback
 		        : key->derived ? key->derived
-		                       : "required");
+		                       : "required",
+		        "", allowed.data);
 		thaw_text_release(&allowed);
 	}
 }
 
 void thaw_job_print_keys(FILE *file)
 {
-	fprintf(file, "The keys of a job file, with what is allowed and, in brackets, what holds when one is left out.\n"
-	              "A section is a map, `optimizer: {lr: 1e-3}`; on the command line, `--set optimizer.lr=1e-3`.\n"
-	              "Paths are relative to the folder that the command is run in.\n");
+	fprintf(
+		file,
+		"The keys of a job file: what each is for, in brackets what holds when it is left out, and what is allowed.\n"
+		"A section is a map, `optimizer: {lr: 1e-3}`; on the command line, `--set optimizer.lr=1e-3`.\n"
+		"Paths are relative to the folder that the command is run in.\n");
 	print_keys(file, &thaw_job_schema);
 	fprintf(file, "\nEach entry of `phases`, `{epochs: 3, train: [layer4, fc], lr: 1e-4}`, has\n");
 	print_keys(file, &thaw_phase_schema);
+	fprintf(file,
+	        "\nand may have a `batch`, a `schedule` and an `augment` of its own, as above: what it does not say of "
+	        "them is the\njob's. A schedule runs over the phases that share it, and begins anew where it is "
+	        "another.\n");
 }

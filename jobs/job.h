@@ -23,19 +23,49 @@ struct thaw_patterns {
 	char text[THAW_PATTERNS][48];
 };
 
+/* Epochs, rising. */
+struct thaw_epochs {
+	int count;
+	int epoch[THAW_PATTERNS];
+};
+
+/* Factors for parts of a network: {layer1: 0.1, layer4.1: 0.5}. */
+struct thaw_scales {
+	int count;
+	struct {
+		char part[48];
+		double factor;
+	} of[THAW_PATTERNS];
+};
+
 /* How pictures become steps: what every phase has of its own, the job's where it does not say otherwise. */
 struct thaw_recipe {
 	double lr;                         /* optimizer.lr, phases.lr: base learning rate */
 	int batch;                         /* batch: global */
 	struct {
-		char kind[16];                 /* schedule.kind: constant | step */
+		char kind[16];                 /* schedule.kind: nn/schedule.h has what the kinds read; and plateau */
+		double warmup;                 /* schedule.warmup: epochs */
+		double warmup_start;
 		int step;                      /* schedule.step: epochs between drops */
+		struct thaw_epochs milestones; /* schedule.milestones: epochs of drops */
 		double gamma;                  /* schedule.gamma: factor of a drop */
+		double min;
+		double rise, div, final_div;
+		double start;
+		bool linear;
+		int patience, cooldown;        /* schedule.patience, cooldown: epochs */
+		double threshold;
 	} schedule;
 	struct {
 		char crop[24];                 /* augment.crop: random_resized | center */
 		double scale[2], ratio[2];
 		double flip;
+		double rotation;               /* degrees; io/augment.h tells all of them */
+		double brightness, contrast, saturation, hue;
+		double grey;
+		double blur, blur_sigma[2];
+		double erase, erase_scale[2], erase_ratio[2];
+		double mixup, cutmix;
 	} augment;
 };
 
@@ -57,6 +87,7 @@ struct thaw_job {
 		char train[THAW_TEXT], val[THAW_TEXT]; /* data.train, data.val: globs of shards */
 		int crop;                      /* data.crop: edge of the network's input, pixels */
 		int threads;                   /* data.threads: loader threads per rank */
+		char sampling[16];             /* data.sampling: shuffle | balanced */
 	} data;
 	char device[16];                   /* device: auto | cpu | reference */
 	char precision[8];                 /* precision: fp32 */
@@ -68,14 +99,31 @@ struct thaw_job {
 	char batchnorm[8];                 /* batchnorm: frozen | train (what frozen parts do) */
 	struct {
 		char kind[16];                 /* optimizer.kind */
-		double momentum, weight_decay;
+		double momentum;
+		bool nesterov;
+		char momentum_of[16];          /* optimizer.momentum_of: gradients | steps */
+		double beta1, beta2, epsilon;
+		double weight_decay;
 		bool decay_norms;              /* optimizer.decay_norms: weight decay on norms and biases too */
+		double clip;                   /* optimizer.clip: largest norm of the gradient, 0 = any */
+		struct thaw_scales lr_scale;   /* optimizer.lr_scale */
 	} optimizer;
+	struct {
+		double smoothing;              /* loss.smoothing */
+		char class_weights[16];        /* loss.class_weights: none | balanced */
+	} loss;
+	struct {
+		double decay;                  /* average.decay: of the moving average of the weights, 0 = none */
+	} average;
+	struct {
+		int patience;                  /* early_stopping.patience: epochs, 0 = never */
+	} early_stopping;
+	int max_skipped;                   /* max_skipped: steps without finite loss or gradients that are left out */
 	struct thaw_recipe recipe;         /* of phases that do not say otherwise */
 	int phases_count;                  /* >= 1 after loading: without `phases`, one phase of `epochs` that trains all */
 	struct thaw_phase phases[THAW_PHASES];
 	struct {
-		char metric[8];                /* checkpoint.metric: top1 */
+		char metric[16];               /* checkpoint.metric: top1 | top5 | loss | balanced */
 		int every;                     /* checkpoint.every: epochs between `last` checkpoints */
 		double minutes;                /* checkpoint.minutes: longest time between them, 0 = any */
 		int keep;                      /* checkpoint.keep: former ones kept as epoch-0001.h5 */

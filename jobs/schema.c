@@ -26,13 +26,49 @@ static const struct thaw_type phases_type;
 	{prefix "batch", &thaw_type_int, RECIPE(record, batch), left_out("batch", "32"), .low = 1, .high = 1048576, \
 	 .meaning = "pictures per step, over all ranks"}
 
+#define SCHEDULE_NUMBER(prefix, record, left_out, name, value, ...) \
+	{prefix "schedule." #name, &thaw_type_number, RECIPE(record, schedule.name), left_out("schedule." #name, value), \
+	 __VA_ARGS__}
+#define SCHEDULE_EPOCHS(prefix, record, left_out, name, value, ...) \
+	{prefix "schedule." #name, &thaw_type_int, RECIPE(record, schedule.name), left_out("schedule." #name, value), \
+	 .high = 1000000, .unit = "epochs", __VA_ARGS__}
+
 #define SCHEDULE_KEYS(prefix, record, left_out) \
 	{prefix "schedule.kind", &thaw_type_choice, RECIPE(record, schedule.kind), left_out("schedule.kind", "constant"), \
-	 .choices = CHOICES("constant", "step"), .meaning = "how the learning rate moves"}, \
-	{prefix "schedule.step", &thaw_type_int, RECIPE(record, schedule.step), left_out("schedule.step", "7"), \
-	 .low = 1, .high = 1000000, .unit = "epochs", .meaning = "step: from one drop to the next"}, \
-	{prefix "schedule.gamma", &thaw_type_number, RECIPE(record, schedule.gamma), left_out("schedule.gamma", "0.1"), \
-	 .low = 0, .high = 1, .above_low = true, .meaning = "step: factor of a drop"}
+	 .choices = CHOICES("constant", "step", "multi_step", "exponential", "cosine", "one_cycle", "rising", "plateau"), \
+	 .meaning = "how the learning rate moves"}, \
+	SCHEDULE_NUMBER(prefix, record, left_out, warmup, "0", .low = 0, .high = 1000000, .unit = "epochs", \
+	                .meaning = "in which the rate rises to where the schedule begins"), \
+	SCHEDULE_NUMBER(prefix, record, left_out, warmup_start, "0.01", .low = 0, .high = 1, .above_low = true, \
+	                .meaning = "share of the rate that a warm-up begins with"), \
+	SCHEDULE_EPOCHS(prefix, record, left_out, step, "7", .low = 1, .meaning = "step: from one drop to the next"), \
+	{prefix "schedule.milestones", &thaw_type_epochs, RECIPE(record, schedule.milestones), \
+	 left_out("schedule.milestones", "[30, 60, 90]"), .low = 1, .high = 1000000, \
+	 .meaning = "multi_step: epochs after which the rate drops"}, \
+	SCHEDULE_NUMBER(prefix, record, left_out, gamma, "0.1", .low = 0, .high = 1, .above_low = true, \
+	                .meaning = "step, multi_step, plateau: factor of a drop; exponential: of an epoch"), \
+	SCHEDULE_NUMBER(prefix, record, left_out, min, "0", .low = 0, .high = 1, \
+	                .meaning = "cosine, plateau: smallest share of the rate"), \
+	SCHEDULE_NUMBER(prefix, record, left_out, rise, "0.3", .low = 0, .high = 1, \
+	                .meaning = "one_cycle: share of the steps until the full rate"), \
+	SCHEDULE_NUMBER(prefix, record, left_out, div, "25", .low = 1, .high = 1e9, \
+	                .meaning = "one_cycle: begins with 1/div of the rate"), \
+	SCHEDULE_NUMBER(prefix, record, left_out, final_div, "10000", .low = 1, .high = 1e9, \
+	                .meaning = "one_cycle: ends with 1/final_div of that"), \
+	SCHEDULE_NUMBER(prefix, record, left_out, start, "0.01", .low = 0, .high = 1, .above_low = true, \
+	                .meaning = "rising: share of the rate that it begins with"), \
+	{prefix "schedule.linear", &thaw_type_bool, RECIPE(record, schedule.linear), left_out("schedule.linear", "false"), \
+	 .meaning = "rising: by equal steps, not by equal factors"}, \
+	SCHEDULE_EPOCHS(prefix, record, left_out, patience, "10", .low = 0, \
+	                .meaning = "plateau: without a smaller validation loss before a drop"), \
+	SCHEDULE_EPOCHS(prefix, record, left_out, cooldown, "0", .low = 0, \
+	                .meaning = "plateau: after a drop that do not count"), \
+	SCHEDULE_NUMBER(prefix, record, left_out, threshold, "0.0001", .low = 0, .high = 0.999, \
+	                .meaning = "plateau: a loss is smaller by this share at least")
+
+#define AUGMENT_NUMBER(prefix, record, left_out, name, most, ...) \
+	{prefix "augment." #name, &thaw_type_number, RECIPE(record, augment.name), left_out("augment." #name, "0"), \
+	 .low = 0, .high = most, __VA_ARGS__}
 
 #define AUGMENT_KEYS(prefix, record, left_out) \
 	{prefix "augment.crop", &thaw_type_choice, RECIPE(record, augment.crop), \
@@ -44,7 +80,25 @@ static const struct thaw_type phases_type;
 	 left_out("augment.ratio", "[0.75, 1.3333333333333333]"), .low = 0.01, .high = 100, \
 	 .meaning = "random_resized: width / height"}, \
 	{prefix "augment.flip", &thaw_type_number, RECIPE(record, augment.flip), left_out("augment.flip", "0.5"), \
-	 .low = 0, .high = 1, .meaning = "probability of mirroring"}
+	 .low = 0, .high = 1, .meaning = "probability of mirroring"}, \
+	AUGMENT_NUMBER(prefix, record, left_out, rotation, 180, .unit = "degrees", .meaning = "largest turn, either way"), \
+	AUGMENT_NUMBER(prefix, record, left_out, brightness, 10, .meaning = "factors of 1 - it to 1 + it"), \
+	AUGMENT_NUMBER(prefix, record, left_out, contrast, 10, .meaning = "factors of 1 - it to 1 + it"), \
+	AUGMENT_NUMBER(prefix, record, left_out, saturation, 10, .meaning = "factors of 1 - it to 1 + it"), \
+	AUGMENT_NUMBER(prefix, record, left_out, hue, 0.5, .meaning = "largest shift, as a share of the colour circle"), \
+	AUGMENT_NUMBER(prefix, record, left_out, grey, 1, .meaning = "probability of losing all colour"), \
+	AUGMENT_NUMBER(prefix, record, left_out, blur, 1, .meaning = "probability of Gaussian blur"), \
+	{prefix "augment.blur_sigma", &thaw_type_range, RECIPE(record, augment.blur_sigma), \
+	 left_out("augment.blur_sigma", "[0.1, 2]"), .low = 0, .high = 100, .above_low = true, .unit = "pixels", \
+	 .meaning = "blur: deviation"}, \
+	AUGMENT_NUMBER(prefix, record, left_out, erase, 1, .meaning = "probability of erasing a rectangle"), \
+	{prefix "augment.erase_scale", &thaw_type_range, RECIPE(record, augment.erase_scale), \
+	 left_out("augment.erase_scale", "[0.02, 0.33]"), .low = 0, .high = 1, .above_low = true, \
+	 .meaning = "erase: share of the area"}, \
+	{prefix "augment.erase_ratio", &thaw_type_range, RECIPE(record, augment.erase_ratio), \
+	 left_out("augment.erase_ratio", "[0.3, 3.3]"), .low = 0.01, .high = 100, .meaning = "erase: height / width"}, \
+	AUGMENT_NUMBER(prefix, record, left_out, mixup, 100, .meaning = "alpha: pairs of pictures are blended"), \
+	AUGMENT_NUMBER(prefix, record, left_out, cutmix, 100, .meaning = "alpha: a rectangle comes from another picture")
 /* clang-format on */
 
 static const struct thaw_key job_keys[] = {
@@ -60,6 +114,8 @@ static const struct thaw_key job_keys[] = {
 	 .meaning = "edge of the squares that the network sees"},
 	{"data.threads", &thaw_type_int, JOB(data.threads), "2", .low = 1, .high = 256,
 	 .anytime = true, .meaning = "loader threads of a rank"},
+	{"data.sampling", &thaw_type_choice, JOB(data.sampling), "shuffle", .choices = CHOICES("shuffle", "balanced"),
+	 .meaning = "an epoch's pictures: each once; or as many draws, classes alike"},
 
 	{"device", &thaw_type_choice, JOB(device), "auto", .choices = CHOICES("auto", "cpu", "reference"),
 	 .meaning = "where to compute; auto: the best there is"},
@@ -74,20 +130,46 @@ static const struct thaw_key job_keys[] = {
 	 .meaning = "micro-batches of a batch; 0: one per rank"},
 	{"timeout", &thaw_type_int, JOB(timeout), "600", .low = 0, .high = 1000000, .unit = "seconds",
 	 .anytime = true, .meaning = "a run that does not get on for so long ends; 0: never"},
+	{"max_skipped", &thaw_type_int, JOB(max_skipped), "10", .low = 0, .high = 1000000,
+	 .meaning = "steps whose loss or gradient is not finite: so many are left out, the next ends the run"},
 	{"seed", &thaw_type_seed, JOB(seed), "42", .meaning = "decides every random choice"},
 	{"batchnorm", &thaw_type_choice, JOB(batchnorm), "frozen", .choices = CHOICES("frozen", "train"),
 	 .meaning = "statistics of frozen norms; train: the batch's"},
 
-	{"optimizer.kind", &thaw_type_choice, JOB(optimizer.kind), "sgd", .choices = CHOICES("sgd"),
+	{"optimizer.kind", &thaw_type_choice, JOB(optimizer.kind), "sgd", .choices = CHOICES("sgd", "adam", "adamw"),
 	 .meaning = "how gradients become steps"},
 	{"optimizer.lr", &thaw_type_number, JOB(recipe.lr), "0.001", .low = 0, .high = 1000,
 	 .meaning = "base learning rate"},
 	{"optimizer.momentum", &thaw_type_number, JOB(optimizer.momentum), "0.9", .low = 0, .high = 1,
-	 .meaning = "share of the last step that goes on"},
+	 .meaning = "sgd: share of the last step that goes on"},
+	{"optimizer.nesterov", &thaw_type_bool, JOB(optimizer.nesterov), "false", .meaning = "sgd: look ahead"},
+	{"optimizer.momentum_of", &thaw_type_choice, JOB(optimizer.momentum_of), "gradients",
+	 .choices = CHOICES("gradients", "steps"), .meaning = "sgd: as PyTorch has it; as Keras: gradient times rate"},
+	{"optimizer.beta1", &thaw_type_number, JOB(optimizer.beta1), "0.9", .low = 0, .high = 0.999999,
+	 .meaning = "adam, adamw: decay of the mean of gradients"},
+	{"optimizer.beta2", &thaw_type_number, JOB(optimizer.beta2), "0.999", .low = 0, .high = 0.999999,
+	 .meaning = "adam, adamw: decay of the mean of their squares"},
+	{"optimizer.epsilon", &thaw_type_number, JOB(optimizer.epsilon), "1e-08", .low = 0, .high = 1, .above_low = true,
+	 .meaning = "adam, adamw: added to the divisor"},
 	{"optimizer.weight_decay", &thaw_type_number, JOB(optimizer.weight_decay), "0", .low = 0, .high = 1000,
-	 .meaning = "L2 penalty, added to the gradient"},
+	 .meaning = "sgd, adam: added to the gradient; adamw: times the rate, off the weight"},
 	{"optimizer.decay_norms", &thaw_type_bool, JOB(optimizer.decay_norms), "true",
 	 .meaning = "weight decay on norms and biases too"},
+	{"optimizer.clip", &thaw_type_number, JOB(optimizer.clip), "0", .low = 0, .high = 1e9,
+	 .meaning = "largest norm of a step's gradient; 0: any"},
+	{"optimizer.lr_scale", &thaw_type_scales, JOB(optimizer.lr_scale), "{}", .low = 0, .high = 1000,
+	 .meaning = "factors on the rate of parts: {layer1: 0.1, layer2: 0.3}"},
+
+	{"loss.smoothing", &thaw_type_number, JOB(loss.smoothing), "0", .low = 0, .high = 0.999,
+	 .meaning = "share of a label that goes to all classes alike"},
+	{"loss.class_weights", &thaw_type_choice, JOB(loss.class_weights), "none", .choices = CHOICES("none", "balanced"),
+	 .meaning = "balanced: rare classes weigh more, pictures / (classes * those of the class)"},
+
+	{"average.decay", &thaw_type_number, JOB(average.decay), "0", .low = 0, .high = 0.999999,
+	 .meaning = "of a moving average of the weights, kept as best-average.h5; 0: none"},
+
+	{"early_stopping.patience", &thaw_type_int, JOB(early_stopping.patience), "0", .low = 0, .high = 1000000,
+	 .unit = "epochs", .meaning = "without a better one, after which a run ends; 0: never"},
 
 	SCHEDULE_KEYS("", thaw_job, IN_JOB),
 
@@ -96,7 +178,8 @@ static const struct thaw_key job_keys[] = {
 
 	AUGMENT_KEYS("", thaw_job, IN_JOB),
 
-	{"checkpoint.metric", &thaw_type_choice, JOB(checkpoint.metric), "top1", .choices = CHOICES("top1"),
+	{"checkpoint.metric", &thaw_type_choice, JOB(checkpoint.metric), "top1", 
+	 .choices = CHOICES("top1", "top5", "loss", "balanced"),
 	 .meaning = "what makes a checkpoint the best"},
 	{"checkpoint.every", &thaw_type_int, JOB(checkpoint.every), "1", .low = 1, .high = 1000000, .unit = "epochs",
 	 .anytime = true, .meaning = "from one last checkpoint to the next"},

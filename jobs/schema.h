@@ -9,7 +9,7 @@
 
 #include "jobs/key.h"
 
-enum { THAW_SCHEMA_KEYS = 64 };
+enum { THAW_SCHEMA_KEYS = 96 };
 
 struct thaw_schema {
 	const struct thaw_key *keys; /* those of a section stand together */

@@ -168,7 +168,8 @@ static bool is_better(const struct thaw_metrics *now, const struct thaw_metrics 
 
 /* Writes last.h5, and the one before it to previous.h5; best.h5 without optimizer for `best`. Rank 0 only. `so_far`:
  * what the epoch under way has gathered, with the sums of its losses in t->sums; all zero between epochs. */
-static thaw_status write_checkpoint(struct thaw_trainer *t, bool best, const struct thaw_metrics *so_far, double seconds)
+static thaw_status write_checkpoint(struct thaw_trainer *t, bool best, const struct thaw_metrics *so_far,
+                                    double seconds)
 {
 	struct thaw_text yaml = THAW_TEXT_EMPTY, path = THAW_TEXT_EMPTY, previous = THAW_TEXT_EMPTY;
 	struct thaw_checkpoint_facts facts = {

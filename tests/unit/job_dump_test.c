@@ -33,6 +33,7 @@ static void test_dump(void)
 		"data.train=/d/train-*.h5",
 		"data.val=*.h5",
 		"optimizer.lr=1e-05",
+		"optimizer.lr_scale={layer1: 0.1, fc: 2}",
 		"phases=[{epochs: 1, train: fc, lr: 0.1}, {epochs: 1, train: [a, yes, 1]}, {epochs: 1, train: all, "
 		"augment: {flip: 0}, batch: 4, restart: true, schedule: {kind: step, step: 7, gamma: 0.5}}]",
 	};
@@ -45,6 +46,7 @@ static void test_dump(void)
 							   "  val: \"*.h5\"\n"
 							   "  crop: 224\n"
 							   "  threads: 2\n"
+							   "  sampling: shuffle\n"
 							   "device: auto\n"
 							   "precision: fp32\n"
 							   "threads: 0\n"
@@ -52,18 +54,45 @@ static void test_dump(void)
 							   "batch: 32\n"
 							   "replicas: 0\n"
 							   "timeout: 600\n"
+							   "max_skipped: 10\n"
 							   "seed: 42\n"
 							   "batchnorm: frozen\n"
 							   "optimizer:\n"
 							   "  kind: sgd\n"
 							   "  lr: 1e-05\n"
 							   "  momentum: 0.9\n"
+							   "  nesterov: false\n"
+							   "  momentum_of: gradients\n"
+							   "  beta1: 0.9\n"
+							   "  beta2: 0.999\n"
+							   "  epsilon: 1e-08\n"
 							   "  weight_decay: 0\n"
 							   "  decay_norms: true\n"
+							   "  clip: 0\n"
+							   "  lr_scale: {layer1: 0.1, fc: 2}\n"
+							   "loss:\n"
+							   "  smoothing: 0\n"
+							   "  class_weights: none\n"
+							   "average:\n"
+							   "  decay: 0\n"
+							   "early_stopping:\n"
+							   "  patience: 0\n"
 							   "schedule:\n"
 							   "  kind: constant\n"
+							   "  warmup: 0\n"
+							   "  warmup_start: 0.01\n"
 							   "  step: 7\n"
+							   "  milestones: [30, 60, 90]\n"
 							   "  gamma: 0.1\n"
+							   "  min: 0\n"
+							   "  rise: 0.3\n"
+							   "  div: 25\n"
+							   "  final_div: 10000\n"
+							   "  start: 0.01\n"
+							   "  linear: false\n"
+							   "  patience: 10\n"
+							   "  cooldown: 0\n"
+							   "  threshold: 0.0001\n"
 							   "phases:\n"
 							   "  - {epochs: 1, train: [fc], lr: 0.1}\n"
 							   "  - {epochs: 1, train: [a, \"yes\", \"1\"]}\n"
@@ -74,6 +103,19 @@ static void test_dump(void)
 							   "  scale: [0.08, 1]\n"
 							   "  ratio: [0.75, 1.3333333333333333]\n"
 							   "  flip: 0.5\n"
+							   "  rotation: 0\n"
+							   "  brightness: 0\n"
+							   "  contrast: 0\n"
+							   "  saturation: 0\n"
+							   "  hue: 0\n"
+							   "  grey: 0\n"
+							   "  blur: 0\n"
+							   "  blur_sigma: [0.1, 2]\n"
+							   "  erase: 0\n"
+							   "  erase_scale: [0.02, 0.33]\n"
+							   "  erase_ratio: [0.3, 3.3]\n"
+							   "  mixup: 0\n"
+							   "  cutmix: 0\n"
 							   "checkpoint:\n"
 							   "  metric: top1\n"
 							   "  every: 1\n"
@@ -184,8 +226,39 @@ static void random_word(char *out, size_t size_bytes)
 static void random_text(char *out, size_t size_bytes)
 {
 	static const char *const pieces[] = {
-		"a", "Z", "/", ".", " ", "*", "\"", "\\", "'", "#", ": ", "- ", "{", "]", "&x", "!", "%", "@", "`", "|", ">",
-		"?", ",", "~", "null", "0", "\\n", "$(x)", "<<", "\xC3\xA4", "\xE2\x82\xAC", "\xF0\x9F\x90\x9D", "\xC2\xA0",
+		"a",
+		"Z",
+		"/",
+		".",
+		" ",
+		"*",
+		"\"",
+		"\\",
+		"'",
+		"#",
+		": ",
+		"- ",
+		"{",
+		"]",
+		"&x",
+		"!",
+		"%",
+		"@",
+		"`",
+		"|",
+		">",
+		"?",
+		",",
+		"~",
+		"null",
+		"0",
+		"\\n",
+		"$(x)",
+		"<<",
+		"\xC3\xA4",
+		"\xE2\x82\xAC",
+		"\xF0\x9F\x90\x9D",
+		"\xC2\xA0",
 	};
 	size_t used = 0, want = (size_t)random_int(1, (int)size_bytes - 1);
 
@@ -204,13 +277,40 @@ static void random_recipe(struct thaw_recipe *r)
 	memset(r, 0, sizeof *r);
 	r->lr = random_number(1000);
 	r->batch = random_int(1024, 1048576);
-	strcpy(r->schedule.kind, random_int(0, 1) ? "constant" : "step");
+	strcpy(r->schedule.kind, random_int(0, 1) ? "constant" : "plateau");
+	r->schedule.warmup = random_number(1000000);
+	r->schedule.warmup_start = 1 - thaw_random_uniform(&dice);
 	r->schedule.step = random_int(1, 1000000);
+	r->schedule.milestones.count = random_int(1, THAW_PATTERNS);
+	for (int i = 0; i < r->schedule.milestones.count; i++)
+		r->schedule.milestones.epoch[i] = (i ? r->schedule.milestones.epoch[i - 1] : 0) + random_int(1, 30000);
 	r->schedule.gamma = 1 - thaw_random_uniform(&dice);
+	r->schedule.min = random_number(1);
+	r->schedule.rise = random_number(1);
+	r->schedule.div = 1 + random_number(1e8);
+	r->schedule.final_div = 1 + random_number(1e8);
+	r->schedule.start = 1 - thaw_random_uniform(&dice);
+	r->schedule.linear = random_int(0, 1);
+	r->schedule.patience = random_int(0, 1000000);
+	r->schedule.cooldown = random_int(0, 1000000);
+	r->schedule.threshold = random_number(0.999);
 	strcpy(r->augment.crop, random_int(0, 1) ? "random_resized" : "center");
 	random_range(r->augment.scale, 0, 1);
 	random_range(r->augment.ratio, 0.01, 100);
 	r->augment.flip = random_number(1);
+	r->augment.rotation = random_number(180);
+	r->augment.brightness = random_number(10);
+	r->augment.contrast = random_number(10);
+	r->augment.saturation = random_number(10);
+	r->augment.hue = random_number(0.5);
+	r->augment.grey = random_number(1);
+	r->augment.blur = random_number(1);
+	random_range(r->augment.blur_sigma, 0, 100);
+	r->augment.erase = random_number(1);
+	random_range(r->augment.erase_scale, 0, 1);
+	random_range(r->augment.erase_ratio, 0.01, 100);
+	r->augment.mixup = random_number(100);
+	r->augment.cutmix = random_number(100);
 }
 
 /* The job's recipe, or parts of another, or another. */
@@ -271,12 +371,36 @@ static void random_job(struct thaw_job *j)
 	j->timeout = random_int(0, 1000000);
 	j->seed = (uint64_t)thaw_random_u32(&dice) << 32 | thaw_random_u32(&dice);
 	strcpy(j->batchnorm, random_int(0, 1) ? "frozen" : "train");
-	strcpy(j->optimizer.kind, "sgd");
+	strcpy(j->optimizer.kind, random_int(0, 1) ? "sgd" : "adamw");
+	j->optimizer.nesterov = random_int(0, 1);
+	strcpy(j->optimizer.momentum_of, random_int(0, 1) ? "gradients" : "steps");
+	j->optimizer.beta1 = random_number(0.999999);
+	j->optimizer.beta2 = random_number(0.999999);
+	j->optimizer.epsilon = 1 - thaw_random_uniform(&dice);
+	j->optimizer.clip = random_number(1e9);
+	j->optimizer.lr_scale.count = random_int(0, random_int(0, 9) ? 3 : 8);
+	for (int i = 0; i < j->optimizer.lr_scale.count; i++) {
+		random_word(j->optimizer.lr_scale.of[i].part, sizeof j->optimizer.lr_scale.of[i].part - 1);
+		j->optimizer.lr_scale.of[i].part[46] = '\0';
+		j->optimizer.lr_scale.of[i].factor = random_number(1000);
+		for (int k = 0; k < i; k++) /* no part twice */
+			if (strcmp(j->optimizer.lr_scale.of[i].part, j->optimizer.lr_scale.of[k].part) == 0) {
+				memset(&j->optimizer.lr_scale.of[i], 0, sizeof j->optimizer.lr_scale.of[i]);
+				j->optimizer.lr_scale.count = i--;
+				break;
+			}
+	}
+	j->loss.smoothing = random_number(0.999);
+	strcpy(j->loss.class_weights, random_int(0, 1) ? "none" : "balanced");
+	j->average.decay = random_number(0.999999);
+	j->early_stopping.patience = random_int(0, 1000000);
+	j->max_skipped = random_int(0, 1000000);
+	strcpy(j->data.sampling, random_int(0, 1) ? "shuffle" : "balanced");
 	j->optimizer.momentum = random_number(1);
 	j->optimizer.weight_decay = random_number(1000);
 	j->optimizer.decay_norms = random_int(0, 1);
 	random_phases(j);
-	strcpy(j->checkpoint.metric, "top1");
+	strcpy(j->checkpoint.metric, random_int(0, 1) ? "top1" : "balanced");
 	j->checkpoint.every = random_int(1, 1000000);
 	j->checkpoint.minutes = random_number(1e6);
 	j->checkpoint.keep = random_int(0, 1000000);
@@ -312,7 +436,7 @@ static void test_table(void)
 static void test_reference(void)
 {
 	char *text = NULL, *line, *rest = NULL;
-	size_t length, keys = 0;
+	size_t length, keys = 0, inherited = 0;
 	FILE *file = open_memstream(&text, &length);
 
 	if (!file) {
@@ -321,22 +445,28 @@ static void test_reference(void)
 	}
 	thaw_job_print_keys(file);
 	fclose(file);
-	CHECK(strstr(text,
-	             "\n  optimizer.lr            numbers, 0 to 1000                        base learning rate (0.001)\n"));
-	CHECK(strstr(text, "  data.train              1 to 255 bytes of text  "));
-	CHECK(strstr(text, ": data/train-*.h5 (required)\n"));
-	CHECK(strstr(text, "\n  phases.lr               "));
+	CHECK(strstr(text, "\n  optimizer.lr              base learning rate (0.001)\n"
+	                   "                            numbers, 0 to 1000\n"));
+	CHECK(strstr(text, ": data/train-*.h5 (required)\n                            1 to 255 bytes of text\n"));
+	CHECK(strstr(text, "\n  phases.lr                 base learning rate of the phase (optimizer.lr)\n"));
+	CHECK(strstr(text, "as above: what it does not say of them is the\njob's."));
+	for (int i = 0; i < thaw_phase_schema.count; i++) { /* said or spared, never forgotten */
+		const struct thaw_key *key = &thaw_phase_schema.keys[i];
+		bool spared = key->derived && strcmp(strchr(key->path, '.') + 1, key->derived) == 0;
+
+		CHECK(spared == !strstr(text, key->path));
+		inherited += spared;
+	}
 	CHECK(strstr(text, "\nPaths are relative to the folder that the command is run in.\n"));
-	CHECK(strstr(text, "\n  name                    up to 63 of A-Za-z0-9._- (no dot first)  "));
+	CHECK(strstr(text, "\n                            up to 63 of A-Za-z0-9._- (no dot first)\n"));
 	for (line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
 		CHECK(strlen(line) <= 130);
 		if (line[0] != ' ')
 			continue;
-		keys++;
-		CHECK(line[2] != ' ' && line[25] == ' ' && line[26] != ' ' && line[67] == ' ' && line[68] != ' '); /* columns */
-		CHECK(line[strlen(line) - 1] == ')');
+		CHECK((line[2] == ' ') == (keys++ % 2 == 1) && line[27] == ' ' && line[28] != ' '); /* columns */
+		CHECK(line[2] == ' ' || line[strlen(line) - 1] == ')');
 	}
-	CHECK_INT(keys, thaw_job_schema.count + thaw_phase_schema.count);
+	CHECK_INT(keys, 2 * (thaw_job_schema.count + thaw_phase_schema.count - inherited));
 	free(text);
 }
 

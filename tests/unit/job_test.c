@@ -43,14 +43,20 @@ static void test_every_key(void)
 {
 	static const char yaml[] =
 		"name: n_1.x-2\nruns: some where\nmodel: {arch: resnet50}\n"
-		"data: {train: a-*.h5, val: b-*.h5, crop: 96, threads: 3}\n"
+		"data: {train: a-*.h5, val: b-*.h5, crop: 96, threads: 3, sampling: balanced}\n"
 		"device: reference\nprecision: fp32\nthreads: 4\nepochs: 5\nbatch: 48\nreplicas: 6\ntimeout: 77\n"
 		"seed: 18446744073709551615\nbatchnorm: train\n"
-		"optimizer: {kind: sgd, lr: 2.5e-2, momentum: .5, weight_decay: 1E-4, decay_norms: false}\n"
-		"schedule: {kind: step, step: 8, gamma: +0.25}\n"
+		"max_skipped: 3\n"
+		"optimizer: {kind: adamw, lr: 2.5e-2, momentum: .5, weight_decay: 1E-4, decay_norms: false, nesterov: true,\n"
+		" momentum_of: steps, beta1: 0.8, beta2: 0.99, epsilon: 1e-6, clip: 2, lr_scale: {layer1: 0.1, layer4.1: 3}}\n"
+		"loss: {smoothing: 0.1, class_weights: balanced}\naverage: {decay: 0.999}\nearly_stopping: {patience: 4}\n"
+		"schedule: {kind: step, step: 8, gamma: +0.25, warmup: 1.5, warmup_start: 0.5, milestones: [3, 5], min: 0.2,\n"
+		" rise: 0.4, div: 10, final_div: 100, start: 0.3, linear: true, patience: 6, cooldown: 1, threshold: 0.01}\n"
 		"phases: [{epochs: 2, train: fc}, {train: [layer4.1, fc], lr: 5., epochs: 3}]\n"
-		"augment: {crop: center, scale: [0.5, 0.75], ratio: [1, 2], flip: 0}\n"
-		"checkpoint: {metric: top1, every: 9, minutes: 0.5, keep: 2, signal: USR1}\n";
+		"augment: {crop: center, scale: [0.5, 0.75], ratio: [1, 2], flip: 0, rotation: 30,\n"
+		" brightness: 0.1, contrast: 0.2, saturation: 0.3, hue: 0.05, grey: 0.4, blur: 0.6, blur_sigma: [1, 3],\n"
+		" erase: 0.7, erase_scale: [0.1, 0.2], erase_ratio: [1, 4], mixup: 0.8, cutmix: 0.9}\n"
+		"checkpoint: {metric: balanced, every: 9, minutes: 0.5, keep: 2, signal: USR1}\n";
 
 	CHECK_OK(parse(yaml, NULL));
 	CHECK_TEXT(job.name, "n_1.x-2");
@@ -69,7 +75,24 @@ static void test_every_key(void)
 	CHECK_INT(job.timeout, 77);
 	CHECK(job.seed == UINT64_MAX);
 	CHECK_TEXT(job.batchnorm, "train");
-	CHECK_TEXT(job.optimizer.kind, "sgd");
+	CHECK_TEXT(job.data.sampling, "balanced");
+	CHECK_INT(job.max_skipped, 3);
+	CHECK_TEXT(job.optimizer.kind, "adamw");
+	CHECK(job.optimizer.nesterov);
+	CHECK_TEXT(job.optimizer.momentum_of, "steps");
+	CHECK_NEAR(job.optimizer.beta1, 0.8, 0);
+	CHECK_NEAR(job.optimizer.beta2, 0.99, 0);
+	CHECK_NEAR(job.optimizer.epsilon, 1e-6, 0);
+	CHECK_NEAR(job.optimizer.clip, 2, 0);
+	CHECK_INT(job.optimizer.lr_scale.count, 2);
+	CHECK_TEXT(job.optimizer.lr_scale.of[0].part, "layer1");
+	CHECK_NEAR(job.optimizer.lr_scale.of[0].factor, 0.1, 0);
+	CHECK_TEXT(job.optimizer.lr_scale.of[1].part, "layer4.1");
+	CHECK_NEAR(job.optimizer.lr_scale.of[1].factor, 3, 0);
+	CHECK_NEAR(job.loss.smoothing, 0.1, 0);
+	CHECK_TEXT(job.loss.class_weights, "balanced");
+	CHECK_NEAR(job.average.decay, 0.999, 0);
+	CHECK_INT(job.early_stopping.patience, 4);
 	CHECK_NEAR(job.recipe.lr, 0.025, 0);
 	CHECK_NEAR(job.optimizer.momentum, 0.5, 0);
 	CHECK_NEAR(job.optimizer.weight_decay, 0.0001, 0);
@@ -77,6 +100,20 @@ static void test_every_key(void)
 	CHECK_TEXT(job.recipe.schedule.kind, "step");
 	CHECK_INT(job.recipe.schedule.step, 8);
 	CHECK_NEAR(job.recipe.schedule.gamma, 0.25, 0);
+	CHECK_NEAR(job.recipe.schedule.warmup, 1.5, 0);
+	CHECK_NEAR(job.recipe.schedule.warmup_start, 0.5, 0);
+	CHECK_INT(job.recipe.schedule.milestones.count, 2);
+	CHECK_INT(job.recipe.schedule.milestones.epoch[0], 3);
+	CHECK_INT(job.recipe.schedule.milestones.epoch[1], 5);
+	CHECK_NEAR(job.recipe.schedule.min, 0.2, 0);
+	CHECK_NEAR(job.recipe.schedule.rise, 0.4, 0);
+	CHECK_NEAR(job.recipe.schedule.div, 10, 0);
+	CHECK_NEAR(job.recipe.schedule.final_div, 100, 0);
+	CHECK_NEAR(job.recipe.schedule.start, 0.3, 0);
+	CHECK(job.recipe.schedule.linear);
+	CHECK_INT(job.recipe.schedule.patience, 6);
+	CHECK_INT(job.recipe.schedule.cooldown, 1);
+	CHECK_NEAR(job.recipe.schedule.threshold, 0.01, 0);
 	CHECK_INT(job.phases_count, 2);
 	CHECK_INT(job.phases[0].epochs, 2);
 	CHECK_INT(job.phases[0].train.count, 1);
@@ -93,7 +130,20 @@ static void test_every_key(void)
 	CHECK_NEAR(job.recipe.augment.ratio[0], 1, 0);
 	CHECK_NEAR(job.recipe.augment.ratio[1], 2, 0);
 	CHECK_NEAR(job.recipe.augment.flip, 0, 0);
-	CHECK_TEXT(job.checkpoint.metric, "top1");
+	CHECK_NEAR(job.recipe.augment.rotation, 30, 0);
+	CHECK_NEAR(job.recipe.augment.brightness, 0.1, 0);
+	CHECK_NEAR(job.recipe.augment.contrast, 0.2, 0);
+	CHECK_NEAR(job.recipe.augment.saturation, 0.3, 0);
+	CHECK_NEAR(job.recipe.augment.hue, 0.05, 0);
+	CHECK_NEAR(job.recipe.augment.grey, 0.4, 0);
+	CHECK_NEAR(job.recipe.augment.blur, 0.6, 0);
+	CHECK_NEAR(job.recipe.augment.blur_sigma[1], 3, 0);
+	CHECK_NEAR(job.recipe.augment.erase, 0.7, 0);
+	CHECK_NEAR(job.recipe.augment.erase_scale[0], 0.1, 0);
+	CHECK_NEAR(job.recipe.augment.erase_ratio[1], 4, 0);
+	CHECK_NEAR(job.recipe.augment.mixup, 0.8, 0);
+	CHECK_NEAR(job.recipe.augment.cutmix, 0.9, 0);
+	CHECK_TEXT(job.checkpoint.metric, "balanced");
 	CHECK_INT(job.checkpoint.every, 9);
 	CHECK_NEAR(job.checkpoint.minutes, 0.5, 0);
 	CHECK_INT(job.checkpoint.keep, 2);
@@ -122,6 +172,24 @@ static void test_defaults(void)
 	CHECK_NEAR(job.optimizer.momentum, 0.9, 0);
 	CHECK_NEAR(job.optimizer.weight_decay, 0, 0);
 	CHECK(job.optimizer.decay_norms);
+	CHECK(!job.optimizer.nesterov);
+	CHECK_TEXT(job.optimizer.momentum_of, "gradients");
+	CHECK_NEAR(job.optimizer.beta1, 0.9, 0);
+	CHECK_NEAR(job.optimizer.beta2, 0.999, 0);
+	CHECK_NEAR(job.optimizer.epsilon, 1e-8, 0);
+	CHECK_NEAR(job.optimizer.clip, 0, 0);
+	CHECK_INT(job.optimizer.lr_scale.count, 0);
+	CHECK_NEAR(job.loss.smoothing, 0, 0);
+	CHECK_TEXT(job.loss.class_weights, "none");
+	CHECK_NEAR(job.average.decay, 0, 0);
+	CHECK_INT(job.early_stopping.patience, 0);
+	CHECK_INT(job.max_skipped, 10);
+	CHECK_NEAR(job.recipe.schedule.warmup, 0, 0);
+	CHECK_NEAR(job.recipe.schedule.rise, 0.3, 0);
+	CHECK_NEAR(job.recipe.schedule.div, 25, 0);
+	CHECK_NEAR(job.recipe.schedule.final_div, 1e4, 0);
+	CHECK_INT(job.recipe.schedule.patience, 10);
+	CHECK_NEAR(job.recipe.schedule.threshold, 1e-4, 0);
 	CHECK_TEXT(job.recipe.schedule.kind, "constant");
 	CHECK_INT(job.recipe.schedule.step, 7);
 	CHECK_NEAR(job.recipe.schedule.gamma, 0.1, 0);
@@ -293,10 +361,25 @@ static void test_texts_and_choices(void)
 	CHECK_REFUSED("device: {}\n", "3:9: device: a map, allowed are auto, cpu, reference");
 	CHECK_REFUSED("precision: fp16\n", "3:12: precision: 'fp16', allowed are fp32");
 	CHECK_REFUSED("batchnorm: none\n", "3:12: batchnorm: 'none', allowed are frozen, train");
-	CHECK_REFUSED("optimizer: {kind: adam}\n", "3:19: optimizer.kind: 'adam', allowed are sgd");
-	CHECK_REFUSED("schedule: {kind: cosinus}\n", "3:18: schedule.kind: 'cosinus', allowed are constant, step");
+	CHECK_REFUSED("optimizer: {kind: adm}\n", "3:19: optimizer.kind: 'adm', allowed are sgd, adam, adamw");
+	CHECK_REFUSED("optimizer: {lr_scale: 2}\n",
+	              "3:23: optimizer.lr_scale: '2', allowed are maps of parts to factors, 0 to 1000");
+	CHECK_REFUSED("optimizer: {lr_scale: {fc: -1}}\n", "3:28: optimizer.lr_scale: -1, allowed are 0 to 1000");
+	CHECK_REFUSED("optimizer: {lr_scale: {a/b: 1}}\n",
+	              "3:24: optimizer.lr_scale: '\"a/b\"', allowed are maps of parts to factors, 0 to 1000");
+	CHECK_REFUSED("schedule: {milestones: 3}\n",
+	              "3:24: schedule.milestones: '3', allowed are lists of rising epochs, 1 to 1000000");
+	CHECK_REFUSED("schedule: {milestones: []}\n",
+	              "3:24: schedule.milestones: an empty list, allowed are lists of rising epochs, 1 to 1000000");
+	CHECK_REFUSED("schedule: {milestones: [3, 3]}\n", "3:28: schedule.milestones: 3 after 3, wanted are rising epochs");
+	CHECK_REFUSED("schedule: {milestones: [3, 4.5]}\n",
+	              "3:28: schedule.milestones: '4.5', allowed are lists of rising epochs, 1 to 1000000");
+	CHECK_REFUSED("schedule: {kind: cosinus}\n", "3:18: schedule.kind: 'cosinus', allowed are constant, step, "
+	                                             "multi_step, exponential, cosine, one_cycle, rising, "
+	                                             "plateau");
 	CHECK_REFUSED("augment: {crop: none}\n", "3:17: augment.crop: 'none', allowed are random_resized, center");
-	CHECK_REFUSED("checkpoint: {metric: loss}\n", "3:22: checkpoint.metric: 'loss', allowed are top1");
+	CHECK_REFUSED("checkpoint: {metric: top2}\n",
+	              "3:22: checkpoint.metric: 'top2', allowed are top1, top5, loss, balanced");
 
 	static const char *const not_names[] = {"a/b", ".hidden", "..", "a b", "a;b", "$(x)", "\xC3\xA4"};
 
@@ -379,12 +462,15 @@ static void test_phases(void)
 	snprintf(yaml, sizeof yaml, NEEDED "phases:\n- {epochs: 1, train: [fc, a/b]}\n");
 	CHECK_FAILS(parse(yaml, NULL), THAW_BAD_JOB, "dir/job.yaml:4:27: phases.train: 'a/b', allowed are all");
 	CHECK_REFUSED("phases:\n- {epochs: 1, train: fc, schedule: {kind: up}}\n",
-	              "4:43: phases.schedule.kind: 'up', allowed are constant, step");
+	              "4:43: phases.schedule.kind: 'up', allowed are constant, step, multi_step, exponential, cosine, "
+	              "one_cycle, rising, "
+	              "plateau");
 	CHECK_REFUSED("phases:\n- {epochs: 1, train: fc, schedule: {knid: step}}\n",
 	              "4:37: unknown key 'phases.schedule.knid', did you mean 'phases.schedule.kind'");
 	CHECK_REFUSED("phases:\n- {epochs: 1, train: fc, schedule: step}\n",
 	              "4:26: phases.schedule: a section, wanted are its keys");
-	CHECK_REFUSED("phases:\n- {epochs: 1, train: fc, seed: 4}\n", "4:26: unknown key 'phases.seed', 'thaw help job' lists all");
+	CHECK_REFUSED("phases:\n- {epochs: 1, train: fc, seed: 4}\n",
+	              "4:26: unknown key 'phases.seed', 'thaw help job' lists all");
 	CHECK_REFUSED("replicas: 5\nphases: [{epochs: 3, train: fc, batch: 5}, {epochs: 3, train: fc, batch: 4}]\n",
 	              "3:11: replicas: 5, allowed are up to the batch of 4");
 	CHECK_REFUSED("epochs: 4\nphases: [{epochs: 3, train: fc}]\n", "3:9: epochs: 4, but the phases add up to 3");
@@ -497,9 +583,10 @@ static void test_names_from_files(void)
 		CHECK_OK(thaw_job_parse(cases[i].path, NEEDED, strlen(NEEDED), NULL, 0, &job));
 		CHECK_TEXT(job.name, cases[i].name);
 	}
-	CHECK_FAILS(thaw_job_parse("my job.yaml", NEEDED, strlen(NEEDED), NULL, 0, &job), THAW_BAD_JOB,
-	            "my job.yaml: the file's name makes the run's 'my job', allowed are up to 63 of A-Za-z0-9._- (no dot first): "
-	            "`name:` or --set name=... gives another");
+	CHECK_FAILS(
+		thaw_job_parse("my job.yaml", NEEDED, strlen(NEEDED), NULL, 0, &job), THAW_BAD_JOB,
+		"my job.yaml: the file's name makes the run's 'my job', allowed are up to 63 of A-Za-z0-9._- (no dot first): "
+		"`name:` or --set name=... gives another");
 	CHECK_FAILS(thaw_job_parse("x/.yaml", NEEDED, strlen(NEEDED), NULL, 0, &job), THAW_BAD_JOB,
 	            "x/.yaml: the file's name makes the run's '.yaml'");
 	CHECK_FAILS(thaw_job_parse(long_name, NEEDED, strlen(NEEDED), NULL, 0, &job), THAW_BAD_JOB, "the run's '0123");
