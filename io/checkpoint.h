@@ -4,9 +4,9 @@
  * HDF5 only builds or parses an image in memory; the bytes are written by thaw_file_publish(). Behind the image stands
  * a seal (io/seal.h) that is checked before HDF5 sees a byte; HDF5 readers ignore what follows their end of file.
  *
- * Layout: /model/<torchvision name>, /optimizer/<slot>/<name> (float32, PyTorch's layout); the facts are attributes of
- * /, but for the texts that may be long: /classes (names), /job and /build (one each). The same content gives the same
- * bytes.
+ * Layout: /model/<torchvision name>, /optimizer/<slot>/<name> (float32, PyTorch's layout), /optimizer/step/<name>
+ * (float32, one number); the facts are attributes of /, but for the texts that may be long: /classes (names), /job and
+ * /build (one each). The same content gives the same bytes.
  */
 #ifndef THAW_IO_CHECKPOINT_H
 #define THAW_IO_CHECKPOINT_H

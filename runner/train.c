@@ -50,7 +50,9 @@ static thaw_status replica_step(struct thaw_trainer *t, int replica, int64_t glo
 
 static double rate_at(const struct thaw_trainer *t, const struct thaw_phase *phase, int64_t step)
 {
-	return phase->lr * thaw_schedule_factor(&t->schedule, step);
+	struct thaw_progress at = {.step = step, .steps = t->steps * t->job->epochs, .epoch = (int)(step / t->steps)};
+
+	return phase->lr * thaw_schedule_factor(&t->schedule, &at);
 }
 
 /* States for which this phase's plans gather statistics. */
@@ -101,7 +103,13 @@ static thaw_status train_step(struct thaw_trainer *t, const struct trainer_place
 	if (status)
 		return status;
 	sum = thaw_exchange_sum(t->exchange);
-	thaw_optimizer_step(&t->optimizer, &sum, t->trains, updates(t), rate_at(t, place->phase, t->step));
+	thaw_optimizer_step(&t->optimizer, &(struct thaw_update){
+										   .gradients = &sum,
+										   .trains = t->trains,
+										   .updates = updates(t),
+										   .rate = rate_at(t, place->phase, t->step),
+										   .factor = 1.0,
+									   });
 	t->step++;
 	t->pictures += thaw_trainer_pictures(t, place->step);
 	if (t->first_step_seconds == 0) {

@@ -268,7 +268,6 @@ static thaw_status open_parts(struct thaw_trainer *t)
 	t->steps = (t->count + job->batch - 1) / job->batch;
 	t->schedule = (struct thaw_schedule){
 		.kind = job->schedule.kind,
-		.steps_per_epoch = t->steps,
 		.step_epochs = job->schedule.step,
 		.gamma = job->schedule.gamma,
 	};
