@@ -203,6 +203,13 @@ thaw_status thaw_job_load(const char *path, const char *const *sets, int sets_co
 	return status;
 }
 
+bool thaw_job_done(const struct thaw_job *job, int epoch, int best_epoch)
+{
+	int patience = job->early_stopping.patience;
+
+	return epoch >= job->epochs || (patience > 0 && best_epoch > 0 && epoch - best_epoch >= patience);
+}
+
 /* The section of a path: how many of its characters stand before the dot, 0 for a key without section. */
 static size_t section_length(const char *path)
 {

@@ -43,7 +43,7 @@ struct thaw_recipe {
 	double lr;                         /* optimizer.lr, phases.lr: base learning rate */
 	int batch;                         /* batch: global */
 	struct {
-		char kind[16];                 /* schedule.kind: nn/schedule.h has what the kinds read; and plateau */
+		char kind[16];                 /* schedule.kind: nn/schedule.h tells what the kinds read */
 		double warmup;                 /* schedule.warmup: epochs */
 		double warmup_start;
 		int step;                      /* schedule.step: epochs between drops */
@@ -53,8 +53,6 @@ struct thaw_recipe {
 		double rise, div, final_div;
 		double start;
 		bool linear;
-		int patience, cooldown;        /* schedule.patience, cooldown: epochs */
-		double threshold;
 	} schedule;
 	struct {
 		char crop[24];                 /* augment.crop: random_resized | center */
@@ -113,9 +111,6 @@ struct thaw_job {
 		char class_weights[16];        /* loss.class_weights: none | balanced */
 	} loss;
 	struct {
-		double decay;                  /* average.decay: of the moving average of the weights, 0 = none */
-	} average;
-	struct {
 		int patience;                  /* early_stopping.patience: epochs, 0 = never */
 	} early_stopping;
 	int max_skipped;                   /* max_skipped: steps without finite loss or gradients that are left out */
@@ -123,7 +118,7 @@ struct thaw_job {
 	int phases_count;                  /* >= 1 after loading: without `phases`, one phase of `epochs` that trains all */
 	struct thaw_phase phases[THAW_PHASES];
 	struct {
-		char metric[16];               /* checkpoint.metric: top1 | top5 | loss | balanced */
+		char metric[16];               /* checkpoint.metric: top1 | top5 | loss */
 		int every;                     /* checkpoint.every: epochs between `last` checkpoints */
 		double minutes;                /* checkpoint.minutes: longest time between them, 0 = any */
 		int keep;                      /* checkpoint.keep: former ones kept as epoch-0001.h5 */
@@ -150,6 +145,10 @@ thaw_status thaw_job_dump(const struct thaw_job *job, struct thaw_text *yaml_out
 
 /* THAW_BAD_JOB unless both jobs come to the same result: "'runs/ants' was begun with optimizer.lr 0.05, this job has 0.06". */
 thaw_status thaw_job_match(const struct thaw_job *job, const struct thaw_job *begun, const char *where);
+
+/* Whether a run of which `epoch` epochs are done, the best of them `best_epoch`, is at its end: all are, or
+ * early_stopping.patience of them brought nothing better. */
+bool thaw_job_done(const struct thaw_job *job, int epoch, int best_epoch);
 
 /* The key reference: a line per key with type, default, bounds, unit, meaning. */
 void thaw_job_print_keys(FILE *file);

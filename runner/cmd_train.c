@@ -93,11 +93,11 @@ static thaw_status run_job(struct thaw_job *job, const struct arguments *a, doub
 	if (status)
 		return status;
 	options.resume = *folder.resume ? folder.resume : NULL;
-	if (folder.epoch == job->epochs)
-		thaw_log("'%s' is finished, all %d epochs: --fresh begins beside it", folder.path, job->epochs);
+	if (thaw_job_done(job, folder.epoch, folder.best_epoch))
+		thaw_log("'%s' is finished, all %d epochs: --fresh begins beside it", folder.path, folder.epoch);
 	else
 		status = thaw_setup_open(job, true, &setup);
-	if (!status && folder.epoch < job->epochs) {
+	if (!status && !thaw_job_done(job, folder.epoch, folder.best_epoch)) {
 		status = train(&setup, job, a->steps ? NULL : &folder, options);
 		thaw_setup_release(&setup);
 	}

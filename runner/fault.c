@@ -37,9 +37,13 @@ static const struct fault {
 	const char *name;
 	void (*strike)(void); /* NULL: the place where it happens asks thaw_fault_due() */
 } faults[] = {
-	{"hang", hang},     {"stop", stop},   {"kill", kill_self},
-	{"segv", segv},     {"leave", leave}, {"loss", NULL}, /* the loss is not a number */
-	{"gradient", NULL},                                   /* a gradient is infinite */
+	{"hang", hang},       /* for ever */
+	{"stop", stop},       /* as a debugger or a bad host does */
+	{"kill", kill_self},  /* as the system that is out of memory does */
+	{"segv", segv},       /* as a bug does */
+	{"leave", leave},     /* with exit code 0 */
+	{"validation", NULL}, /* its loss is no number */
+	{"gradient", NULL},   /* one number of it becomes infinite */
 };
 enum { FAULTS = sizeof faults / sizeof *faults };
 
@@ -59,13 +63,14 @@ thaw_status thaw_fault_plan(const char *text, int ranks)
 		if (strcmp(faults[i].name, name) == 0)
 			planned = &faults[i];
 	if (!planned)
-		return thaw_fail(THAW_BAD_JOB, "--fault %s: there are hang, stop, kill, segv, leave, loss, gradient", text);
+		return thaw_fail(THAW_BAD_JOB, "--fault %s: there are hang, stop, kill, segv, leave, validation, gradient",
+		                 text);
 	return THAW_OK;
 }
 
-bool thaw_fault_due(const char *name, int rank, int64_t step)
+bool thaw_fault_due(const char *name, int64_t step)
 {
-	return planned && strcmp(planned->name, name) == 0 && rank == planned_rank && step == planned_step;
+	return planned && strcmp(planned->name, name) == 0 && step == planned_step;
 }
 
 void thaw_fault_strike(int rank, int64_t step)

@@ -18,8 +18,8 @@ thaw_status thaw_fault_plan(const char *text, int ranks);
 /* Lets a fault of the process (hang, stop, kill, segv, leave) happen if it is due on `rank` at `step`, from 1. */
 void thaw_fault_strike(int rank, int64_t step);
 
-/* Whether the fault of this name, which the caller makes happen, is due. */
-bool thaw_fault_due(const char *name, int rank, int64_t step);
+/* Whether the fault of this name, which the caller makes happen, is due, on whatever rank. */
+bool thaw_fault_due(const char *name, int64_t step);
 
 #else
 
@@ -34,9 +34,9 @@ static inline void thaw_fault_strike(int rank, int64_t step)
 	(void)rank, (void)step;
 }
 
-static inline bool thaw_fault_due(const char *name, int rank, int64_t step)
+static inline bool thaw_fault_due(const char *name, int64_t step)
 {
-	(void)name, (void)rank, (void)step;
+	(void)name, (void)step;
 	return false;
 }
 

@@ -159,6 +159,7 @@ static thaw_status try_checkpoint(const char *name, struct thaw_run_folder *fold
 	if (status)
 		return status;
 	folder->epoch = (int)thaw_checkpoint_facts(checkpoint)->epoch;
+	folder->best_epoch = (int)thaw_checkpoint_facts(checkpoint)->best_epoch;
 	thaw_checkpoint_free(checkpoint);
 	memcpy(folder->resume, path, sizeof path);
 	return THAW_OK;

@@ -20,7 +20,7 @@ struct thaw_run_folder {
 	char resume[THAW_PATH]; /* the checkpoint to go on from: last.h5, or previous.h5 where that is damaged; "": begin */
 	bool damaged;           /* last.h5 */
 	bool found;             /* a run was begun there */
-	int epoch;              /* epochs done there */
+	int epoch, best_epoch;  /* epochs done there, the best of them */
 };
 
 /* Where `job` is to run. All ranks call it and get what rank 0 found. With `fresh`, the job gets the first name of

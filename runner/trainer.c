@@ -1,6 +1,7 @@
 #include "runner/trainer_parts.h"
 
 #include <assert.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,6 +38,17 @@ int64_t thaw_trainer_pictures(const struct thaw_trainer *t, int phase, int64_t s
 	int64_t batch = t->job->phases[phase].recipe.batch, left = t->count - step * batch;
 
 	return left < batch ? left : batch;
+}
+
+double thaw_trainer_weight(const struct thaw_trainer *t, int64_t step)
+{
+	const struct thaw_loss loss = {.class_weights = t->class_weights};
+	int64_t first = step * t->job->phases[t->phase].recipe.batch, count = thaw_trainer_pictures(t, t->phase, step);
+	double weight = 0;
+
+	for (int64_t i = first; t->class_weights && i < first + count; i++)
+		weight += thaw_loss_weight(&loss, thaw_dataset_picture(t->setup->train, t->order[i], NULL)->label, 0, 1);
+	return weight;
 }
 
 struct thaw_batch_range thaw_trainer_range(const struct thaw_trainer *t, int phase, int64_t step, int r)
@@ -107,6 +119,7 @@ static struct thaw_plan_spec training_spec(const struct thaw_trainer *t, int bat
 		.params = &t->setup->params,
 		.batch = batch,
 		.trains = t->trains,
+		.loss = {.smoothing = t->job->loss.smoothing, .class_weights = t->class_weights},
 		.frozen_batch_statistics = strcmp(t->job->batchnorm, "train") == 0,
 	};
 
@@ -204,13 +217,23 @@ thaw_status thaw_trainer_begin_phase(struct thaw_trainer *t, int phase)
 
 /* --- rates ------------------------------------------------------------------------------------------------------- */
 
-static struct thaw_schedule schedule_of(const struct thaw_recipe *recipe)
+/* `steps`: of an epoch. */
+static struct thaw_schedule schedule_of(const struct thaw_recipe *recipe, int64_t steps)
 {
 	return (struct thaw_schedule){
 		.kind = recipe->schedule.kind,
-		.steps_per_epoch = 1,
+		.warmup = (int64_t)llround(recipe->schedule.warmup * (double)steps),
+		.warmup_start = recipe->schedule.warmup_start,
 		.step_epochs = recipe->schedule.step,
+		.milestones = recipe->schedule.milestones.epoch,
+		.milestones_count = recipe->schedule.milestones.count,
 		.gamma = recipe->schedule.gamma,
+		.minimum = recipe->schedule.min,
+		.rise = recipe->schedule.rise,
+		.div = recipe->schedule.div,
+		.final_div = recipe->schedule.final_div,
+		.start = recipe->schedule.start,
+		.linear = recipe->schedule.linear,
 	};
 }
 
@@ -226,15 +249,23 @@ static bool begins_schedule(const struct thaw_job *job, int phase)
 double thaw_trainer_rate(const struct thaw_trainer *t, int epoch, int64_t step)
 {
 	const struct thaw_job *job = t->job;
-	int phase = thaw_trainer_phase_of(t, epoch), first = phase, begin = 0;
-	const struct thaw_schedule schedule = schedule_of(&job->phases[phase].recipe);
+	int phase = thaw_trainer_phase_of(t, epoch), first = phase, last = phase, begin = 0, end = 0;
+	struct thaw_schedule schedule;
+	struct thaw_progress at;
 
-	(void)step;
 	while (!begins_schedule(job, first))
 		first--;
-	for (int i = 0; i < first; i++)
-		begin += job->phases[i].epochs;
-	return job->phases[phase].recipe.lr * thaw_schedule_factor(&schedule, epoch - begin);
+	while (last + 1 < job->phases_count && !begins_schedule(job, last + 1))
+		last++;
+	for (int i = 0; i <= last; i++) {
+		begin += i < first ? job->phases[i].epochs : 0;
+		end += job->phases[i].epochs;
+	}
+	schedule = schedule_of(&job->phases[first].recipe, thaw_trainer_steps(t, first));
+	at.step = thaw_trainer_steps_of(t, epoch) + step - thaw_trainer_steps_of(t, begin);
+	at.steps = thaw_trainer_steps_of(t, end) - thaw_trainer_steps_of(t, begin);
+	at.epoch = epoch - begin;
+	return job->phases[phase].recipe.lr * thaw_schedule_factor(&schedule, &at);
 }
 
 /* --- life -------------------------------------------------------------------------------------------------------- */
@@ -246,7 +277,7 @@ static thaw_status check_job(const struct thaw_setup *setup)
 		return thaw_fail(THAW_BAD_JOB, "replicas: %d cannot be divided among %d ranks", setup->replicas, setup->ranks);
 	for (int i = 0; i < setup->job->phases_count; i++) {
 		const struct thaw_recipe *recipe = &setup->job->phases[i].recipe;
-		const struct thaw_schedule schedule = schedule_of(recipe);
+		const struct thaw_schedule schedule = schedule_of(recipe, 1);
 		thaw_status status = thaw_schedule_check(&schedule);
 		bool *trains;
 
@@ -272,23 +303,76 @@ static thaw_status allocate(struct thaw_trainer *t)
 			steps = thaw_trainer_steps(t, phase);
 	t->order = thaw_alloc((size_t)t->count, sizeof *t->order);
 	t->ranges = thaw_alloc((size_t)steps * (size_t)share, sizeof *t->ranges);
-	t->losses = thaw_alloc((size_t)t->setup->replicas, sizeof *t->losses);
-	t->sums = thaw_alloc((size_t)t->setup->replicas, sizeof *t->sums);
-	return t->order && t->ranges && t->losses && t->sums ? THAW_OK : THAW_OUT_OF_MEMORY;
+	t->losses = thaw_alloc(2 * (size_t)t->setup->replicas, sizeof *t->losses);
+	t->sums = thaw_alloc(2 * (size_t)t->setup->replicas, sizeof *t->sums);
+	t->step_losses = thaw_alloc(2 * (size_t)t->setup->replicas, sizeof *t->step_losses);
+	return t->order && t->ranges && t->losses && t->sums && t->step_losses ? THAW_OK : THAW_OUT_OF_MEMORY;
+}
+
+/* A factor for each parameter's rate: that of the last of optimizer.lr_scale's parts it belongs to. */
+static thaw_status scale_rates(const struct thaw_trainer *t, double **scale_out)
+{
+	const struct thaw_scales *scales = &t->job->optimizer.lr_scale;
+	int count = thaw_net_params(t->setup->net);
+	double *scale = thaw_alloc((size_t)count, sizeof *scale);
+	bool *selected = thaw_alloc((size_t)count, sizeof *selected);
+	thaw_status status = scale && selected ? THAW_OK : THAW_OUT_OF_MEMORY;
+
+	for (int i = 0; i < count && !status; i++)
+		scale[i] = 1;
+	for (int s = 0; s < scales->count && !status; s++) {
+		const char *part = scales->of[s].part;
+
+		status = thaw_net_select(t->setup->net, &part, 1, selected);
+		for (int i = 0; i < count && !status; i++)
+			scale[i] = selected[i] ? scales->of[s].factor : scale[i];
+	}
+	free(selected);
+	if (status)
+		free(scale);
+	else
+		*scale_out = scale;
+	return status;
+}
+
+/* pictures / (classes * pictures of the class), so that every class weighs the same in all. */
+static thaw_status weigh_classes(struct thaw_trainer *t)
+{
+	const struct thaw_dataset *train = t->setup->train;
+	int classes = t->setup->facts->classes;
+
+	if (strcmp(t->job->loss.class_weights, "balanced") != 0)
+		return THAW_OK;
+	t->class_weights = thaw_alloc((size_t)classes, sizeof *t->class_weights);
+	for (int c = 0; c < classes && t->class_weights; c++)
+		t->class_weights[c] = (double)t->count / ((double)classes * (double)thaw_dataset_class_count(train, c));
+	return t->class_weights ? THAW_OK : THAW_OUT_OF_MEMORY;
 }
 
 static thaw_status open_optimizer(struct thaw_trainer *t)
 {
 	const struct thaw_job *job = t->job;
+	double *scale;
 	struct thaw_optimizer_spec spec = {
 		.kind = job->optimizer.kind,
 		.momentum = job->optimizer.momentum,
+		.nesterov = job->optimizer.nesterov,
+		.momentum_of_steps = strcmp(job->optimizer.momentum_of, "steps") == 0,
+		.beta1 = job->optimizer.beta1,
+		.beta2 = job->optimizer.beta2,
+		.epsilon = job->optimizer.epsilon,
 		.weight_decay = job->optimizer.weight_decay,
 		.decay_norms = job->optimizer.decay_norms,
 		.threads = t->setup->threads,
 	};
+	thaw_status status = scale_rates(t, &scale);
 
-	return thaw_optimizer_init(&t->optimizer, &spec, &t->setup->params);
+	if (status)
+		return status;
+	spec.lr_scale = scale;
+	status = thaw_optimizer_init(&t->optimizer, &spec, &t->setup->params);
+	free(scale);
+	return status;
 }
 
 /* Everything as it was when the checkpoint was written. What the epoch had gathered so far is rank 0's, but for the
@@ -310,12 +394,13 @@ static thaw_status resume(struct thaw_trainer *t)
 		                 (long long)thaw_trainer_steps_of(t, t->job->epochs));
 	t->epoch = (int)facts.epoch;
 	t->step = facts.step;
+	t->skipped = facts.skipped;
 	t->seconds_before = facts.seconds;
 	t->best.epoch = (int)facts.best_epoch;
 	t->best.val_metrics = facts.best_metrics;
 	for (int r = 0; r < t->setup->replicas; r++)
 		if (r < first || r >= first + share)
-			t->losses[r] = 0;
+			t->losses[2 * r] = t->losses[2 * r + 1] = 0;
 	if (t->setup->rank == 0) {
 		t->correct[0] = facts.so_far.count;
 		t->correct[1] = facts.so_far.top1;
@@ -342,6 +427,8 @@ static thaw_status open_parts(struct thaw_trainer *t)
 		return status;
 	t->count = thaw_dataset_facts(t->setup->train)->count;
 	status = allocate(t);
+	if (!status)
+		status = weigh_classes(t);
 	if (!status)
 		status = open_optimizer(t);
 	if (!status && t->options.resume)
@@ -391,5 +478,7 @@ void thaw_trainer_free(struct thaw_trainer *trainer)
 	free(trainer->ranges);
 	free(trainer->losses);
 	free(trainer->sums);
+	free(trainer->step_losses);
+	free(trainer->class_weights);
 	free(trainer);
 }

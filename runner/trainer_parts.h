@@ -22,6 +22,7 @@ struct thaw_trainer {
 	struct thaw_train_options options;
 	const char *folder;
 	struct thaw_optimizer optimizer;
+	double *class_weights; /* (classes) of the loss, NULL: all 1 */
 	struct thaw_loader *loader;
 	int loader_phase; /* whose pictures it makes */
 	struct thaw_evaluator *evaluator;
@@ -36,15 +37,17 @@ struct thaw_trainer {
 	int64_t count;                   /* training pictures */
 	int32_t *order;                  /* (count) the epoch's shuffle */
 	struct thaw_batch_range *ranges; /* (most steps * replicas of this rank) without empty ones */
-	double *losses;                  /* (replicas) sums of this epoch; zero for other ranks' replicas */
-	double *sums;                    /* (replicas) the same of all ranks, for a moment */
-	int64_t correct[3];              /* pictures, top-1, top-5 of this rank's replicas */
+	double *losses;                  /* (replicas, 2) losses and their weights; zero for other ranks' replicas */
+	double *sums;                    /* (replicas, 2) the same of all ranks, for a moment */
+	double *step_losses;             /* (replicas, 2) of the step under way */
+	int64_t correct[3], step_correct[3]; /* pictures, top-1, top-5 of this rank's replicas */
 	double shown;                    /* thaw_clock_seconds() when progress was last shown; 0: no line stands */
 
 	/* The run. */
 	int phase;                 /* from 0 */
 	int epoch;                 /* done */
 	int64_t step;              /* optimizer steps done */
+	int64_t skipped;           /* steps left out */
 	bool stopping;             /* a signal asked for it */
 	double saved;              /* thaw_clock_seconds() at the last checkpoint */
 	double seconds_before;     /* that this epoch took before the run was stopped */
@@ -62,6 +65,9 @@ int64_t thaw_trainer_steps_of(const struct thaw_trainer *t, int epochs);
 
 /* Pictures of the global batch of `step` within an epoch of phase `phase`; the last one may be smaller. */
 int64_t thaw_trainer_pictures(const struct thaw_trainer *t, int phase, int64_t step);
+
+/* The sum of their weights in the loss, 0 without class weights. */
+double thaw_trainer_weight(const struct thaw_trainer *t, int64_t step);
 
 /* Replica `r`'s part of that batch, as even as can be: places first .. first + count - 1 of the order; count may be
  * 0. */

@@ -31,6 +31,16 @@ faulty 2 segv@6 "signal 11"
 faulty 2 leave@11 ""
 grep -q "rank 0: no progress" runs/hang-7-2/log.txt || fail "log.txt does not tell of the hang"
 
+# steps without a finite gradient: the run ends, or leaves out as many as it may, on every number of ranks the same
+expect 76 "epoch 3, step 2: the gradient of 'conv1.weight' is not finite, and 0 of 0" mpirun -n 2 "$thaw" train job.yaml --set name=nan --fault gradient@12
+expect 0 "epoch 3, step 2: the gradient of 'conv1.weight' is not finite: the step is left out, 1 of 1" \
+    "$thaw" train job.yaml --set name=skip --set max_skipped=1 --fault gradient@12
+expect 0 "1 of 1 that may be" mpirun -n 2 "$thaw" train job.yaml --set name=skip2 --set max_skipped=1 --fault gradient@12
+[ "$(results runs/skip)" = "$(results runs/skip2)" ] || fail "a step left out differs between ranks"
+[ "$(results runs/skip)" != "$whole" ] || fail "a step that was left out changes nothing"
+expect 76 "epoch 2: the validation loss is nan" "$thaw" train job.yaml --set name=worst --fault validation@10
+[ "$(wc -l <runs/worst/metrics.csv)" = 2 ] || fail "an epoch without a loss has a row"
+
 expect 2 "--fault nothing@3: there are hang" "$thaw" train job.yaml --set name=none --fault nothing@3
 expect 2 "--fault hang: wanted is NAME@STEP" "$thaw" train job.yaml --set name=none --fault hang
 [ ! -e runs/none ] || fail "a fault that is none began a run"

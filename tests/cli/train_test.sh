@@ -103,14 +103,19 @@ expect 2 "leaves 'layer4.0.bn1' one number per channel to normalise" "${one_numb
 expect 2 "unknown implementation 'winogrd': there are direct" env THAW_CONVOLUTION=winogrd "$thaw" train job.yaml --fresh
 [ ! -e runs/small-3 ] || fail "a refused run left a folder"
 
-# a loss that is not finite: exit code 76, said once and in the log, and nothing is best. A rate times a decay of a
-# million makes every weight a million times larger in each step; three steps are enough.
+# a gradient that is not finite: exit code 76, said once and in the log, and nothing is best. A rate times a decay of a
+# million makes every weight a million times larger in each step; two steps are enough.
 million=(--set optimizer.lr=1000 --set optimizer.weight_decay=1000 --set 'phases=[{epochs: 4, train: all}]')
-expect 76 "epoch 1: the validation loss is nan" "$thaw" train job.yaml --set name=diverged --set batch=22 "${million[@]}"
-grep -q "the validation loss is nan" runs/diverged/log.txt || fail "log.txt does not say why the run ended"
+expect 76 "epoch 1, step 3: the gradient of 'conv1.weight' is not finite, and 0 of 0 steps were left out" \
+    "$thaw" train job.yaml --set name=diverged --set batch=22 "${million[@]}"
+grep -q "step 3: the gradient of 'conv1.weight'" runs/diverged/log.txt || fail "log.txt does not say why the run ended"
 [ ! -e runs/diverged/best.h5 ] || fail "a diverged run has a best checkpoint"
-expect 76 ": the training loss is" mpirun -n 2 "$thaw" train job.yaml --set name=exploded --set batch=4 "${million[@]}"
-[ "$(grep -c '^thaw: ' said)" = 1 ] || fail "told more than once: $(cat said)"
+expect 76 "epoch 1, step 5: the gradient of 'conv1.weight' is not finite, and 2 of 2 steps were left out" \
+    mpirun -n 2 "$thaw" train job.yaml --set name=exploded --set max_skipped=2 --set batch=4 "${million[@]}"
+[ "$(grep -c '^thaw: epoch' said)" = 1 ] || fail "told more than once: $(cat said)"
+[ "$(grep -c '^thaw: warning: .*: the step is left out, . of 2 that may be' said)" = 2 ] || fail "not told: $(cat said)"
+expect 76 "epoch 2: all its steps were left out" "$thaw" train job.yaml --set name=empty --set max_skipped=99 --set batch=22 \
+    "${million[@]}"
 
 # wrong words, once for all ranks; help; output that nobody can take
 expect 2 "thaw: train takes one job file, not 0" mpirun -n 3 "$thaw" train

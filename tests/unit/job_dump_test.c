@@ -54,7 +54,7 @@ static void test_dump(void)
 							   "batch: 32\n"
 							   "replicas: 0\n"
 							   "timeout: 600\n"
-							   "max_skipped: 10\n"
+							   "max_skipped: 0\n"
 							   "seed: 42\n"
 							   "batchnorm: frozen\n"
 							   "optimizer:\n"
@@ -73,8 +73,6 @@ static void test_dump(void)
 							   "loss:\n"
 							   "  smoothing: 0\n"
 							   "  class_weights: none\n"
-							   "average:\n"
-							   "  decay: 0\n"
 							   "early_stopping:\n"
 							   "  patience: 0\n"
 							   "schedule:\n"
@@ -90,9 +88,6 @@ static void test_dump(void)
 							   "  final_div: 10000\n"
 							   "  start: 0.01\n"
 							   "  linear: false\n"
-							   "  patience: 10\n"
-							   "  cooldown: 0\n"
-							   "  threshold: 0.0001\n"
 							   "phases:\n"
 							   "  - {epochs: 1, train: [fc], lr: 0.1}\n"
 							   "  - {epochs: 1, train: [a, \"yes\", \"1\"]}\n"
@@ -277,7 +272,7 @@ static void random_recipe(struct thaw_recipe *r)
 	memset(r, 0, sizeof *r);
 	r->lr = random_number(1000);
 	r->batch = random_int(1024, 1048576);
-	strcpy(r->schedule.kind, random_int(0, 1) ? "constant" : "plateau");
+	strcpy(r->schedule.kind, random_int(0, 1) ? "constant" : "cosine");
 	r->schedule.warmup = random_number(1000000);
 	r->schedule.warmup_start = 1 - thaw_random_uniform(&dice);
 	r->schedule.step = random_int(1, 1000000);
@@ -291,9 +286,6 @@ static void random_recipe(struct thaw_recipe *r)
 	r->schedule.final_div = 1 + random_number(1e8);
 	r->schedule.start = 1 - thaw_random_uniform(&dice);
 	r->schedule.linear = random_int(0, 1);
-	r->schedule.patience = random_int(0, 1000000);
-	r->schedule.cooldown = random_int(0, 1000000);
-	r->schedule.threshold = random_number(0.999);
 	strcpy(r->augment.crop, random_int(0, 1) ? "random_resized" : "center");
 	random_range(r->augment.scale, 0, 1);
 	random_range(r->augment.ratio, 0.01, 100);
@@ -302,7 +294,7 @@ static void random_recipe(struct thaw_recipe *r)
 	r->augment.brightness = random_number(10);
 	r->augment.contrast = random_number(10);
 	r->augment.saturation = random_number(10);
-	r->augment.hue = random_number(0.5);
+	r->augment.hue = 0.5 * thaw_random_uniform(&dice);
 	r->augment.grey = random_number(1);
 	r->augment.blur = random_number(1);
 	random_range(r->augment.blur_sigma, 0, 100);
@@ -374,8 +366,8 @@ static void random_job(struct thaw_job *j)
 	strcpy(j->optimizer.kind, random_int(0, 1) ? "sgd" : "adamw");
 	j->optimizer.nesterov = random_int(0, 1);
 	strcpy(j->optimizer.momentum_of, random_int(0, 1) ? "gradients" : "steps");
-	j->optimizer.beta1 = random_number(0.999999);
-	j->optimizer.beta2 = random_number(0.999999);
+	j->optimizer.beta1 = 0.999999 * thaw_random_uniform(&dice);
+	j->optimizer.beta2 = 0.999999 * thaw_random_uniform(&dice);
 	j->optimizer.epsilon = 1 - thaw_random_uniform(&dice);
 	j->optimizer.clip = random_number(1e9);
 	j->optimizer.lr_scale.count = random_int(0, random_int(0, 9) ? 3 : 8);
@@ -390,9 +382,8 @@ static void random_job(struct thaw_job *j)
 				break;
 			}
 	}
-	j->loss.smoothing = random_number(0.999);
+	j->loss.smoothing = 0.999 * thaw_random_uniform(&dice);
 	strcpy(j->loss.class_weights, random_int(0, 1) ? "none" : "balanced");
-	j->average.decay = random_number(0.999999);
 	j->early_stopping.patience = random_int(0, 1000000);
 	j->max_skipped = random_int(0, 1000000);
 	strcpy(j->data.sampling, random_int(0, 1) ? "shuffle" : "balanced");
@@ -400,7 +391,7 @@ static void random_job(struct thaw_job *j)
 	j->optimizer.weight_decay = random_number(1000);
 	j->optimizer.decay_norms = random_int(0, 1);
 	random_phases(j);
-	strcpy(j->checkpoint.metric, random_int(0, 1) ? "top1" : "balanced");
+	strcpy(j->checkpoint.metric, random_int(0, 1) ? "top1" : "loss");
 	j->checkpoint.every = random_int(1, 1000000);
 	j->checkpoint.minutes = random_number(1e6);
 	j->checkpoint.keep = random_int(0, 1000000);
