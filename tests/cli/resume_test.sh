@@ -41,34 +41,48 @@ whole=$(results runs/whole)
 # --- killed, anywhere ------------------------------------------------------------------------------------------------------
 
 RANDOM=7
-kills=0
-for ((try = 0; try < 200 && kills < 12; try++)); do
-    choices=(1 2 4)
-    begin "${choices[RANDOM % 3]}" --set name=killed
-    sleep "0.$((100 + RANDOM % 700))"
-    mapfile -t ranks < <(ranks_of $launcher)
-    case $((RANDOM % 3)) in
-        0) kill -9 "${ranks[@]}" $launcher 2>/dev/null ;;
-        1) kill -9 "${ranks[RANDOM % ${#ranks[@]}]}" 2>/dev/null ;;
-        2) kill -9 $launcher 2>/dev/null ;;
-    esac
-    wait $launcher 2>/dev/null
-    case $? in
-        0) break ;;
-        2) grep -q "is in use by process" said || { fail "refused: $(cat said)"; break; } ;; # a rank outlives its launcher a moment
-        *) kills=$((kills + 1)) ;;
-    esac
-done
-"$thaw" train job.yaml --set name=killed >said 2>&1
-for _ in $(seq 50); do # what was killed last may take a moment to go
-    grep -q "is in use by process" said || break
-    sleep 0.2
-    "$thaw" train job.yaml --set name=killed >said 2>&1
-done
-[ $kills -ge 5 ] || fail "only $kills kills"
-[ "$(results runs/killed)" = "$whole" ] || fail "killed $kills times, another result: $(diff <(results runs/killed) <(echo "$whole"))"
-[ -z "$(find runs/killed -name '*.tmp')" ] || fail "temporary files stay: $(ls runs/killed)"
-echo "killed $kills times"
+
+# killed TIMES NAME WHOLE OPTIONS...: a run that is killed so often, or until it is through, has the results WHOLE
+killed() {
+    local times=$1 name=$2 want=$3 kills=0 choices=(1 2 4) ranks
+    shift 3
+    for ((try = 0; try < 200 && kills < times; try++)); do
+        begin "${choices[RANDOM % 3]}" --set "name=$name" "$@"
+        sleep "0.$((100 + RANDOM % 700))"
+        mapfile -t ranks < <(ranks_of $launcher)
+        case $((RANDOM % 3)) in
+            0) kill -9 "${ranks[@]}" $launcher 2>/dev/null ;;
+            1) kill -9 "${ranks[RANDOM % ${#ranks[@]}]}" 2>/dev/null ;;
+            2) kill -9 $launcher 2>/dev/null ;;
+        esac
+        wait $launcher 2>/dev/null
+        case $? in
+            0) break ;;
+            2) grep -q "is in use by process" said || { fail "refused: $(cat said)"; break; } ;; # a rank outlives its launcher a moment
+            *) kills=$((kills + 1)) ;;
+        esac
+    done
+    "$thaw" train job.yaml --set "name=$name" "$@" >said 2>&1
+    for _ in $(seq 50); do # what was killed last may take a moment to go
+        grep -q "is in use by process" said || break
+        sleep 0.2
+        "$thaw" train job.yaml --set "name=$name" "$@" >said 2>&1
+    done
+    [ $kills -ge 3 ] || fail "$name: only $kills kills"
+    [ "$(results "runs/$name")" = "$want" ] ||
+        fail "$name, killed $kills times, another result: $(diff <(results "runs/$name") <(echo "$want"))"
+    [ -z "$(find "runs/$name" -name '*.tmp')" ] || fail "$name: temporary files stay: $(ls "runs/$name")"
+    echo "$name: killed $kills times"
+}
+killed 12 killed "$whole"
+
+# with everything that keeps something from step to step, or has another rate in each
+rich=(--set optimizer.kind=adamw --set optimizer.lr=0.01 --set optimizer.clip=1 --set 'optimizer.lr_scale={layer3: 0.5}'
+    --set schedule.kind=one_cycle --set schedule.warmup=1.5 --set loss.smoothing=0.1 --set loss.class_weights=balanced
+    --set 'phases=[{epochs: 4, train: fc}, {epochs: 6, train: [layer3, fc], batch: 11}, {epochs: 6, train: all, restart: true}]'
+    --set early_stopping.patience=15 --set checkpoint.metric=loss)
+"$thaw" train job.yaml --set name=rich-whole "${rich[@]}" >/dev/null 2>&1 || fail "adamw, left alone"
+killed 6 rich "$(results runs/rich-whole)" "${rich[@]}"
 
 # --- asked to stop ---------------------------------------------------------------------------------------------------------
 
