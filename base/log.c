@@ -76,6 +76,16 @@ void thaw_log(const char *format, ...)
 	va_end(args);
 }
 
+void thaw_log_lines(const char *text)
+{
+	while (*text) {
+		int length = (int)strcspn(text, "\n");
+
+		thaw_log("%.*s", length, text);
+		text += length + (text[length] == '\n');
+	}
+}
+
 void thaw_warn(const char *format, ...)
 {
 	va_list args;

@@ -25,6 +25,9 @@ int thaw_log_file(void);
 
 void thaw_log(const char *format, ...) THAW_PRINTF(1, 2);
 
+/* Each line of a text on its own. */
+void thaw_log_lines(const char *text);
+
 /* "thaw: warning: ..." on standard error, and in the log file. */
 void thaw_warn(const char *format, ...) THAW_PRINTF(1, 2);
 

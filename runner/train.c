@@ -34,23 +34,14 @@ static thaw_status replica_step(struct thaw_trainer *t, int replica, int64_t ste
 	struct thaw_gradients slab = thaw_exchange_slab(t->exchange);
 	struct thaw_score score;
 	struct thaw_plan *plan;
-	struct thaw_batch batch;
-	thaw_status status;
+	struct thaw_input input;
+	int count;
+	thaw_status status = thaw_trainer_input(t, step, &input, &count);
 
-	thaw_watchdog_waits("pictures from the loader");
-	status = thaw_loader_get(t->loader, &batch);
-	thaw_watchdog_waits(NULL);
 	if (!status)
-		status = thaw_trainer_plan(t, batch.count, &plan);
+		status = thaw_trainer_plan(t, count, &plan);
 	if (!status)
-		status = thaw_plan_forward(plan,
-		                           &(struct thaw_input){
-									   .pixels = batch.pixels,
-									   .labels = batch.labels,
-									   .global_count = thaw_trainer_pictures(t, t->phase, step),
-									   .global_weight = thaw_trainer_weight(t, step),
-								   },
-		                           &slab, &score);
+		status = thaw_plan_forward(plan, &input, &slab, &score);
 	if (status)
 		return status;
 	t->step_losses[2 * replica] = score.loss;
@@ -355,6 +346,22 @@ static void keep_former(const struct thaw_trainer *t)
 	thaw_text_release(&old);
 }
 
+/* best.h5, and what it says of each validation picture. */
+static thaw_status write_best(struct thaw_trainer *t)
+{
+	struct thaw_text path = THAW_TEXT_EMPTY;
+	thaw_status status = write_between(t, true);
+
+	thaw_text_add(&path, "%s/predictions.csv", t->folder);
+	if (!status)
+		status = thaw_text_status(&path);
+	if (!status)
+		status = thaw_predictions_write(path.data, t->setup->val, thaw_evaluator_predictions(t->evaluator),
+		                                t->setup->facts->count);
+	thaw_text_release(&path);
+	return status;
+}
+
 static bool is_done(const struct thaw_trainer *t)
 {
 	return thaw_job_done(t->job, t->epoch, t->best.epoch);
@@ -364,10 +371,12 @@ static bool is_done(const struct thaw_trainer *t)
  * only. */
 static thaw_status write_epoch(struct thaw_trainer *t, const struct thaw_row *row)
 {
-	thaw_status status = row->best ? write_between(t, true) : thaw_folder_check(t->folder);
+	thaw_status status = row->best ? write_best(t) : thaw_folder_check(t->folder);
 
 	if (!status)
 		status = thaw_record_row(t->setup, t->folder, row);
+	if (!status)
+		status = thaw_record_curves(&t->events, row);
 	if (!status && (is_done(t) || row->epoch % t->job->checkpoint.every == 0)) {
 		status = write_between(t, false);
 		if (!status)
@@ -490,7 +499,9 @@ thaw_status thaw_trainer_run(struct thaw_trainer *t, const char *folder)
 
 	t->folder = folder;
 	t->saved = begun;
-	if (!measures && !t->options.resume && t->setup->rank == 0)
+	if (!measures && t->setup->rank == 0)
+		status = thaw_events_open(folder, thaw_clock_wall_seconds(), t->epoch ? t->epoch + 1 : 0, &t->events);
+	if (!status && !measures && !t->options.resume && t->setup->rank == 0)
 		status = write_between(t, false); /* a disk that is full is found now, not after the first epoch */
 	while (!is_done(t) && !status && !measured_enough(t)) {
 		status = change_phase(t);
@@ -502,6 +513,6 @@ thaw_status thaw_trainer_run(struct thaw_trainer *t, const char *folder)
 	if (!status && measures)
 		tell_speed(t);
 	else if (!status)
-		thaw_record_end(folder, &t->best, thaw_clock_seconds() - begun);
+		thaw_record_end(t->setup, folder, &t->best, thaw_clock_seconds() - begun);
 	return status;
 }

@@ -7,9 +7,11 @@
 
 #include "base/checksum.h"
 #include "base/mem.h"
-#include "base/random.h"
+#include "io/mix.h"
+#include "io/sampler.h"
 #include "nn/lower.h"
 #include "runner/snapshot.h"
+#include "runner/watchdog.h"
 #include "runner/world.h"
 
 /* --- batches ----------------------------------------------------------------------------------------------------- */
@@ -40,17 +42,6 @@ int64_t thaw_trainer_pictures(const struct thaw_trainer *t, int phase, int64_t s
 	return left < batch ? left : batch;
 }
 
-double thaw_trainer_weight(const struct thaw_trainer *t, int64_t step)
-{
-	const struct thaw_loss loss = {.class_weights = t->class_weights};
-	int64_t first = step * t->job->phases[t->phase].recipe.batch, count = thaw_trainer_pictures(t, t->phase, step);
-	double weight = 0;
-
-	for (int64_t i = first; t->class_weights && i < first + count; i++)
-		weight += thaw_loss_weight(&loss, thaw_dataset_picture(t->setup->train, t->order[i], NULL)->label, 0, 1);
-	return weight;
-}
-
 struct thaw_batch_range thaw_trainer_range(const struct thaw_trainer *t, int phase, int64_t step, int r)
 {
 	int64_t pictures = thaw_trainer_pictures(t, phase, step), replicas = t->setup->replicas;
@@ -59,25 +50,50 @@ struct thaw_batch_range thaw_trainer_range(const struct thaw_trainer *t, int pha
 	return (struct thaw_batch_range){step * t->job->phases[phase].recipe.batch + begin, (int)(end - begin)};
 }
 
-/* The loader of a phase, which cuts pictures its own way. */
+/* Pictures of phase `phase`'s largest micro-batch. */
+static int micro_batch(const struct thaw_trainer *t, int phase)
+{
+	return (int)((thaw_trainer_pictures(t, phase, 0) + t->setup->replicas - 1) / t->setup->replicas);
+}
+
+static struct thaw_augment augment_of(const struct thaw_trainer *t, int phase)
+{
+	const struct thaw_recipe *recipe = &t->job->phases[phase].recipe;
+	struct thaw_augment augment = {
+		.crop = strcmp(recipe->augment.crop, "center") == 0 ? THAW_CROP_CENTER : THAW_CROP_RANDOM_RESIZED,
+		.flip = recipe->augment.flip,
+		.size = t->job->data.crop,
+		.rotation = recipe->augment.rotation,
+		.brightness = recipe->augment.brightness,
+		.contrast = recipe->augment.contrast,
+		.saturation = recipe->augment.saturation,
+		.hue = recipe->augment.hue,
+		.grey = recipe->augment.grey,
+		.blur = recipe->augment.blur,
+		.erase = recipe->augment.erase,
+		.mixup = recipe->augment.mixup,
+		.cutmix = recipe->augment.cutmix,
+	};
+
+	memcpy(augment.scale, recipe->augment.scale, sizeof augment.scale);
+	memcpy(augment.ratio, recipe->augment.ratio, sizeof augment.ratio);
+	memcpy(augment.blur_sigma, recipe->augment.blur_sigma, sizeof augment.blur_sigma);
+	memcpy(augment.erase_scale, recipe->augment.erase_scale, sizeof augment.erase_scale);
+	memcpy(augment.erase_ratio, recipe->augment.erase_ratio, sizeof augment.erase_ratio);
+	return augment;
+}
+
+/* The loader of a phase, which treats pictures its own way. */
 static thaw_status open_loader(struct thaw_trainer *t, int phase)
 {
 	const struct thaw_job *job = t->job;
-	const struct thaw_recipe *recipe = &job->phases[phase].recipe;
 	struct thaw_loader_spec spec = {
 		.dataset = t->setup->train,
-		.augment =
-			{
-				.crop = strcmp(recipe->augment.crop, "center") == 0 ? THAW_CROP_CENTER : THAW_CROP_RANDOM_RESIZED,
-				.scale = {recipe->augment.scale[0], recipe->augment.scale[1]},
-				.ratio = {recipe->augment.ratio[0], recipe->augment.ratio[1]},
-				.flip = recipe->augment.flip,
-				.size = job->data.crop,
-			},
+		.augment = augment_of(t, phase),
 		.seed = job->seed,
 		.threads = job->data.threads,
 		.ahead = 3,
-		.batch_limit = (recipe->batch + t->setup->replicas - 1) / t->setup->replicas,
+		.batch_limit = micro_batch(t, phase),
 	};
 
 	if (t->loader && t->loader_phase == phase)
@@ -88,18 +104,80 @@ static thaw_status open_loader(struct thaw_trainer *t, int phase)
 	return thaw_loader_new(&spec, &t->loader);
 }
 
+static thaw_status order_epoch(struct thaw_trainer *t, int epoch)
+{
+	if (strcmp(t->job->data.sampling, "balanced") == 0)
+		return thaw_sample_balanced(t->setup->train, t->job->seed, epoch, t->order, (int32_t)t->count);
+	thaw_sample_shuffled(t->job->seed, epoch, t->order, (int32_t)t->count);
+	return THAW_OK;
+}
+
+/* The sum of the weights that the pictures of a global batch have in the loss; 0 without class weights. Every rank
+ * needs all of it, so that of what other ranks mix is drawn again. */
+static double weight_of(const struct thaw_trainer *t, int64_t step)
+{
+	const struct thaw_loss loss = {.class_weights = t->class_weights};
+	const struct thaw_augment augment = augment_of(t, t->phase);
+	double weight = 0;
+
+	for (int r = 0; t->class_weights && r < t->setup->replicas; r++) {
+		struct thaw_batch_range range = thaw_trainer_range(t, t->phase, step, r);
+		bool mixes = augment.mixup > 0 || augment.cutmix > 0;
+		double share = mixes ? (float)thaw_mix_draw(&augment, t->job->seed, t->epoch, range.first).share : 1;
+
+		for (int i = 0; i < range.count; i++) {
+			const int32_t *order = t->order + range.first;
+
+			weight +=
+				thaw_loss_weight(&loss, thaw_dataset_picture(t->setup->train, order[i], NULL)->label,
+			                     thaw_dataset_picture(t->setup->train, order[range.count - 1 - i], NULL)->label, share);
+		}
+	}
+	return weight;
+}
+
+thaw_status thaw_trainer_input(struct thaw_trainer *t, int64_t step, struct thaw_input *input_out, int *count_out)
+{
+	const struct thaw_recipe *recipe = &t->job->phases[t->phase].recipe;
+	bool mixes = recipe->augment.mixup > 0 || recipe->augment.cutmix > 0;
+	struct thaw_batch batch;
+	thaw_status status;
+
+	thaw_watchdog_waits("pictures from the loader");
+	status = thaw_loader_get(t->loader, &batch);
+	thaw_watchdog_waits(NULL);
+	if (status)
+		return status;
+	for (int i = 0; mixes && i < batch.count; i++) { /* right is what has the larger share */
+		bool swapped = batch.share[i] < 0.5f;
+
+		t->labels[swapped][i] = batch.labels[i];
+		t->labels[!swapped][i] = batch.labels2[i];
+		t->shares[i] = swapped ? 1.0 - (double)batch.share[i] : (double)batch.share[i];
+	}
+	*input_out = (struct thaw_input){
+		.pixels = batch.pixels,
+		.labels = mixes ? t->labels[0] : batch.labels,
+		.mixed = mixes ? t->labels[1] : NULL,
+		.shares = mixes ? t->shares : NULL,
+		.global_count = thaw_trainer_pictures(t, t->phase, step),
+		.global_weight = weight_of(t, step),
+	};
+	*count_out = batch.count;
+	return THAW_OK;
+}
+
 thaw_status thaw_trainer_start_epoch(struct thaw_trainer *t, int epoch, int64_t first_step)
 {
 	int share = t->setup->replicas / t->setup->ranks, first = t->setup->rank * share;
 	int phase = thaw_trainer_phase_of(t, epoch);
-	struct thaw_random random;
 	int64_t ranges = 0;
 	thaw_status status = open_loader(t, phase);
 
+	if (!status)
+		status = order_epoch(t, epoch);
 	if (status)
 		return status;
-	thaw_random_init(&random, t->job->seed, THAW_RANDOM_SHUFFLE, (uint32_t)epoch, 0);
-	thaw_random_permutation(&random, t->order, (int32_t)t->count);
 	for (int64_t step = first_step; step < thaw_trainer_steps(t, phase); step++)
 		for (int r = first; r < first + share; r++) {
 			struct thaw_batch_range range = thaw_trainer_range(t, phase, step, r);
@@ -157,12 +235,6 @@ static void end_phase(struct thaw_trainer *t)
 	}
 	free(t->trains);
 	t->trains = NULL;
-}
-
-/* Pictures of phase `phase`'s largest micro-batch. */
-static int micro_batch(const struct thaw_trainer *t, int phase)
-{
-	return (int)((thaw_trainer_pictures(t, phase, 0) + t->setup->replicas - 1) / t->setup->replicas);
 }
 
 /* A norm by the batch needs more than one number per channel of each replica: with one it gives out its bias alone. */
@@ -271,19 +343,24 @@ double thaw_trainer_rate(const struct thaw_trainer *t, int epoch, int64_t step)
 /* --- life -------------------------------------------------------------------------------------------------------- */
 
 /* What can be known without data in motion. */
-static thaw_status check_job(const struct thaw_setup *setup)
+static thaw_status check_job(const struct thaw_trainer *t)
 {
+	const struct thaw_setup *setup = t->setup;
+
 	if (setup->replicas % setup->ranks != 0)
 		return thaw_fail(THAW_BAD_JOB, "replicas: %d cannot be divided among %d ranks", setup->replicas, setup->ranks);
 	for (int i = 0; i < setup->job->phases_count; i++) {
 		const struct thaw_recipe *recipe = &setup->job->phases[i].recipe;
 		const struct thaw_schedule schedule = schedule_of(recipe, 1);
+		const struct thaw_augment augment = augment_of(t, i);
 		thaw_status status = thaw_schedule_check(&schedule);
 		bool *trains;
 
 		if (recipe->batch < setup->replicas)
 			return thaw_fail(THAW_BAD_JOB, "batch: %d is less than one picture for each of %d replicas", recipe->batch,
 			                 setup->replicas);
+		if (!status)
+			status = thaw_augment_check(&augment);
 		if (!status)
 			status = thaw_setup_select(setup, i, &trains);
 		if (status)
@@ -297,16 +374,25 @@ static thaw_status allocate(struct thaw_trainer *t)
 {
 	int share = t->setup->replicas / t->setup->ranks;
 	int64_t steps = 0;
+	int largest = 0;
 
-	for (int phase = 0; phase < t->job->phases_count; phase++)
+	for (int phase = 0; phase < t->job->phases_count; phase++) {
 		if (thaw_trainer_steps(t, phase) > steps)
 			steps = thaw_trainer_steps(t, phase);
+		if (micro_batch(t, phase) > largest)
+			largest = micro_batch(t, phase);
+	}
+	t->shares = thaw_alloc((size_t)largest, sizeof *t->shares);
+	t->labels[0] = thaw_alloc((size_t)largest, sizeof *t->labels[0]);
+	t->labels[1] = thaw_alloc((size_t)largest, sizeof *t->labels[1]);
 	t->order = thaw_alloc((size_t)t->count, sizeof *t->order);
 	t->ranges = thaw_alloc((size_t)steps * (size_t)share, sizeof *t->ranges);
 	t->losses = thaw_alloc(2 * (size_t)t->setup->replicas, sizeof *t->losses);
 	t->sums = thaw_alloc(2 * (size_t)t->setup->replicas, sizeof *t->sums);
 	t->step_losses = thaw_alloc(2 * (size_t)t->setup->replicas, sizeof *t->step_losses);
-	return t->order && t->ranges && t->losses && t->sums && t->step_losses ? THAW_OK : THAW_OUT_OF_MEMORY;
+	return t->order && t->ranges && t->losses && t->sums && t->step_losses && t->shares && t->labels[0] && t->labels[1]
+	           ? THAW_OK
+	           : THAW_OUT_OF_MEMORY;
 }
 
 /* A factor for each parameter's rate: that of the last of optimizer.lr_scale's parts it belongs to. */
@@ -421,7 +507,7 @@ static uint32_t resume_checksum(const struct thaw_trainer *t)
 /* Of this rank alone. */
 static thaw_status open_parts(struct thaw_trainer *t)
 {
-	thaw_status status = check_job(t->setup);
+	thaw_status status = check_job(t);
 
 	if (status)
 		return status;
@@ -480,5 +566,9 @@ void thaw_trainer_free(struct thaw_trainer *trainer)
 	free(trainer->sums);
 	free(trainer->step_losses);
 	free(trainer->class_weights);
+	free(trainer->shares);
+	free(trainer->labels[0]);
+	free(trainer->labels[1]);
+	thaw_events_release(&trainer->events);
 	free(trainer);
 }

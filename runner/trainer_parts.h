@@ -5,6 +5,7 @@
 #ifndef THAW_RUNNER_TRAINER_PARTS_H
 #define THAW_RUNNER_TRAINER_PARTS_H
 
+#include "io/events.h"
 #include "io/loader.h"
 #include "nn/optimizer.h"
 #include "nn/plan.h"
@@ -21,7 +22,10 @@ struct thaw_trainer {
 	const struct thaw_job *job;
 	struct thaw_train_options options;
 	const char *folder;
+	struct thaw_events events; /* rank 0 */
 	struct thaw_optimizer optimizer;
+	double *shares;        /* (largest micro-batch) of a mixed one */
+	int32_t *labels[2];    /* (largest micro-batch) each: the label of the larger share, and the other */
 	double *class_weights; /* (classes) of the loss, NULL: all 1 */
 	struct thaw_loader *loader;
 	int loader_phase; /* whose pictures it makes */
@@ -66,12 +70,12 @@ int64_t thaw_trainer_steps_of(const struct thaw_trainer *t, int epochs);
 /* Pictures of the global batch of `step` within an epoch of phase `phase`; the last one may be smaller. */
 int64_t thaw_trainer_pictures(const struct thaw_trainer *t, int phase, int64_t step);
 
-/* The sum of their weights in the loss, 0 without class weights. */
-double thaw_trainer_weight(const struct thaw_trainer *t, int64_t step);
-
 /* Replica `r`'s part of that batch, as even as can be: places first .. first + count - 1 of the order; count may be
  * 0. */
 struct thaw_batch_range thaw_trainer_range(const struct thaw_trainer *t, int phase, int64_t step, int r);
+
+/* The next micro-batch as the network takes it, on `step` of the epoch; borrowed until the next one. */
+thaw_status thaw_trainer_input(struct thaw_trainer *t, int64_t step, struct thaw_input *input_out, int *count_out);
 
 /* The phase's plan for micro-batches of this size, compiled when first asked for. */
 thaw_status thaw_trainer_plan(struct thaw_trainer *t, int batch, struct thaw_plan **plan_out);

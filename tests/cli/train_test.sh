@@ -29,6 +29,13 @@ expect 0 "($counts)" "$thaw" eval runs/small/job.yaml --checkpoint runs/small/be
 expect 0 "val loss $(echo "$row" | cut -d, -f9) " "$thaw" eval runs/small/job.yaml --checkpoint runs/small/best.h5
 expect 0 "val loss $(echo "$row" | cut -d, -f9) " mpirun -n 3 "$thaw" eval runs/small/job.yaml --checkpoint runs/small/best.h5
 
+# predictions.csv is of the best epoch: as many are right there, and eval's matrix has the same
+right=$(awk -F, 'NR > 1 && $3 == $4' runs/small/predictions.csv | wc -l)
+[ "$right/35" = "$counts" ] || fail "predictions.csv has $right right, the best epoch $counts"
+expect 0 "balanced accuracy 0." "$thaw" eval runs/small/job.yaml --checkpoint runs/small/best.h5
+grep -q "^fit     " runs/small/log.txt || fail "no word on the fit"
+[ "$(find runs/small -name 'events.out.tfevents.*' -size +300c | wc -l)" = 1 ] || fail "no events: $(ls -l runs/small)"
+
 # --- the same bits for 1, 2 and 4 ranks ----------------------------------------------------------------------------------
 
 # seconds and pictures a second are not part of the result
@@ -36,6 +43,7 @@ results() {
     sha256sum <"$1/last.h5"
     sha256sum <"$1/best.h5"
     cut -d, -f1-13,16 "$1/metrics.csv"
+    cat "$1/predictions.csv"
 }
 for ranks in 1 2 4; do
     mkdir "ranks$ranks"
@@ -53,6 +61,16 @@ for ranks in 1 2 3; do
 done
 [ "$(results six1/runs/small)" = "$(results six2/runs/small)" ] || fail "six replicas: 1 and 2 ranks differ"
 [ "$(results six1/runs/small)" = "$(results six3/runs/small)" ] || fail "six replicas: 1 and 3 ranks differ"
+
+# pictures that are distorted, mixed and drawn with replacement, weighed by their classes
+for ranks in 1 2; do
+    mkdir "mixed$ranks"
+    (cd "mixed$ranks" && ln -s ../data data && mpirun -n $ranks "$thaw" train ../job.yaml --set replicas=4 \
+        --set 'phases=[{epochs: 1, train: all, augment: {mixup: 0.4, cutmix: 1}}, {epochs: 2, train: all, augment: {rotation: 10, hue: 0.1, blur: 0.5}}]' \
+        --set data.sampling=balanced --set loss.class_weights=balanced --set loss.smoothing=0.1 >said 2>&1) ||
+        fail "mixed, $ranks ranks: $(cat mixed$ranks/said)"
+done
+[ "$(results mixed1/runs/small)" = "$(results mixed2/runs/small)" ] || fail "mixed: 1 and 2 ranks differ"
 
 # --- frozen means frozen ---------------------------------------------------------------------------------------------------
 
