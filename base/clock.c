@@ -3,10 +3,20 @@
 
 #include <time.h>
 
-double thaw_clock_seconds(void)
+static double seconds_of(clockid_t clock)
 {
 	struct timespec now;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
+	clock_gettime(clock, &now);
 	return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+double thaw_clock_seconds(void)
+{
+	return seconds_of(CLOCK_MONOTONIC);
+}
+
+double thaw_clock_wall_seconds(void)
+{
+	return seconds_of(CLOCK_REALTIME);
 }

@@ -1,3 +1,4 @@
+#define _POSIX_C_SOURCE 200809L
 #include "base/log.h"
 
 #include <errno.h>
@@ -31,6 +32,11 @@ thaw_status thaw_log_open(const char *path)
 	fflush(file);
 	thaw_text_release(&early);
 	return THAW_OK;
+}
+
+int thaw_log_file(void)
+{
+	return file ? fileno(file) : -1;
 }
 
 static void keep(const char *line)
@@ -68,6 +74,16 @@ void thaw_log(const char *format, ...)
 	va_start(args, format);
 	tell(stdout, "", format, args);
 	va_end(args);
+}
+
+void thaw_log_lines(const char *text)
+{
+	while (*text) {
+		int length = (int)strcspn(text, "\n");
+
+		thaw_log("%.*s", length, text);
+		text += length + (text[length] == '\n');
+	}
 }
 
 void thaw_warn(const char *format, ...)

@@ -20,7 +20,13 @@ void thaw_log_mute(bool muted);
 /* From now on lines are appended to `path` too; lines said before are written there first. NULL closes it. */
 thaw_status thaw_log_open(const char *path);
 
+/* The log file's descriptor, for a thread that may not wait for this module; -1: there is none. */
+int thaw_log_file(void);
+
 void thaw_log(const char *format, ...) THAW_PRINTF(1, 2);
+
+/* Each line of a text on its own. */
+void thaw_log_lines(const char *text);
 
 /* "thaw: warning: ..." on standard error, and in the log file. */
 void thaw_warn(const char *format, ...) THAW_PRINTF(1, 2);

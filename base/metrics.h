@@ -1,12 +1,33 @@
-/* What a pass over pictures found: plain data, which the runner gathers and checkpoints keep. */
+/* What a pass over pictures found, and an epoch: plain data, which the runner gathers and files keep. */
 #ifndef THAW_BASE_METRICS_H
 #define THAW_BASE_METRICS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct thaw_metrics {
 	double loss;               /* mean over the pictures */
 	int64_t count, top1, top5; /* pictures; and those whose label was first, among the first five */
 };
+
+/* A row of metrics.csv (docs/formats.md). */
+struct thaw_epoch {
+	int epoch, phase;               /* from 1 */
+	const char *trained;            /* "layer4 fc" */
+	double lr;                      /* at the epoch's first step */
+	struct thaw_metrics train, val; /* train.top5 is not kept: 0 */
+	double seconds;                 /* training and validation */
+	bool best;                      /* best.h5 was written */
+};
+
+/* Share of right pictures; NaN without pictures. */
+double thaw_accuracy(const struct thaw_metrics *metrics);
+
+struct thaw_interval {
+	double low, high;
+};
+
+/* Where the share of right pictures may lie, at 95%, when `right` of `count` were (Wilson 1927); count >= 1. */
+struct thaw_interval thaw_wilson(int64_t right, int64_t count);
 
 #endif

@@ -69,6 +69,15 @@ void thaw_text_add_printable(struct thaw_text *text, const char *string)
 	}
 }
 
+int thaw_characters(const char *text)
+{
+	int count = 0;
+
+	for (; *text; text++)
+		count += ((unsigned char)*text & 0xC0) != 0x80;
+	return count;
+}
+
 const char *thaw_plural(int64_t count)
 {
 	return count == 1 ? "" : "s";

@@ -20,6 +20,9 @@ struct thaw_shown thaw_show(const char *text);
 /* Appends `string`, with every byte of what is not printable as \xHH. */
 void thaw_text_add_printable(struct thaw_text *text, const char *string);
 
+/* Characters of a text in UTF-8: bytes that continue none. */
+int thaw_characters(const char *text);
+
 /* What a word ends in after this number: "s", or "" after 1. */
 const char *thaw_plural(int64_t count);
 

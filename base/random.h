@@ -19,6 +19,13 @@ enum thaw_purpose {
 	THAW_RANDOM_DEMO = 4,    /* a: split, b: picture */
 	THAW_RANDOM_SPLIT = 5,   /* a: class */
 	THAW_RANDOM_TEST = 6,
+	THAW_RANDOM_ROTATION = 7, /* a: epoch, b: picture; so have the next four */
+	THAW_RANDOM_COLOUR = 8,
+	THAW_RANDOM_GREY = 9,
+	THAW_RANDOM_BLUR = 10,
+	THAW_RANDOM_ERASE = 11,
+	THAW_RANDOM_MIX = 12,      /* a: epoch, b: place of the batch's first picture in the epoch's order */
+	THAW_RANDOM_BALANCED = 13, /* a: epoch */
 };
 
 struct thaw_random {

@@ -71,7 +71,8 @@ static void put_facts(struct thaw_h5_writer *writer, const struct thaw_checkpoin
 	put_metrics(writer, best_names, &facts->best_metrics);
 	put_metrics(writer, so_far_names, &facts->so_far);
 	thaw_h5_put_int(writer, "replicas", facts->replicas);
-	thaw_h5_put_numbers(writer, "losses", H5T_IEEE_F64LE, facts->losses, facts->replicas);
+	thaw_h5_put_numbers(writer, "losses", H5T_IEEE_F64LE, facts->losses, 2 * facts->replicas);
+	thaw_h5_put_int(writer, "skipped", facts->skipped);
 	thaw_h5_put_numbers(writer, "seconds", H5T_IEEE_F64LE, &facts->seconds, 1);
 	thaw_h5_put_text(writer, "metric", facts->metric);
 	thaw_h5_put_text(writer, "arch", facts->arch);
@@ -141,12 +142,12 @@ static thaw_status read_losses(const struct thaw_h5_reader *reader, struct thaw_
 		                   REPLICAS_LIMIT);
 	if (status)
 		return status;
-	checkpoint->losses = thaw_alloc((size_t)replicas, sizeof *checkpoint->losses);
+	checkpoint->losses = thaw_alloc(2 * (size_t)replicas, sizeof *checkpoint->losses);
 	if (!checkpoint->losses)
 		return THAW_OUT_OF_MEMORY;
 	facts->replicas = (int)replicas;
 	facts->losses = checkpoint->losses;
-	return thaw_h5_get_numbers(reader, "losses", H5T_IEEE_F64LE, checkpoint->losses, facts->replicas);
+	return thaw_h5_get_numbers(reader, "losses", H5T_IEEE_F64LE, checkpoint->losses, 2 * facts->replicas);
 }
 
 static thaw_status read_facts(const struct thaw_h5_reader *reader, struct thaw_checkpoint *checkpoint)
@@ -166,6 +167,7 @@ static thaw_status read_facts(const struct thaw_h5_reader *reader, struct thaw_c
 		(status = thaw_h5_get_int(reader, "best_epoch", &facts->best_epoch)) ||
 		(status = get_metrics(reader, best_names, &facts->best_metrics)) ||
 		(status = get_metrics(reader, so_far_names, &facts->so_far)) || (status = read_losses(reader, checkpoint)) ||
+		(status = thaw_h5_get_int(reader, "skipped", &facts->skipped)) ||
 		(status = thaw_h5_get_numbers(reader, "seconds", H5T_IEEE_F64LE, &facts->seconds, 1)) ||
 		(status = thaw_h5_get_text(reader, "metric", facts->metric, sizeof facts->metric)) ||
 		(status = thaw_h5_get_text(reader, "arch", facts->arch, sizeof facts->arch)) ||

@@ -4,9 +4,9 @@
  * HDF5 only builds or parses an image in memory; the bytes are written by thaw_file_publish(). Behind the image stands
  * a seal (io/seal.h) that is checked before HDF5 sees a byte; HDF5 readers ignore what follows their end of file.
  *
- * Layout: /model/<torchvision name>, /optimizer/<slot>/<name> (float32, PyTorch's layout); the facts are attributes of
- * /, but for the texts that may be long: /classes (names), /job and /build (one each). The same content gives the same
- * bytes.
+ * Layout: /model/<torchvision name>, /optimizer/<slot>/<name> (float32, PyTorch's layout), /optimizer/step/<name>
+ * (float32, one number); the facts are attributes of /, but for the texts that may be long: /classes (names), /job and
+ * /build (one each). The same content gives the same bytes.
  */
 #ifndef THAW_IO_CHECKPOINT_H
 #define THAW_IO_CHECKPOINT_H
@@ -31,8 +31,9 @@ struct thaw_checkpoint_facts {
 
 	/* What the steps of an epoch that is not done have gathered; zero between epochs. */
 	struct thaw_metrics so_far;  /* without a loss, */
-	int replicas;                /* which is kept as one sum for each replica */
-	const double *losses;        /* (replicas) */
+	int replicas;                /* which is kept as sums for each replica: */
+	const double *losses;        /* (replicas, 2) of losses, and of their weights */
+	int64_t skipped;             /* steps of the whole run that were left out */
 	double seconds;
 
 	char metric[16];             /* "top1" */

@@ -1,3 +1,4 @@
+#define _POSIX_C_SOURCE 200809L /* open_memstream */
 #include "io/image.h"
 
 #include <errno.h>
@@ -240,4 +241,22 @@ thaw_status thaw_image_write_png(const char *path, const struct thaw_image *imag
 	FILE *file = create(path);
 
 	return file ? finish(file, path, thaw_png_encode(file, path, image)) : THAW_FAILED;
+}
+
+thaw_status thaw_image_encode_jpeg(const struct thaw_image *image, int quality, struct thaw_text *bytes)
+{
+	char *encoded = NULL;
+	size_t length;
+	FILE *file = open_memstream(&encoded, &length);
+	thaw_status status;
+
+	if (!file)
+		return thaw_fail(THAW_OUT_OF_MEMORY, "out of memory: a picture of %d x %d", image->height, image->width);
+	status = thaw_jpeg_encode(file, "memory", image, quality);
+	if (fclose(file) != 0 && !status)
+		status = thaw_fail(THAW_OUT_OF_MEMORY, "out of memory: a picture of %d x %d", image->height, image->width);
+	if (!status)
+		thaw_text_add_bytes(bytes, encoded, length);
+	free(encoded);
+	return status ? status : thaw_text_status(bytes);
 }

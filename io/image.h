@@ -15,7 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/status.h"
+#include "base/text.h"
 
 enum { THAW_IMAGE_FILE_LIMIT = 1 << 30 }; /* bytes of a file that is read as a picture */
 
@@ -41,5 +41,8 @@ thaw_status thaw_image_read(const char *path, struct thaw_image *image_out);
 /* Writers for `thaw demo` and tests. THAW_FAILED names the path. */
 thaw_status thaw_image_write_jpeg(const char *path, const struct thaw_image *image, int quality);
 thaw_status thaw_image_write_png(const char *path, const struct thaw_image *image);
+
+/* Appends the bytes of a JPEG file. */
+thaw_status thaw_image_encode_jpeg(const struct thaw_image *image, int quality, struct thaw_text *bytes);
 
 #endif

@@ -1,9 +1,9 @@
 /*
  * Batches, ready before they are needed.
  *
- * Threads cut, resize and flip pictures of a dataset into a ring of uint8 batches ahead of the training step. What a
- * batch holds is a pure function of (seed, epoch, picture ids): neither the number of threads nor of ranks changes a
- * byte. Normalising is left to the network's input operation.
+ * Threads cut, resize and distort pictures of a dataset into a ring of uint8 batches ahead of the training step, and
+ * mix whole batches. What a batch holds is a pure function of (seed, epoch, order, its range of that): neither the
+ * number of threads nor of ranks changes a byte. Normalising is left to the network's input operation.
  *
  * One thread uses a loader; the loader's own threads are its business.
  */
@@ -17,7 +17,9 @@ struct thaw_batch {
 	int count;             /* N */
 	int size;              /* H = W */
 	const uint8_t *pixels; /* (N,H,W,3) RGB */
-	const int32_t *labels; /* (N) */
+	/* A picture is `share` of what `labels` says and 1 - share of what `labels2` says (io/mix.h); 1 without mixing. */
+	const int32_t *labels, *labels2; /* (N) */
+	const float *share;              /* (N) */
 };
 
 struct thaw_loader_spec {
@@ -37,6 +39,7 @@ struct thaw_batch_range {
 
 struct thaw_loader;
 
+/* Settings that cannot be used are THAW_BAD_JOB. */
 thaw_status thaw_loader_new(const struct thaw_loader_spec *spec, struct thaw_loader **loader_out);
 void thaw_loader_free(struct thaw_loader *loader); /* stops the threads; NULL is fine */
 

@@ -1,5 +1,6 @@
 #include "jobs/job.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -78,17 +79,17 @@ static thaw_status complete_name(struct reading *reading)
 	return status;
 }
 
-/* What a job without `phases` gets: one that trains all. */
+/* What a job without `phases` gets: one that trains all, as the job says. */
 static void derive_phase(const struct thaw_job *job, struct thaw_phase *phase_out)
 {
 	memset(phase_out, 0, sizeof *phase_out);
 	phase_out->epochs = job->epochs;
 	phase_out->train.count = 1;
 	strcpy(phase_out->train.text[0], "all");
-	phase_out->lr = job->optimizer.lr;
+	thaw_schema_inherit(job, phase_out);
 }
 
-/* Phases and `epochs` follow from each other, and a phase's rate from the job's. */
+/* Phases and `epochs` follow from each other, and a phase's recipe from the job's. */
 static thaw_status complete_phases(struct reading *reading)
 {
 	const struct thaw_key *epochs_key = thaw_schema_find(&thaw_job_schema, "epochs");
@@ -103,8 +104,7 @@ static thaw_status complete_phases(struct reading *reading)
 	}
 	for (int i = 0; i < job->phases_count; i++) {
 		sum += job->phases[i].epochs;
-		if (job->phases[i].lr < 0)
-			job->phases[i].lr = job->optimizer.lr;
+		thaw_schema_inherit(job, &job->phases[i]);
 	}
 	if (epochs.source && job->epochs != sum)
 		return thaw_place_fail(epochs, "epochs", "%d, but the phases add up to %d", job->epochs, sum);
@@ -114,10 +114,24 @@ static thaw_status complete_phases(struct reading *reading)
 	return THAW_OK;
 }
 
+/* Every replica gets a picture of a full batch. */
+static thaw_status check_replicas(struct reading *reading)
+{
+	const struct thaw_job *job = reading->job;
+	int batch = INT_MAX;
+
+	for (int i = 0; i < job->phases_count; i++)
+		if (job->phases[i].recipe.batch < batch)
+			batch = job->phases[i].recipe.batch;
+	if (job->replicas <= batch)
+		return THAW_OK;
+	return thaw_place_fail(*place_of(reading, "replicas"), "replicas", "%d, allowed are up to the batch of %d",
+	                       job->replicas, batch);
+}
+
 static thaw_status read_job(struct reading *reading, const char *yaml, size_t length, const char *const *sets,
                             int sets_count)
 {
-	const struct thaw_job *job = reading->job;
 	thaw_status status = read_file(reading, yaml, length);
 
 	for (int i = 0; i < sets_count && !status; i++)
@@ -128,10 +142,7 @@ static thaw_status read_job(struct reading *reading, const char *yaml, size_t le
 		status = thaw_schema_complete(&thaw_job_schema, reading->start, reading->given, reading->job);
 	if (!status)
 		status = complete_phases(reading);
-	if (!status && job->replicas > job->batch)
-		status = thaw_place_fail(*place_of(reading, "replicas"), "replicas", "%d, allowed are up to the batch of %d",
-		                         job->replicas, job->batch);
-	return status;
+	return status ? status : check_replicas(reading);
 }
 
 thaw_status thaw_job_match(const struct thaw_job *job, const struct thaw_job *begun, const char *where)
@@ -142,6 +153,8 @@ thaw_status thaw_job_match(const struct thaw_job *job, const struct thaw_job *be
 		const struct thaw_key *key = &thaw_job_schema.keys[i];
 		struct thaw_text here = THAW_TEXT_EMPTY, there = THAW_TEXT_EMPTY;
 
+		if (key->anytime)
+			continue;
 		key->type->print(key, job, &here);
 		key->type->print(key, begun, &there);
 		if (strcmp(here.data, there.data) != 0)
@@ -190,6 +203,13 @@ thaw_status thaw_job_load(const char *path, const char *const *sets, int sets_co
 	return status;
 }
 
+bool thaw_job_done(const struct thaw_job *job, int epoch, int best_epoch)
+{
+	int patience = job->early_stopping.patience;
+
+	return epoch >= job->epochs || (patience > 0 && best_epoch > 0 && epoch - best_epoch >= patience);
+}
+
 /* The section of a path: how many of its characters stand before the dot, 0 for a key without section. */
 static size_t section_length(const char *path)
 {
@@ -229,29 +249,45 @@ thaw_status thaw_job_dump(const struct thaw_job *job, struct thaw_text *yaml_out
 	return thaw_text_status(yaml_out);
 }
 
+/* Whether a phase's key is the job's, under the same name. */
+static bool is_inherited(const struct thaw_key *key)
+{
+	return key->derived && strncmp(key->path, "phases.", 7) == 0 && strcmp(key->path + 7, key->derived) == 0;
+}
+
+/* The key with its meaning and default; under that, what is allowed. */
 static void print_keys(FILE *file, const struct thaw_schema *schema)
 {
 	for (int i = 0; i < schema->count; i++) {
 		const struct thaw_key *key = &schema->keys[i];
 		struct thaw_text allowed = THAW_TEXT_EMPTY;
 
+		if (is_inherited(key))
+			continue;
 		if (begins_section(key, i > 0 ? key - 1 : NULL))
 			fprintf(file, "\n");
 		key->type->describe(key, &allowed);
-		fprintf(file, "  %-22s  %-40s  %s (%s)\n", key->path, allowed.data, key->meaning,
+		fprintf(file, "  %-24s  %s (%s)\n  %-24s  %s\n", key->path, key->meaning,
 		        key->fallback  ? key->fallback
 		        : key->derived ? key->derived
-		                       : "required");
+		                       : "required",
+		        "", allowed.data);
 		thaw_text_release(&allowed);
 	}
 }
 
 void thaw_job_print_keys(FILE *file)
 {
-	fprintf(file, "The keys of a job file, with what is allowed and, in brackets, what holds when one is left out.\n"
-	              "A section is a map, `optimizer: {lr: 1e-3}`; on the command line, `--set optimizer.lr=1e-3`.\n"
-	              "Paths are relative to the folder that the command is run in.\n");
+	fprintf(
+		file,
+		"The keys of a job file: what each is for, in brackets what holds when it is left out, and what is allowed.\n"
+		"A section is a map, `optimizer: {lr: 1e-3}`; on the command line, `--set optimizer.lr=1e-3`.\n"
+		"Paths are relative to the folder that the command is run in.\n");
 	print_keys(file, &thaw_job_schema);
 	fprintf(file, "\nEach entry of `phases`, `{epochs: 3, train: [layer4, fc], lr: 1e-4}`, has\n");
 	print_keys(file, &thaw_phase_schema);
+	fprintf(file,
+	        "\nand may have a `batch`, a `schedule` and an `augment` of its own, as above: what it does not say of "
+	        "them is the\njob's. A schedule runs over the phases that share it, and begins anew where it is "
+	        "another.\n");
 }

@@ -23,10 +23,56 @@ struct thaw_patterns {
 	char text[THAW_PATTERNS][48];
 };
 
+/* Epochs, rising. */
+struct thaw_epochs {
+	int count;
+	int epoch[THAW_PATTERNS];
+};
+
+/* Factors for parts of a network: {layer1: 0.1, layer4.1: 0.5}. */
+struct thaw_scales {
+	int count;
+	struct {
+		char part[48];
+		double factor;
+	} of[THAW_PATTERNS];
+};
+
+/* How pictures become steps: what every phase has of its own, the job's where it does not say otherwise. */
+struct thaw_recipe {
+	double lr;                         /* optimizer.lr, phases.lr: base learning rate */
+	int batch;                         /* batch: global */
+	struct {
+		char kind[16];                 /* schedule.kind: nn/schedule.h tells what the kinds read */
+		double warmup;                 /* schedule.warmup: epochs */
+		double warmup_start;
+		int step;                      /* schedule.step: epochs between drops */
+		struct thaw_epochs milestones; /* schedule.milestones: epochs of drops */
+		double gamma;                  /* schedule.gamma: factor of a drop */
+		double min;
+		double rise, div, final_div;
+		double start;
+		bool linear;
+	} schedule;
+	struct {
+		char crop[24];                 /* augment.crop: random_resized | center */
+		double scale[2], ratio[2];
+		double flip;
+		double rotation;               /* degrees; io/augment.h tells all of them */
+		double brightness, contrast, saturation, hue;
+		double grey;
+		double blur, blur_sigma[2];
+		double erase, erase_scale[2], erase_ratio[2];
+		double mixup, cutmix;
+	} augment;
+};
+
 struct thaw_phase {
-	int epochs;                  /* >= 1 */
+	int epochs;                        /* >= 1 */
 	struct thaw_patterns train;
-	double lr;                   /* base rate of this phase; the job's unless the phase says otherwise */
+	bool restart;                      /* the schedule begins anew; otherwise it goes on from the phase before */
+	struct thaw_recipe recipe;
+	uint64_t given;                    /* while a job is read: bit i: the phase has its own value of its i-th key */
 };
 
 struct thaw_job {
@@ -39,35 +85,44 @@ struct thaw_job {
 		char train[THAW_TEXT], val[THAW_TEXT]; /* data.train, data.val: globs of shards */
 		int crop;                      /* data.crop: edge of the network's input, pixels */
 		int threads;                   /* data.threads: loader threads per rank */
+		char sampling[16];             /* data.sampling: shuffle | balanced */
 	} data;
 	char device[16];                   /* device: auto | cpu | reference */
 	char precision[8];                 /* precision: fp32 */
 	int threads;                       /* threads: compute threads per rank, 0 = what the rank may use */
 	int epochs;                        /* epochs */
-	int batch;                         /* batch: global */
 	int replicas;                      /* replicas: micro-batches, 0 = one per rank */
+	int timeout;                       /* timeout: seconds without progress after which a run ends, 0 = never */
 	uint64_t seed;                     /* seed */
 	char batchnorm[8];                 /* batchnorm: frozen | train (what frozen parts do) */
 	struct {
 		char kind[16];                 /* optimizer.kind */
-		double lr, momentum, weight_decay;
+		double momentum;
+		bool nesterov;
+		char momentum_of[16];          /* optimizer.momentum_of: gradients | steps */
+		double beta1, beta2, epsilon;
+		double weight_decay;
 		bool decay_norms;              /* optimizer.decay_norms: weight decay on norms and biases too */
+		double clip;                   /* optimizer.clip: largest norm of the gradient, 0 = any */
+		struct thaw_scales lr_scale;   /* optimizer.lr_scale */
 	} optimizer;
 	struct {
-		char kind[16];                 /* schedule.kind: constant | step */
-		int step;                      /* schedule.step: epochs between drops */
-		double gamma;                  /* schedule.gamma: factor of a drop */
-	} schedule;
+		double smoothing;              /* loss.smoothing */
+		char class_weights[16];        /* loss.class_weights: none | balanced */
+	} loss;
+	struct {
+		int patience;                  /* early_stopping.patience: epochs, 0 = never */
+	} early_stopping;
+	int max_skipped;                   /* max_skipped: steps without finite loss or gradients that are left out */
+	struct thaw_recipe recipe;         /* of phases that do not say otherwise */
 	int phases_count;                  /* >= 1 after loading: without `phases`, one phase of `epochs` that trains all */
 	struct thaw_phase phases[THAW_PHASES];
 	struct {
-		char crop[24];                 /* augment.crop: random_resized | center */
-		double scale[2], ratio[2];
-		double flip;
-	} augment;
-	struct {
-		char metric[8];                /* checkpoint.metric: top1 */
+		char metric[16];               /* checkpoint.metric: top1 | top5 | loss */
 		int every;                     /* checkpoint.every: epochs between `last` checkpoints */
+		double minutes;                /* checkpoint.minutes: longest time between them, 0 = any */
+		int keep;                      /* checkpoint.keep: former ones kept as epoch-0001.h5 */
+		char signal[8];                /* checkpoint.signal: USR1 | USR2 */
 	} checkpoint;
 };
 
@@ -84,12 +139,16 @@ thaw_status thaw_job_parse(const char *name, const char *yaml, size_t length, co
 struct thaw_text;
 
 /* Appends the resolved job as YAML: every key of the schema, but `phases` is left out where it is what a job without
- * them gets, and a phase's `lr` where it is the job's, so that a --set on them does what it says. Loads back to the same
+ * them gets, and what a phase has from the job, so that a --set on them does what it says. Loads back to the same
  * bytes. The caller releases the text. */
 thaw_status thaw_job_dump(const struct thaw_job *job, struct thaw_text *yaml_out);
 
-/* THAW_BAD_JOB unless both jobs are the same: "'runs/ants' was begun with optimizer.lr 0.05, this job has 0.06". */
+/* THAW_BAD_JOB unless both jobs come to the same result: "'runs/ants' was begun with optimizer.lr 0.05, this job has 0.06". */
 thaw_status thaw_job_match(const struct thaw_job *job, const struct thaw_job *begun, const char *where);
+
+/* Whether a run of which `epoch` epochs are done, the best of them `best_epoch`, is at its end: all are, or
+ * early_stopping.patience of them brought nothing better. */
+bool thaw_job_done(const struct thaw_job *job, int epoch, int best_epoch);
 
 /* The key reference: a line per key with type, default, bounds, unit, meaning. */
 void thaw_job_print_keys(FILE *file);

@@ -268,8 +268,7 @@ static void describe_bool(const struct thaw_key *key, struct thaw_text *text)
 
 static bool is_word(const char *text)
 {
-	return text[0] != '.' &&
-	       !text[strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")];
+	return text[0] != '.' && !text[strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")];
 }
 
 static thaw_status copy_text(const struct thaw_key *key, const struct thaw_yaml *node, bool (*allowed)(const char *),
@@ -379,6 +378,88 @@ static void describe_parts(const struct thaw_key *key, struct thaw_text *text)
 	thaw_text_add(text, "all, fc, or lists such as [layer4, fc]");
 }
 
+static thaw_status read_epochs(const struct thaw_key *key, const struct thaw_yaml *node, void *record)
+{
+	struct thaw_epochs *epochs = field(key, record);
+
+	if (node->kind != THAW_YAML_LIST || !node->first)
+		return thaw_key_fail(key, node);
+	for (const struct thaw_yaml *item = node->first; item; item = item->next) {
+		double value = 0;
+		thaw_status status;
+
+		if (epochs->count == THAW_PATTERNS)
+			return thaw_place_fail(item->place, key->path, "more than %d epochs", THAW_PATTERNS);
+		if (!is_number(item, false))
+			return thaw_key_fail(key, item);
+		status = number_of(key, item, &value);
+		if (status)
+			return status;
+		if (epochs->count > 0 && (int)value <= epochs->epoch[epochs->count - 1])
+			return thaw_place_fail(item->place, key->path, "%d after %d, wanted are rising epochs", (int)value,
+			                       epochs->epoch[epochs->count - 1]);
+		epochs->epoch[epochs->count++] = (int)value;
+	}
+	return THAW_OK;
+}
+
+static void print_epochs(const struct thaw_key *key, const void *record, struct thaw_text *text)
+{
+	const struct thaw_epochs *epochs = const_field(key, record);
+
+	for (int i = 0; i < epochs->count; i++)
+		thaw_text_add(text, "%s%d", i ? ", " : "[", epochs->epoch[i]);
+	thaw_text_add(text, "]");
+}
+
+static void describe_epochs(const struct thaw_key *key, struct thaw_text *text)
+{
+	thaw_text_add(text, "lists of rising epochs, ");
+	add_bounds(key, text);
+}
+
+static thaw_status read_scales(const struct thaw_key *key, const struct thaw_yaml *node, void *record)
+{
+	struct thaw_scales *scales = field(key, record);
+
+	if (node->kind != THAW_YAML_MAP)
+		return thaw_key_fail(key, node);
+	for (const struct thaw_yaml *item = node->first; item; item = item->next) {
+		const struct thaw_yaml part = {.kind = THAW_YAML_SCALAR, .place = item->key_place, .text = item->key};
+		thaw_status status;
+
+		if (scales->count == THAW_PATTERNS)
+			return thaw_place_fail(item->key_place, key->path, "more than %d parts", THAW_PATTERNS);
+		status = copy_text(key, &part, is_word, scales->of[scales->count].part, sizeof scales->of[0].part);
+		if (!status)
+			status = number_of(key, item, &scales->of[scales->count].factor);
+		if (status)
+			return status;
+		scales->count++;
+	}
+	return THAW_OK;
+}
+
+static void print_scales(const struct thaw_key *key, const void *record, struct thaw_text *text)
+{
+	const struct thaw_scales *scales = const_field(key, record);
+
+	thaw_text_add(text, "{");
+	for (int i = 0; i < scales->count; i++) {
+		thaw_text_add(text, i ? ", " : "");
+		add_text(scales->of[i].part, text);
+		thaw_text_add(text, ": ");
+		add_number(scales->of[i].factor, text);
+	}
+	thaw_text_add(text, "}");
+}
+
+static void describe_scales(const struct thaw_key *key, struct thaw_text *text)
+{
+	thaw_text_add(text, "maps of parts to factors, ");
+	add_bounds(key, text);
+}
+
 /* --- types ------------------------------------------------------------------------------------------------------- */
 
 const struct thaw_type thaw_type_int = {read_int, print_int, describe_int, false, false};
@@ -390,3 +471,5 @@ const struct thaw_type thaw_type_choice = {read_choice, print_text, describe_cho
 const struct thaw_type thaw_type_word = {read_word, print_text, describe_word, false, false};
 const struct thaw_type thaw_type_text = {read_text, print_text, describe_text, false, false};
 const struct thaw_type thaw_type_parts = {read_parts, print_parts, describe_parts, true, false};
+const struct thaw_type thaw_type_epochs = {read_epochs, print_epochs, describe_epochs, true, false};
+const struct thaw_type thaw_type_scales = {read_scales, print_scales, describe_scales, true, false};

@@ -36,6 +36,7 @@ struct thaw_key {
 	bool above_low;             /* of which `low` itself is not allowed */
 	const char *const *choices; /* choice: the allowed words, NULL at the end */
 	const char *unit;           /* "epochs"; NULL for none */
+	bool anytime;               /* changes nothing in a result: a run that goes on may have another value */
 	const char *meaning;        /* one line for the reference */
 };
 
@@ -49,6 +50,8 @@ extern const struct thaw_type thaw_type_choice; /* char[] */
 extern const struct thaw_type thaw_type_word;   /* char[]: letters, digits, '_', '-', '.', not beginning with '.' */
 extern const struct thaw_type thaw_type_text;   /* char[]: printable UTF-8 */
 extern const struct thaw_type thaw_type_parts;  /* struct thaw_patterns */
+extern const struct thaw_type thaw_type_epochs; /* struct thaw_epochs, rising */
+extern const struct thaw_type thaw_type_scales; /* struct thaw_scales, no part twice */
 
 /* Reads a value into `record`, from a node or from the text of a --set. */
 thaw_status thaw_key_read(const struct thaw_key *key, const struct thaw_yaml *node, void *record);

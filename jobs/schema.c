@@ -9,10 +9,91 @@
 #define FIELD(record, member) offsetof(struct record, member), sizeof(((struct record *)NULL)->member)
 #define JOB(member) FIELD(thaw_job, member)
 #define PHASE(member) FIELD(thaw_phase, member)
+#define RECIPE(record, member) FIELD(record, recipe.member)
 #define CHOICES(...) (const char *const[]){__VA_ARGS__, NULL}
 #define COUNT(array) (int)(sizeof(array) / sizeof *(array))
 
 static const struct thaw_type phases_type;
+
+/* --- keys -------------------------------------------------------------------------------------------------------- */
+
+/* What holds where a key of a recipe is left out: in a job a default, in a phase what the job has under `path`. */
+#define IN_JOB(path, value) .fallback = value
+#define IN_PHASE(path, value) .derived = path
+
+/* clang-format off */
+#define BATCH_KEY(prefix, record, left_out) \
+	{prefix "batch", &thaw_type_int, RECIPE(record, batch), left_out("batch", "32"), .low = 1, .high = 1048576, \
+	 .meaning = "pictures per step, over all ranks"}
+
+#define SCHEDULE_NUMBER(prefix, record, left_out, name, value, ...) \
+	{prefix "schedule." #name, &thaw_type_number, RECIPE(record, schedule.name), left_out("schedule." #name, value), \
+	 __VA_ARGS__}
+#define SCHEDULE_EPOCHS(prefix, record, left_out, name, value, ...) \
+	{prefix "schedule." #name, &thaw_type_int, RECIPE(record, schedule.name), left_out("schedule." #name, value), \
+	 .high = 1000000, .unit = "epochs", __VA_ARGS__}
+
+#define SCHEDULE_KEYS(prefix, record, left_out) \
+	{prefix "schedule.kind", &thaw_type_choice, RECIPE(record, schedule.kind), left_out("schedule.kind", "constant"), \
+	 .choices = CHOICES("constant", "step", "multi_step", "exponential", "cosine", "one_cycle", "rising"), \
+	 .meaning = "how the learning rate moves"}, \
+	SCHEDULE_NUMBER(prefix, record, left_out, warmup, "0", .low = 0, .high = 1000000, .unit = "epochs", \
+	                .meaning = "in which the rate rises to where the schedule begins"), \
+	SCHEDULE_NUMBER(prefix, record, left_out, warmup_start, "0.01", .low = 0, .high = 1, .above_low = true, \
+	                .meaning = "share of the rate that a warm-up begins with"), \
+	SCHEDULE_EPOCHS(prefix, record, left_out, step, "7", .low = 1, .meaning = "step: from one drop to the next"), \
+	{prefix "schedule.milestones", &thaw_type_epochs, RECIPE(record, schedule.milestones), \
+	 left_out("schedule.milestones", "[30, 60, 90]"), .low = 1, .high = 1000000, \
+	 .meaning = "multi_step: epochs after which the rate drops"}, \
+	SCHEDULE_NUMBER(prefix, record, left_out, gamma, "0.1", .low = 0, .high = 1, .above_low = true, \
+	                .meaning = "step, multi_step: factor of a drop; exponential: of an epoch"), \
+	SCHEDULE_NUMBER(prefix, record, left_out, min, "0", .low = 0, .high = 1, \
+	                .meaning = "cosine: smallest share of the rate"), \
+	SCHEDULE_NUMBER(prefix, record, left_out, rise, "0.3", .low = 0, .high = 1, \
+	                .meaning = "one_cycle: share of the steps until the full rate"), \
+	SCHEDULE_NUMBER(prefix, record, left_out, div, "25", .low = 1, .high = 1e9, \
+	                .meaning = "one_cycle: begins with 1/div of the rate"), \
+	SCHEDULE_NUMBER(prefix, record, left_out, final_div, "10000", .low = 1, .high = 1e9, \
+	                .meaning = "one_cycle: ends with 1/final_div of that"), \
+	SCHEDULE_NUMBER(prefix, record, left_out, start, "0.01", .low = 0, .high = 1, .above_low = true, \
+	                .meaning = "rising: share of the rate that it begins with"), \
+	{prefix "schedule.linear", &thaw_type_bool, RECIPE(record, schedule.linear), left_out("schedule.linear", "false"), \
+	 .meaning = "rising: by equal steps, not by equal factors"}
+
+#define AUGMENT_NUMBER(prefix, record, left_out, name, most, ...) \
+	{prefix "augment." #name, &thaw_type_number, RECIPE(record, augment.name), left_out("augment." #name, "0"), \
+	 .low = 0, .high = most, __VA_ARGS__}
+
+#define AUGMENT_KEYS(prefix, record, left_out) \
+	{prefix "augment.crop", &thaw_type_choice, RECIPE(record, augment.crop), \
+	 left_out("augment.crop", "random_resized"), .choices = CHOICES("random_resized", "center"), \
+	 .meaning = "cut of training pictures"}, \
+	{prefix "augment.scale", &thaw_type_range, RECIPE(record, augment.scale), left_out("augment.scale", "[0.08, 1]"), \
+	 .low = 0, .high = 1, .above_low = true, .meaning = "random_resized: share of the picture's area"}, \
+	{prefix "augment.ratio", &thaw_type_range, RECIPE(record, augment.ratio), \
+	 left_out("augment.ratio", "[0.75, 1.3333333333333333]"), .low = 0.01, .high = 100, \
+	 .meaning = "random_resized: width / height"}, \
+	{prefix "augment.flip", &thaw_type_number, RECIPE(record, augment.flip), left_out("augment.flip", "0.5"), \
+	 .low = 0, .high = 1, .meaning = "probability of mirroring"}, \
+	AUGMENT_NUMBER(prefix, record, left_out, rotation, 180, .unit = "degrees", .meaning = "largest turn, either way"), \
+	AUGMENT_NUMBER(prefix, record, left_out, brightness, 10, .meaning = "factors of 1 - it to 1 + it"), \
+	AUGMENT_NUMBER(prefix, record, left_out, contrast, 10, .meaning = "factors of 1 - it to 1 + it"), \
+	AUGMENT_NUMBER(prefix, record, left_out, saturation, 10, .meaning = "factors of 1 - it to 1 + it"), \
+	AUGMENT_NUMBER(prefix, record, left_out, hue, 0.5, .meaning = "largest shift, as a share of the colour circle"), \
+	AUGMENT_NUMBER(prefix, record, left_out, grey, 1, .meaning = "probability of losing all colour"), \
+	AUGMENT_NUMBER(prefix, record, left_out, blur, 1, .meaning = "probability of Gaussian blur"), \
+	{prefix "augment.blur_sigma", &thaw_type_range, RECIPE(record, augment.blur_sigma), \
+	 left_out("augment.blur_sigma", "[0.1, 2]"), .low = 0, .high = 100, .above_low = true, .unit = "pixels", \
+	 .meaning = "blur: deviation"}, \
+	AUGMENT_NUMBER(prefix, record, left_out, erase, 1, .meaning = "probability of erasing a rectangle"), \
+	{prefix "augment.erase_scale", &thaw_type_range, RECIPE(record, augment.erase_scale), \
+	 left_out("augment.erase_scale", "[0.02, 0.33]"), .low = 0, .high = 1, .above_low = true, \
+	 .meaning = "erase: share of the area"}, \
+	{prefix "augment.erase_ratio", &thaw_type_range, RECIPE(record, augment.erase_ratio), \
+	 left_out("augment.erase_ratio", "[0.3, 3.3]"), .low = 0.01, .high = 100, .meaning = "erase: height / width"}, \
+	AUGMENT_NUMBER(prefix, record, left_out, mixup, 100, .meaning = "alpha: pairs of pictures are blended"), \
+	AUGMENT_NUMBER(prefix, record, left_out, cutmix, 100, .meaning = "alpha: a rectangle comes from another picture")
+/* clang-format on */
 
 static const struct thaw_key job_keys[] = {
 	{"name", &thaw_type_word, JOB(name), .derived = "the job file's name",
@@ -26,7 +107,9 @@ static const struct thaw_key job_keys[] = {
 	{"data.crop", &thaw_type_int, JOB(data.crop), "224", .low = 1, .high = 4096, .unit = "pixels",
 	 .meaning = "edge of the squares that the network sees"},
 	{"data.threads", &thaw_type_int, JOB(data.threads), "2", .low = 1, .high = 256,
-	 .meaning = "loader threads of a rank"},
+	 .anytime = true, .meaning = "loader threads of a rank"},
+	{"data.sampling", &thaw_type_choice, JOB(data.sampling), "shuffle", .choices = CHOICES("shuffle", "balanced"),
+	 .meaning = "an epoch's pictures: each once; or as many draws, classes alike"},
 
 	{"device", &thaw_type_choice, JOB(device), "auto", .choices = CHOICES("auto", "cpu", "reference"),
 	 .meaning = "where to compute; auto: the best there is"},
@@ -36,55 +119,79 @@ static const struct thaw_key job_keys[] = {
 	 .meaning = "compute threads of a rank; 0: all it may use"},
 	{"epochs", &thaw_type_int, JOB(epochs), "10", .low = 1, .high = 1000000,
 	 .meaning = "passes over the training data; of phases, their sum"},
-	{"batch", &thaw_type_int, JOB(batch), "32", .low = 1, .high = 1048576,
-	 .meaning = "pictures per step, over all ranks"},
+	BATCH_KEY("", thaw_job, IN_JOB),
 	{"replicas", &thaw_type_int, JOB(replicas), "0", .low = 0, .high = 1024,
 	 .meaning = "micro-batches of a batch; 0: one per rank"},
+	{"timeout", &thaw_type_int, JOB(timeout), "600", .low = 0, .high = 1000000, .unit = "seconds",
+	 .anytime = true, .meaning = "a run that does not get on for so long ends; 0: never"},
+	{"max_skipped", &thaw_type_int, JOB(max_skipped), "0", .low = 0, .high = 1000000,
+	 .meaning = "steps whose loss or gradient is not finite: so many are left out, the next ends the run"},
 	{"seed", &thaw_type_seed, JOB(seed), "42", .meaning = "decides every random choice"},
 	{"batchnorm", &thaw_type_choice, JOB(batchnorm), "frozen", .choices = CHOICES("frozen", "train"),
 	 .meaning = "statistics of frozen norms; train: the batch's"},
 
-	{"optimizer.kind", &thaw_type_choice, JOB(optimizer.kind), "sgd", .choices = CHOICES("sgd"),
+	{"optimizer.kind", &thaw_type_choice, JOB(optimizer.kind), "sgd", .choices = CHOICES("sgd", "adam", "adamw"),
 	 .meaning = "how gradients become steps"},
-	{"optimizer.lr", &thaw_type_number, JOB(optimizer.lr), "0.001", .low = 0, .high = 1000,
+	{"optimizer.lr", &thaw_type_number, JOB(recipe.lr), "0.001", .low = 0, .high = 1000,
 	 .meaning = "base learning rate"},
 	{"optimizer.momentum", &thaw_type_number, JOB(optimizer.momentum), "0.9", .low = 0, .high = 1,
-	 .meaning = "share of the last step that goes on"},
+	 .meaning = "sgd: share of the last step that goes on"},
+	{"optimizer.nesterov", &thaw_type_bool, JOB(optimizer.nesterov), "false", .meaning = "sgd: look ahead"},
+	{"optimizer.momentum_of", &thaw_type_choice, JOB(optimizer.momentum_of), "gradients",
+	 .choices = CHOICES("gradients", "steps"), .meaning = "sgd: as PyTorch has it; as Keras: gradient times rate"},
+	{"optimizer.beta1", &thaw_type_number, JOB(optimizer.beta1), "0.9", .low = 0, .high = 0.999999,
+	 .meaning = "adam, adamw: decay of the mean of gradients"},
+	{"optimizer.beta2", &thaw_type_number, JOB(optimizer.beta2), "0.999", .low = 0, .high = 0.999999,
+	 .meaning = "adam, adamw: decay of the mean of their squares"},
+	{"optimizer.epsilon", &thaw_type_number, JOB(optimizer.epsilon), "1e-08", .low = 0, .high = 1, .above_low = true,
+	 .meaning = "adam, adamw: added to the divisor"},
 	{"optimizer.weight_decay", &thaw_type_number, JOB(optimizer.weight_decay), "0", .low = 0, .high = 1000,
-	 .meaning = "L2 penalty, added to the gradient"},
+	 .meaning = "sgd, adam: added to the gradient; adamw: times the rate, off the weight"},
 	{"optimizer.decay_norms", &thaw_type_bool, JOB(optimizer.decay_norms), "true",
 	 .meaning = "weight decay on norms and biases too"},
+	{"optimizer.clip", &thaw_type_number, JOB(optimizer.clip), "0", .low = 0, .high = 1e9,
+	 .meaning = "largest norm of a step's gradient; 0: any"},
+	{"optimizer.lr_scale", &thaw_type_scales, JOB(optimizer.lr_scale), "{}", .low = 0, .high = 1000,
+	 .meaning = "factors on the rate of parts: {layer1: 0.1, layer2: 0.3}"},
 
-	{"schedule.kind", &thaw_type_choice, JOB(schedule.kind), "constant", .choices = CHOICES("constant", "step"),
-	 .meaning = "how the learning rate moves"},
-	{"schedule.step", &thaw_type_int, JOB(schedule.step), "7", .low = 1, .high = 1000000, .unit = "epochs",
-	 .meaning = "step: from one drop to the next"},
-	{"schedule.gamma", &thaw_type_number, JOB(schedule.gamma), "0.1", .low = 0, .high = 1, .above_low = true,
-	 .meaning = "step: factor of a drop"},
+	{"loss.smoothing", &thaw_type_number, JOB(loss.smoothing), "0", .low = 0, .high = 0.999,
+	 .meaning = "share of a label that goes to all classes alike"},
+	{"loss.class_weights", &thaw_type_choice, JOB(loss.class_weights), "none", .choices = CHOICES("none", "balanced"),
+	 .meaning = "balanced: rare classes weigh more, pictures / (classes * those of the class)"},
+
+	{"early_stopping.patience", &thaw_type_int, JOB(early_stopping.patience), "0", .low = 0, .high = 1000000,
+	 .unit = "epochs", .meaning = "without a better one, after which a run ends; 0: never"},
+
+	SCHEDULE_KEYS("", thaw_job, IN_JOB),
 
 	{"phases", &phases_type, JOB(phases), .derived = "one that trains all",
 	 .meaning = "what trains for how long, in order"},
 
-	{"augment.crop", &thaw_type_choice, JOB(augment.crop), "random_resized",
-	 .choices = CHOICES("random_resized", "center"), .meaning = "cut of training pictures"},
-	{"augment.scale", &thaw_type_range, JOB(augment.scale), "[0.08, 1]", .low = 0, .high = 1, .above_low = true,
-	 .meaning = "random_resized: share of the picture's area"},
-	{"augment.ratio", &thaw_type_range, JOB(augment.ratio), "[0.75, 1.3333333333333333]", .low = 0.01,
-	 .high = 100, .meaning = "random_resized: width / height"},
-	{"augment.flip", &thaw_type_number, JOB(augment.flip), "0.5", .low = 0, .high = 1,
-	 .meaning = "probability of mirroring"},
+	AUGMENT_KEYS("", thaw_job, IN_JOB),
 
-	{"checkpoint.metric", &thaw_type_choice, JOB(checkpoint.metric), "top1", .choices = CHOICES("top1"),
+	{"checkpoint.metric", &thaw_type_choice, JOB(checkpoint.metric), "top1", 
+	 .choices = CHOICES("top1", "top5", "loss"),
 	 .meaning = "what makes a checkpoint the best"},
 	{"checkpoint.every", &thaw_type_int, JOB(checkpoint.every), "1", .low = 1, .high = 1000000, .unit = "epochs",
-	 .meaning = "from one last checkpoint to the next"},
+	 .anytime = true, .meaning = "from one last checkpoint to the next"},
+	{"checkpoint.minutes", &thaw_type_number, JOB(checkpoint.minutes), "10", .low = 0, .high = 1e6, .unit = "minutes",
+	 .anytime = true, .meaning = "and at least so often, within an epoch too; 0: never"},
+	{"checkpoint.keep", &thaw_type_int, JOB(checkpoint.keep), "0", .low = 0, .high = 1000000,
+	 .anytime = true, .meaning = "so many are kept besides, as epoch-0001.h5"},
+	{"checkpoint.signal", &thaw_type_choice, JOB(checkpoint.signal), "USR2", .choices = CHOICES("USR1", "USR2"),
+	 .anytime = true, .meaning = "asks for a checkpoint and a stop, as TERM and INT do"},
 };
 
 static const struct thaw_key phase_keys[] = {
 	{"phases.epochs", &thaw_type_int, PHASE(epochs), .low = 1, .high = 1000000, .meaning = "length of the phase"},
 	{"phases.train", &thaw_type_parts, PHASE(train), .meaning = "parts that train; the others are frozen"},
-	{"phases.lr", &thaw_type_number, PHASE(lr), .derived = "optimizer.lr", .low = 0, .high = 1000,
+	{"phases.lr", &thaw_type_number, PHASE(recipe.lr), .derived = "optimizer.lr", .low = 0, .high = 1000,
 	 .meaning = "base learning rate of the phase"},
+	{"phases.restart", &thaw_type_bool, PHASE(restart), "false",
+	 .meaning = "begin the schedule anew, as with another schedule"},
+	BATCH_KEY("phases.", thaw_phase, IN_PHASE),
+	SCHEDULE_KEYS("phases.", thaw_phase, IN_PHASE),
+	AUGMENT_KEYS("phases.", thaw_phase, IN_PHASE),
 };
 
 const struct thaw_schema thaw_job_schema = {job_keys, COUNT(job_keys)};
@@ -94,7 +201,9 @@ _Static_assert(COUNT(job_keys) <= THAW_SCHEMA_KEYS, "THAW_SCHEMA_KEYS is too sma
 
 /* --- phases ------------------------------------------------------------------------------------------------------ */
 
-/* A phase without `lr` gets -1, until the job's is known. */
+_Static_assert(COUNT(phase_keys) <= 64, "struct thaw_phase.given has too few bits");
+
+/* What a phase leaves to the job is filled in by thaw_schema_inherit(), when the job's values are known. */
 static thaw_status read_phases(const struct thaw_key *key, const struct thaw_yaml *node, void *record)
 {
 	struct thaw_job *job = record;
@@ -111,17 +220,79 @@ static thaw_status read_phases(const struct thaw_key *key, const struct thaw_yam
 			return thaw_place_fail(item->place, key->path, "more than %d phases", THAW_PHASES);
 		if (item->kind != THAW_YAML_MAP)
 			return thaw_key_fail(key, item);
-		phase->lr = -1;
 		status = thaw_schema_read(&thaw_phase_schema, "phases.", item, phase, given);
 		if (!status)
 			status = thaw_schema_complete(&thaw_phase_schema, item->place, given, phase);
 		if (status)
 			return status;
+		for (int i = 0; i < COUNT(phase_keys); i++)
+			if (given[i].source)
+				phase->given |= UINT64_C(1) << i;
 	}
 	return THAW_OK;
 }
 
-/* A phase's `lr` is left out where it is the job's: so `--set optimizer.lr=...` on a resolved job does what it says. */
+/* The key of a job that key `key` of a phase is taken from. */
+static const struct thaw_key *job_key_of(const struct thaw_key *key)
+{
+	return thaw_schema_find(&thaw_job_schema, key->derived);
+}
+
+void thaw_schema_inherit(const struct thaw_job *job, struct thaw_phase *phase)
+{
+	for (int i = 0; i < COUNT(phase_keys); i++) {
+		const struct thaw_key *key = &phase_keys[i];
+
+		if (key->derived && !(phase->given >> i & 1))
+			memcpy((char *)phase + key->offset, (const char *)job + job_key_of(key)->offset, key->size_bytes);
+	}
+	phase->given = 0;
+}
+
+/* Whether a phase need not say the key, because it has what holds without it. */
+static bool goes_without_saying(const struct thaw_key *key, const struct thaw_phase *phase, const struct thaw_job *job)
+{
+	struct thaw_text text = THAW_TEXT_EMPTY;
+	bool same;
+
+	if (key->derived)
+		return memcmp((const char *)phase + key->offset, (const char *)job + job_key_of(key)->offset,
+		              key->size_bytes) == 0;
+	key->type->print(key, phase, &text);
+	same = key->fallback && strcmp(text.data, key->fallback) == 0;
+	thaw_text_release(&text);
+	return same;
+}
+
+/* "epochs: 3, train: [fc], schedule: {kind: cosine}". What a phase has from the job is left out: so `--set
+ * optimizer.lr=...` on a resolved job does what it says. */
+static void print_phase(const struct thaw_phase *phase, const struct thaw_job *job, struct thaw_text *text)
+{
+	const char *section = NULL, *comma = ""; /* the section whose map is open */
+	int length = 0;
+
+	for (const struct thaw_key *key = phase_keys; key < phase_keys + COUNT(phase_keys); key++) {
+		const char *name = strchr(key->path, '.') + 1, *dot = strchr(name, '.');
+
+		if (goes_without_saying(key, phase, job))
+			continue;
+		if (section && strncmp(section, name, (size_t)length) != 0) {
+			thaw_text_add(text, "}");
+			section = NULL;
+		}
+		thaw_text_add(text, "%s", comma);
+		if (dot && !section) {
+			section = name;
+			length = (int)(dot - name) + 1;
+			thaw_text_add(text, "%.*s: {", length - 1, name);
+		}
+		thaw_text_add(text, "%s: ", dot ? dot + 1 : name);
+		key->type->print(key, phase, text);
+		comma = ", ";
+	}
+	thaw_text_add(text, section ? "}" : "");
+}
+
 static void print_phases(const struct thaw_key *key, const void *record, struct thaw_text *text)
 {
 	const struct thaw_job *job = record;
@@ -129,12 +300,7 @@ static void print_phases(const struct thaw_key *key, const void *record, struct 
 	(void)key;
 	for (const struct thaw_phase *phase = job->phases; phase < job->phases + job->phases_count; phase++) {
 		thaw_text_add(text, "\n  - {");
-		for (const struct thaw_key *k = phase_keys; k < phase_keys + COUNT(phase_keys); k++) {
-			if (k->derived && phase->lr == job->optimizer.lr)
-				continue;
-			thaw_text_add(text, "%s%s: ", k == phase_keys ? "" : ", ", strchr(k->path, '.') + 1);
-			k->type->print(k, phase, text);
-		}
+		print_phase(phase, job, text);
 		thaw_text_add(text, "}");
 	}
 }
@@ -142,138 +308,7 @@ static void print_phases(const struct thaw_key *key, const void *record, struct 
 static void describe_phases(const struct thaw_key *key, struct thaw_text *text)
 {
 	(void)key;
-	thaw_text_add(text, "lists of 1 to %d {epochs, train, lr}", THAW_PHASES);
+	thaw_text_add(text, "lists of 1 to %d {epochs, train, ...}", THAW_PHASES);
 }
 
 static const struct thaw_type phases_type = {read_phases, print_phases, describe_phases, true, true};
-
-/* --- reading ----------------------------------------------------------------------------------------------------- */
-
-const struct thaw_key *thaw_schema_find(const struct thaw_schema *schema, const char *path)
-{
-	for (int i = 0; i < schema->count; i++)
-		if (strcmp(schema->keys[i].path, path) == 0)
-			return &schema->keys[i];
-	return NULL;
-}
-
-/* Whether `path` is a section of the schema: "optimizer". */
-static bool is_section(const struct thaw_schema *schema, const char *path)
-{
-	size_t length = strlen(path);
-
-	for (int i = 0; i < schema->count; i++)
-		if (strncmp(schema->keys[i].path, path, length) == 0 && schema->keys[i].path[length] == '.')
-			return true;
-	return false;
-}
-
-static int least(int a, int b)
-{
-	return a < b ? a : b;
-}
-
-/* How many letters to insert, delete, replace or swap with the next make the first `n` of `b` of `a` (optimal string
- * alignment). Long texts are like nothing. */
-static int distance(const char *a, const char *b, int n)
-{
-	enum { LONGEST = 48 };
-	int rows[3][LONGEST + 1] = {{0}}, m = (int)strlen(a);
-
-	if (m > LONGEST || n > LONGEST)
-		return m + n;
-	for (int j = 0; j <= n; j++)
-		rows[0][j] = j;
-	for (int i = 1; i <= m; i++) {
-		int *row = rows[i % 3], *up = rows[(i + 2) % 3], *up2 = rows[(i + 1) % 3];
-
-		row[0] = i;
-		for (int j = 1; j <= n; j++) {
-			row[j] = least(up[j - 1] + (a[i - 1] != b[j - 1]), least(up[j], row[j - 1]) + 1);
-			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
-				row[j] = least(row[j], up2[j - 2] + 1);
-		}
-	}
-	return rows[m % 3][n];
-}
-
-thaw_status thaw_schema_fail_unknown(const struct thaw_schema *schema, struct thaw_place place, const char *path)
-{
-	int nearest = ((int)strlen(path) + 1) / 3 + 1, meant_length = 0; /* up to a third of the letters may be wrong */
-	const char *meant = NULL;
-
-	if (is_section(schema, path))
-		return thaw_place_fail(place, path, "a section, wanted are its keys");
-	for (int i = 0; i < schema->count; i++) {
-		const char *known = schema->keys[i].path;
-		int length = (int)strlen(known), section = (int)strcspn(known, ".");
-		const struct {
-			const char *text;
-			int length, meant_length;
-		} likes[] = {
-			{known, length, length},
-			{known, section, section},
-			{known + section + 1, length - section - 1, length}, /* "lr" stands for "optimizer.lr" */
-		};
-
-		for (int j = 0; j < (section < length ? 3 : 1); j++) {
-			int d = distance(path, likes[j].text, likes[j].length);
-
-			if (d < nearest) {
-				nearest = d;
-				meant = known;
-				meant_length = likes[j].meant_length;
-			}
-		}
-	}
-	if (meant)
-		return thaw_place_fail(place, NULL, "unknown key '%s', did you mean '%.*s'", thaw_show(path).text, meant_length,
-		                       meant);
-	return thaw_place_fail(place, NULL, "unknown key '%s', 'thaw help job' lists all", thaw_show(path).text);
-}
-
-thaw_status thaw_schema_read(const struct thaw_schema *schema, const char *prefix, const struct thaw_yaml *map,
-                             void *record, struct thaw_place *given)
-{
-	thaw_status status = THAW_OK;
-
-	for (const struct thaw_yaml *entry = map->first; entry && !status; entry = entry->next) {
-		char path[160], below[162];
-		const struct thaw_key *key;
-
-		snprintf(path, sizeof path, "%s%s", prefix, entry->key); /* cut, it is like no key */
-		snprintf(below, sizeof below, "%s.", path);
-		key = thaw_schema_find(schema, path);
-		if (key && strchr(entry->key, '.')) {
-			status = thaw_place_fail(entry->key_place, NULL, "key '%s': in a file it is '%.*s: {%s: ...}'", path,
-			                         (int)strcspn(path, "."), path, strchr(path, '.') + 1);
-		} else if (key) {
-			given[key - schema->keys] = entry->place;
-			status = thaw_key_read(key, entry, record);
-		} else if (entry->kind == THAW_YAML_MAP && (entry->first || is_section(schema, path))) {
-			status = thaw_schema_read(schema, below, entry, record, given);
-		} else {
-			status = thaw_schema_fail_unknown(schema, entry->key_place, path);
-		}
-	}
-	return status;
-}
-
-thaw_status thaw_schema_complete(const struct thaw_schema *schema, struct thaw_place place,
-                                 const struct thaw_place *given, void *record)
-{
-	for (int i = 0; i < schema->count; i++) {
-		const struct thaw_key *key = &schema->keys[i];
-		thaw_status status = THAW_OK;
-
-		if (given[i].source || key->derived)
-			continue;
-		if (key->fallback)
-			status = thaw_key_read_text(key, place, key->fallback, record);
-		else
-			status = thaw_place_fail(place, key->path, "missing: %s", key->meaning);
-		if (status)
-			return status;
-	}
-	return THAW_OK;
-}

@@ -1,15 +1,15 @@
 /*
  * Schemas: the keys of a job file, as constant tables.
  *
- * Reading files and --set, defaults, the resolved dump and the reference all go through the table in jobs/schema.c,
- * which is the one place to add a key, an optimizer or a schedule to.
+ * Reading files and --set, defaults, the resolved dump and the reference all go through the tables in jobs/schema.c,
+ * the one place to add a key, an optimizer or a schedule to. jobs/schema_read.c reads through them.
  */
 #ifndef THAW_JOBS_SCHEMA_H
 #define THAW_JOBS_SCHEMA_H
 
 #include "jobs/key.h"
 
-enum { THAW_SCHEMA_KEYS = 64 };
+enum { THAW_SCHEMA_KEYS = 96 };
 
 struct thaw_schema {
 	const struct thaw_key *keys; /* those of a section stand together */
@@ -24,6 +24,12 @@ const struct thaw_key *thaw_schema_find(const struct thaw_schema *schema, const 
 
 /* Fails with "unknown key 'optimzer.lr', did you mean 'optimizer.lr'", or that `path` is a section. */
 thaw_status thaw_schema_fail_unknown(const struct thaw_schema *schema, struct thaw_place place, const char *path);
+
+struct thaw_job;
+struct thaw_phase;
+
+/* Gives a phase what it does not say itself: the job's values. */
+void thaw_schema_inherit(const struct thaw_job *job, struct thaw_phase *phase);
 
 /* Reads a map whose keys' paths begin with `prefix` ("" or "phases."), with the maps of its sections, into `record`.
  * given[i] becomes the place of the value of key i if it is there and is left alone otherwise. */

@@ -52,7 +52,8 @@ static inline size_t thaw_tensor_at(const struct thaw_tensor *t, int n, int c, i
 
 /* What a forward pass counts: sums over the pictures of the batch. */
 struct thaw_score {
-	double loss;         /* sum of the pictures' losses */
+	double loss;         /* sum of the pictures' losses, each times its weight */
+	double weight;       /* sum of their weights: `count` where there are no class weights */
 	int64_t count;       /* pictures */
 	int64_t top1, top5;  /* pictures whose label has the largest, one of the five largest logits; of equal ones the
 	                      * smaller class comes first, a NaN logit is never right */
@@ -62,8 +63,12 @@ struct thaw_score {
 struct thaw_run {
 	const uint8_t *pixels;     /* (N,H,W,3) */
 	const int32_t *labels;     /* (N); -1: fills up the batch, counts for nothing */
+	const int32_t *mixed;      /* (N) second labels, with part 1 - shares[n] in the loss; NULL: there are none */
+	const double *shares;      /* (N) of the first labels: 0 .. 1 */
+	double smoothing;          /* of labels: 0 .. below 1 */
+	const double *class_weights; /* (classes); NULL: all 1 */
 	float mean[3], std[3];     /* normalisation */
-	double gradient_scale;     /* 1 / pictures in the global batch: factor on each picture's loss gradient */
+	double gradient_scale;     /* 1 / weight of the global batch: factor on each picture's loss gradient */
 	double share;              /* pictures in this batch / in the global batch: weight of its batch statistics */
 	struct thaw_score score;   /* written by LOSS forward */
 	float *predictions;        /* (N, classes) softmax probabilities wanted by the caller, or NULL */

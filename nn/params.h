@@ -10,7 +10,7 @@ struct thaw_params {
 	const struct thaw_net *net; /* borrowed */
 	float *values;              /* (thaw_net_param_elems) */
 	float *states;              /* (thaw_net_state_elems) running means and variances */
-	uint64_t version;           /* whoever changes numbers adds 1: plans then read them anew */
+	uint64_t version;           /* whoever changes numbers, or exchanges slabs, adds 1: plans then read them anew */
 };
 
 /* Allocates both slabs, zeroed; padding between parameters stays 0. */

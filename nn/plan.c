@@ -1,5 +1,6 @@
 #include "nn/plan.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,7 +32,45 @@ void thaw_plan_free(struct thaw_plan *plan)
 	free(plan->gradients);
 	free(plan->blocks);
 	free(plan->saved_block);
+	free(plan->class_weights);
 	free(plan);
+}
+
+/* --- the loss ---------------------------------------------------------------------------------------------------- */
+
+double thaw_loss_weight(const struct thaw_loss *loss, int32_t label, int32_t mixed, double share)
+{
+	const double *weights = loss->class_weights;
+
+	if (!weights)
+		return 1.0;
+	return share == 1.0 ? weights[label] : share * weights[label] + (1.0 - share) * weights[mixed];
+}
+
+thaw_status thaw_loss_check(const struct thaw_loss *loss, int classes)
+{
+	if (!(loss->smoothing >= 0.0 && loss->smoothing < 1.0))
+		return thaw_fail(THAW_BAD_JOB, "loss.smoothing: %g, allowed is 0 to below 1", loss->smoothing);
+	for (int c = 0; loss->class_weights && c < classes; c++)
+		if (!(loss->class_weights[c] > 0.0 && isfinite(loss->class_weights[c])))
+			return thaw_fail(THAW_BAD_JOB, "loss.class_weights: %g for class %d, allowed is above 0",
+			                 loss->class_weights[c], c);
+	return THAW_OK;
+}
+
+static thaw_status set_loss(struct thaw_plan *plan, const struct thaw_loss *loss)
+{
+	int classes = thaw_net_op(plan->net, thaw_net_ops(plan->net) - 1)->in_shape.c;
+
+	plan->run.smoothing = loss->smoothing;
+	if (!loss->class_weights)
+		return THAW_OK;
+	plan->class_weights = thaw_alloc((size_t)classes, sizeof *plan->class_weights);
+	if (!plan->class_weights)
+		return THAW_OUT_OF_MEMORY;
+	memcpy(plan->class_weights, loss->class_weights, (size_t)classes * sizeof *plan->class_weights);
+	plan->run.class_weights = plan->class_weights;
+	return THAW_OK;
 }
 
 /* --- making steps ------------------------------------------------------------------------------------------------ */
@@ -50,7 +89,20 @@ static void set_norm(struct thaw_plan *plan, struct thaw_step *step, const struc
 	step->beta = param_at(plan, norm, THAW_NORM_BIAS);
 	step->mean = param_at(plan, norm, THAW_RUNNING_MEAN);
 	step->variance = param_at(plan, norm, THAW_RUNNING_VAR);
-	step->epsilon = 1e-5;
+}
+
+/* Points step i to its parameters, where their slabs stand now. */
+static void set_parameters(struct thaw_plan *plan, int i)
+{
+	const struct thaw_chain *chain = &plan->chains[i];
+	struct thaw_step *step = &plan->steps[i];
+
+	step->weight = param_at(plan, chain->head, THAW_WEIGHT);
+	step->bias = param_at(plan, chain->head, THAW_BIAS);
+	if (chain->head->kind == THAW_OP_BATCH_NORM)
+		set_norm(plan, step, chain->head);
+	if (chain->norm)
+		set_norm(plan, step, chain->norm);
 }
 
 static struct thaw_tensor *tensor_of(struct thaw_plan *plan, thaw_value value)
@@ -76,15 +128,11 @@ static void make_step(struct thaw_plan *plan, int i, const struct thaw_plan_spec
 		.relu = chain->relu,
 		.fold = chain->norm != NULL,
 		.frozen = spec->trains != NULL,
+		.epsilon = op->kind == THAW_OP_BATCH_NORM || chain->norm ? 1e-5 : 0,
 		.x = tensor_of(plan, op->in[0]),
 		.residual = tensor_of(plan, chain->residual),
 	};
-	step->weight = param_at(plan, op, THAW_WEIGHT);
-	step->bias = param_at(plan, op, THAW_BIAS);
-	if (op->kind == THAW_OP_BATCH_NORM)
-		set_norm(plan, step, op);
-	if (chain->norm)
-		set_norm(plan, step, chain->norm);
+	set_parameters(plan, i);
 	step->batch_statistics =
 		op->kind == THAW_OP_BATCH_NORM && thaw_uses_batch_statistics(op, spec->trains, spec->frozen_batch_statistics);
 	for (int p = op->param; p < op->param + op->params; p++) {
@@ -256,8 +304,12 @@ static thaw_status fill(struct thaw_plan *plan, const struct thaw_plan_spec *spe
 {
 	thaw_status status;
 
-	if (spec->trains)
+	if (spec->trains) {
 		memcpy(plan->trains, spec->trains, (size_t)thaw_net_params(plan->net) * sizeof *plan->trains);
+		status = set_loss(plan, &spec->loss);
+		if (status)
+			return status;
+	}
 	for (int i = 0; i < plan->steps_count; i++)
 		make_step(plan, i, spec);
 	status = make_gradients(plan, gradient);
@@ -307,12 +359,14 @@ free_plan:
 
 /* --- running ----------------------------------------------------------------------------------------------------- */
 
+/* The parameters have new values, or stand in another slab. */
 static thaw_status refresh(struct thaw_plan *plan)
 {
 	for (int i = 0; i < plan->steps_count; i++) {
 		struct thaw_step *step = &plan->steps[i];
 		thaw_status status = THAW_OK;
 
+		set_parameters(plan, i);
 		if (step->ops->refresh && !(step->frozen && plan->version > 0))
 			status = step->ops->refresh(step);
 		if (status)
@@ -335,8 +389,10 @@ thaw_status thaw_plan_forward(struct thaw_plan *plan, const struct thaw_input *i
 		status = refresh(plan);
 	plan->run.pixels = input->pixels;
 	plan->run.labels = input->labels;
+	plan->run.mixed = input->mixed;
+	plan->run.shares = input->shares;
 	plan->run.predictions = input->predictions;
-	plan->run.gradient_scale = 1.0 / (double)input->global_count;
+	plan->run.gradient_scale = 1.0 / (input->global_weight > 0 ? input->global_weight : (double)input->global_count);
 	plan->run.share = (double)plan->steps[0].y->n / (double)input->global_count;
 	for (int i = 0; i < plan->steps_count && !status; i++)
 		status = plan->steps[i].ops->forward(&plan->steps[i]);

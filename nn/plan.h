@@ -19,20 +19,40 @@
 #include "nn/backend.h"
 #include "nn/params.h"
 
+/* The loss that training minimises. Evaluation always takes plain cross-entropy, so that runs can be compared.
+ *
+ * A picture's loss is -sum_c t_c log p_c with
+ *
+ *     t_c = class_weights[c] * ((1 - smoothing) * [c is the label] + smoothing / classes),
+ *
+ * its weight is that of its label's class, and the loss of a batch is the sum of losses over the sum of weights:
+ * torch.nn.CrossEntropyLoss(weight, label_smoothing). Smoothing: Szegedy et al., "Rethinking the Inception
+ * architecture", 2016, section 7. */
+struct thaw_loss {
+	double smoothing;            /* 0 .. below 1 */
+	const double *class_weights; /* (classes) above 0, copied; NULL: all 1 */
+};
+
 struct thaw_plan_spec {
 	struct thaw_device *device;
 	const struct thaw_params *params; /* borrowed until the plan is freed; read anew when its version changed */
 	int batch;                        /* pictures per forward pass (N) */
 	const bool *trains;               /* one flag per parameter, copied; NULL: evaluation, nothing trains */
 	bool frozen_batch_statistics;
+	struct thaw_loss loss;            /* of training */
 	float mean[3], std[3];            /* normalisation of the input */
 };
 
-/* Pictures of one forward pass. */
+/* Pictures of one forward pass. A picture mixed of two (Zhang et al., "mixup", 2018; Yun et al., "CutMix", 2019) has
+ * the loss share * loss(label) + (1 - share) * loss(second label), and its weight likewise; what is right is counted by
+ * the first label. */
 struct thaw_input {
 	const uint8_t *pixels;  /* (N,H,W,3) */
 	const int32_t *labels;  /* (N); -1: fills up the batch, counts for nothing */
+	const int32_t *mixed;   /* (N) second labels; NULL: there are none */
+	const double *shares;   /* (N) 0 .. 1, with `mixed` */
 	int64_t global_count;   /* pictures in the global batch this one is a part of, >= N */
+	double global_weight;   /* sum of their thaw_loss_weight(); 0: as without class weights, global_count */
 	float *predictions;     /* (N, classes) wanted probabilities, or NULL */
 };
 
@@ -44,6 +64,14 @@ struct thaw_gradients {
 
 struct thaw_plan;
 
+/* The weight of a picture with these labels; share 1: it has but one. Known before anything is computed: the ranks need
+ * the sum over a global batch, of which each sees only a part. */
+double thaw_loss_weight(const struct thaw_loss *loss, int32_t label, int32_t mixed, double share);
+
+/* THAW_BAD_JOB names the key that is wrong and what is allowed. */
+thaw_status thaw_loss_check(const struct thaw_loss *loss, int classes);
+
+/* `spec` has a loss that passes its check. */
 thaw_status thaw_plan_compile(const struct thaw_net *net, const struct thaw_plan_spec *spec, struct thaw_plan **plan_out);
 void thaw_plan_free(struct thaw_plan *plan); /* NULL is fine */
 

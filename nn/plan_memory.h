@@ -36,6 +36,7 @@ struct thaw_plan {
 	size_t workspace_bytes, arena_bytes;
 	char *bound; /* arena that addresses were set for */
 	struct thaw_run run;
+	double *class_weights; /* (classes) what run.class_weights points to; NULL: all 1 */
 	uint64_t version; /* of the parameters that steps have read; 0: none yet */
 };
 

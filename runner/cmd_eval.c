@@ -2,12 +2,15 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/confusion.h"
 #include "base/log.h"
+#include "base/mem.h"
 #include "base/text.h"
 #include "runner/commands.h"
 #include "runner/evaluate.h"
 #include "runner/record.h"
 #include "runner/snapshot.h"
+#include "runner/watchdog.h"
 #include "runner/world.h"
 
 struct arguments {
@@ -33,6 +36,38 @@ static thaw_status parse(const struct thaw_command *self, int argc, char **argv,
 		return thaw_fail(THAW_BAD_JOB, "eval needs --checkpoint FILE");
 	a->job = files.text[0];
 	return THAW_OK;
+}
+
+/* Which classes are taken for which. */
+static thaw_status tell_classes(const struct thaw_setup *setup, const struct thaw_prediction *predictions)
+{
+	size_t count = (size_t)setup->facts->count;
+	int32_t *labels = thaw_alloc(count, sizeof *labels), *predicted = thaw_alloc(count, sizeof *predicted);
+	const char **names = thaw_setup_class_names(setup);
+	struct thaw_confusion confusion = {0};
+	struct thaw_text text = THAW_TEXT_EMPTY;
+	thaw_status status = labels && predicted && names ? THAW_OK : THAW_OUT_OF_MEMORY;
+
+	for (size_t i = 0; i < count && !status; i++) {
+		labels[i] = predictions[i].label;
+		predicted[i] = predictions[i].predicted;
+	}
+	if (!status)
+		status = thaw_confusion_init(labels, predicted, (int64_t)count, setup->facts->classes, &confusion);
+	if (!status) {
+		thaw_confusion_add_text(&confusion, names, &text);
+		status = thaw_text_status(&text);
+	}
+	if (!status) {
+		thaw_log("%s", "");
+		thaw_log_lines(text.data);
+	}
+	thaw_confusion_release(&confusion);
+	thaw_text_release(&text);
+	free(names);
+	free(predicted);
+	free(labels);
+	return status;
 }
 
 static thaw_status evaluate(struct thaw_setup *setup, const char *checkpoint)
@@ -64,6 +99,7 @@ static thaw_status evaluate(struct thaw_setup *setup, const char *checkpoint)
 		thaw_log("val loss %.9g  top1 %.6f (%lld/%lld)%s  %.1f s  %.1f img/s", m.loss, (double)m.top1 / count,
 		         (long long)m.top1, (long long)m.count, top5.data, seconds, count / seconds);
 		thaw_text_release(&top5);
+		status = tell_classes(setup, thaw_evaluator_predictions(evaluator));
 	}
 	thaw_evaluator_free(evaluator);
 	return status;
@@ -84,7 +120,9 @@ static thaw_status run(const struct thaw_command *self, int argc, char **argv)
 	status = thaw_setup_load(arguments.job, &arguments.sets, &job);
 	if (status)
 		return status;
-	status = thaw_setup_open(job, false, &setup);
+	status = thaw_watchdog_start(thaw_comm_rank(thaw_world()), job->timeout);
+	if (!status)
+		status = thaw_setup_open(job, false, &setup);
 	if (!status) {
 		status = evaluate(&setup, arguments.checkpoint);
 		thaw_setup_release(&setup);

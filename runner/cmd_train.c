@@ -7,10 +7,12 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "runner/commands.h"
+#include "runner/fault.h"
 #include "runner/folder.h"
 #include "runner/record.h"
 #include "runner/stop.h"
 #include "runner/trainer.h"
+#include "runner/watchdog.h"
 #include "runner/world.h"
 
 struct arguments {
@@ -18,6 +20,7 @@ struct arguments {
 	struct thaw_texts sets;
 	bool fresh;
 	int64_t steps;
+	const char *fault;
 };
 
 static thaw_status parse(const struct thaw_command *self, int argc, char **argv, struct arguments *a, bool *help_out)
@@ -28,6 +31,9 @@ static thaw_status parse(const struct thaw_command *self, int argc, char **argv,
 	     "where the run folder is taken, begin beside it: NAME-2, NAME-3, ..."},
 		{"steps", 0, THAW_OPTION_INT, &a->steps, 1, 1e9, "N",
 	     "end after N steps and tell their speed; nothing is validated or written"},
+#ifdef THAW_FAULTS
+		{"fault", 0, THAW_OPTION_TEXT, &a->fault, 0, 0, "FAULT", "let NAME[:RANK]@STEP go wrong, for tests"},
+#endif
 	};
 	struct thaw_texts files = {0};
 	thaw_status status =
@@ -38,7 +44,7 @@ static thaw_status parse(const struct thaw_command *self, int argc, char **argv,
 	if (files.count != 1)
 		return thaw_fail(THAW_BAD_JOB, "train takes one job file, not %d", files.count);
 	a->job = files.text[0];
-	return THAW_OK;
+	return a->fault ? thaw_fault_plan(a->fault, thaw_comm_size(thaw_world())) : THAW_OK;
 }
 
 /* What was left to thaw is now known, and part of what decides the result. */
@@ -81,15 +87,17 @@ static thaw_status run_job(struct thaw_job *job, const struct arguments *a, doub
 	if (a->steps)
 		thaw_stop_listen(false); /* there is nothing to keep */
 	else
+		thaw_stop_by(job->checkpoint.signal);
+	if (!a->steps)
 		status = thaw_folder_find(job, a->fresh, &folder);
 	if (status)
 		return status;
 	options.resume = *folder.resume ? folder.resume : NULL;
-	if (folder.epoch == job->epochs)
-		thaw_log("'%s' is finished, all %d epochs: --fresh begins beside it", folder.path, job->epochs);
+	if (thaw_job_done(job, folder.epoch, folder.best_epoch))
+		thaw_log("'%s' is finished, all %d epochs: --fresh begins beside it", folder.path, folder.epoch);
 	else
 		status = thaw_setup_open(job, true, &setup);
-	if (!status && folder.epoch < job->epochs) {
+	if (!status && !thaw_job_done(job, folder.epoch, folder.best_epoch)) {
 		status = train(&setup, job, a->steps ? NULL : &folder, options);
 		thaw_setup_release(&setup);
 	}
@@ -115,7 +123,9 @@ static thaw_status run(const struct thaw_command *self, int argc, char **argv)
 	status = thaw_setup_load(arguments.job, &arguments.sets, &job);
 	if (status)
 		return status;
-	status = run_job(job, &arguments, begun);
+	status = thaw_watchdog_start(thaw_comm_rank(thaw_world()), job->timeout);
+	if (!status)
+		status = run_job(job, &arguments, begun);
 	free(job);
 	return status;
 }
@@ -127,7 +137,7 @@ const struct thaw_command thaw_command_train = {
 	.notes = "Results stand in RUNS/NAME: best.h5 (best validation accuracy), last.h5, metrics.csv, metrics.jsonl,\n"
 			 "job.yaml (the job with every key), log.txt. `thaw help job` lists the keys.\n"
 			 "A run that was killed, or stopped by SIGTERM, SIGINT or SIGUSR2 (exit code 75), goes on when the same\n"
-			 "command is given again.\n"
+			 "command is given again. One that does not get on for as long as `timeout` says ends, with exit code 1.\n"
 			 "\n"
 			 "    mpirun -n 2 thaw train job.yaml --set optimizer.lr=1e-2 --set name=faster\n",
 	.run = run,

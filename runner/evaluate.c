@@ -1,5 +1,7 @@
 #include "runner/evaluate.h"
 
+#include <float.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,6 +9,7 @@
 #include "io/loader.h"
 #include "nn/plan.h"
 #include "runner/stop.h"
+#include "runner/watchdog.h"
 #include "runner/world.h"
 
 enum { BATCH = 32 };
@@ -15,11 +18,14 @@ struct thaw_evaluator {
 	struct thaw_setup *setup;
 	struct thaw_plan *plan;
 	struct thaw_loader *loader;
-	int64_t batches, mine;           /* of the split; of this rank: batch i belongs to rank i % ranks */
-	int32_t *order;                  /* (count) pictures in their own order */
-	struct thaw_batch_range *ranges; /* (mine) */
-	double *losses;                  /* (batches) */
-	uint8_t *pixels;                 /* (BATCH,H,W,3) where a last batch is filled up */
+	int64_t batches, mine;               /* of the split; of this rank: batch i belongs to rank i % ranks */
+	int32_t *order;                      /* (count) pictures in their own order */
+	struct thaw_batch_range *ranges;     /* (mine) */
+	double *losses;                      /* (batches) */
+	double *said;                        /* (count, 3) of each picture: class, its probability, loss */
+	float *probabilities;                /* (BATCH, classes) */
+	struct thaw_prediction *predictions; /* (count) */
+	uint8_t *pixels;                     /* (BATCH,H,W,3) where a last batch is filled up */
 };
 
 void thaw_evaluator_free(struct thaw_evaluator *evaluator)
@@ -31,6 +37,9 @@ void thaw_evaluator_free(struct thaw_evaluator *evaluator)
 	free(evaluator->order);
 	free(evaluator->ranges);
 	free(evaluator->losses);
+	free(evaluator->said);
+	free(evaluator->probabilities);
+	free(evaluator->predictions);
 	free(evaluator->pixels);
 	free(evaluator);
 }
@@ -45,7 +54,10 @@ static thaw_status deal_out(struct thaw_evaluator *e)
 	e->ranges = thaw_alloc((size_t)e->batches, sizeof *e->ranges);
 	e->losses = thaw_alloc((size_t)e->batches, sizeof *e->losses);
 	e->pixels = thaw_alloc(BATCH, crop * crop * 3);
-	if (!e->order || !e->ranges || !e->losses || !e->pixels)
+	e->said = thaw_alloc(3 * (size_t)count, sizeof *e->said);
+	e->probabilities = thaw_alloc(BATCH * (size_t)e->setup->facts->classes, sizeof *e->probabilities);
+	e->predictions = thaw_alloc((size_t)count, sizeof *e->predictions);
+	if (!e->order || !e->ranges || !e->losses || !e->pixels || !e->said || !e->probabilities || !e->predictions)
 		return THAW_OUT_OF_MEMORY;
 	for (int64_t i = 0; i < count; i++)
 		e->order[i] = (int32_t)i;
@@ -94,12 +106,26 @@ thaw_status thaw_evaluator_new(struct thaw_setup *setup, struct thaw_evaluator *
 	return status;
 }
 
+/* Keeps what the network says of picture `picture`: the first of the likeliest classes. */
+static void keep(struct thaw_evaluator *e, int64_t picture, int32_t label, const float *probabilities)
+{
+	double *said = e->said + 3 * picture;
+	int predicted = 0;
+
+	for (int c = 1; c < e->setup->facts->classes; c++)
+		if (probabilities[c] > probabilities[predicted])
+			predicted = c;
+	said[0] = predicted;
+	said[1] = probabilities[predicted];
+	said[2] = 0.0 - log(fmax(probabilities[label], FLT_MIN)); /* 0, never -0, which a sum over ranks does not keep */
+}
+
 /* One batch of this rank, filled up to BATCH pictures with labels of -1. */
-static thaw_status evaluate_batch(struct thaw_evaluator *e, struct thaw_score *score_out)
+static thaw_status evaluate_batch(struct thaw_evaluator *e, int64_t first, struct thaw_score *score_out)
 {
 	struct thaw_batch batch;
 	int32_t labels[BATCH];
-	struct thaw_input input = {.labels = labels, .global_count = BATCH};
+	struct thaw_input input = {.labels = labels, .global_count = BATCH, .predictions = e->probabilities};
 	thaw_status status = thaw_loader_get(e->loader, &batch);
 
 	if (status)
@@ -111,7 +137,32 @@ static thaw_status evaluate_batch(struct thaw_evaluator *e, struct thaw_score *s
 		memcpy(e->pixels, batch.pixels, (size_t)batch.count * (size_t)batch.size * (size_t)batch.size * 3);
 		input.pixels = e->pixels;
 	}
-	return thaw_plan_forward(e->plan, &input, NULL, score_out);
+	status = thaw_plan_forward(e->plan, &input, NULL, score_out);
+	for (int i = 0; i < batch.count && !status; i++)
+		keep(e, first + i, labels[i], e->probabilities + (size_t)i * (size_t)e->setup->facts->classes);
+	return status;
+}
+
+/* Brings together what all ranks kept. */
+static thaw_status gather_predictions(struct thaw_evaluator *e)
+{
+	int64_t count = e->setup->facts->count;
+	thaw_status status = thaw_comm_gather_double(e->setup->comm, e->said, (int)(3 * count));
+
+	for (int64_t i = 0; i < count && !status; i++)
+		e->predictions[i] = (struct thaw_prediction){
+			.index = i,
+			.label = thaw_dataset_picture(e->setup->val, i, NULL)->label,
+			.predicted = (int32_t)e->said[3 * i],
+			.probability = e->said[3 * i + 1],
+			.loss = e->said[3 * i + 2],
+		};
+	return status;
+}
+
+const struct thaw_prediction *thaw_evaluator_predictions(const struct thaw_evaluator *evaluator)
+{
+	return evaluator->predictions;
 }
 
 thaw_status thaw_evaluate(struct thaw_evaluator *e, struct thaw_metrics *metrics_out)
@@ -121,10 +172,12 @@ thaw_status thaw_evaluate(struct thaw_evaluator *e, struct thaw_metrics *metrics
 	thaw_status status = thaw_loader_start(e->loader, 0, e->order, e->ranges, e->mine);
 
 	memset(e->losses, 0, (size_t)e->batches * sizeof *e->losses);
+	memset(e->said, 0, 3 * (size_t)e->setup->facts->count * sizeof *e->said);
 	for (int64_t i = 0; i < e->mine && !status && !thaw_stop_asked(); i++) {
 		struct thaw_score score;
 
-		status = evaluate_batch(e, &score);
+		thaw_watchdog_at(THAW_AT_VALIDATION, i + 1);
+		status = evaluate_batch(e, e->ranges[i].first, &score);
 		if (status)
 			break;
 		e->losses[e->ranges[i].first / BATCH] = score.loss;
@@ -134,6 +187,8 @@ thaw_status thaw_evaluate(struct thaw_evaluator *e, struct thaw_metrics *metrics
 	}
 	if (!status)
 		status = thaw_comm_gather_double(e->setup->comm, e->losses, (int)e->batches);
+	if (!status)
+		status = gather_predictions(e);
 	if (!status)
 		status = thaw_comm_sum_int64(e->setup->comm, counts, 3);
 	if (status)

@@ -8,6 +8,7 @@
 #define THAW_RUNNER_EVALUATE_H
 
 #include "base/metrics.h"
+#include "io/predictions.h"
 #include "runner/setup.h"
 
 struct thaw_evaluator;
@@ -19,5 +20,8 @@ void thaw_evaluator_free(struct thaw_evaluator *evaluator); /* NULL is fine */
 /* Evaluates the setup's parameters as they are now; all ranks call it and get the same numbers, which mean nothing when a
  * stop was asked for on the way (runner/stop.h). */
 thaw_status thaw_evaluate(struct thaw_evaluator *evaluator, struct thaw_metrics *metrics_out);
+
+/* What the last evaluation said of each picture of the split, in their order (facts->count); on every rank the same. */
+const struct thaw_prediction *thaw_evaluator_predictions(const struct thaw_evaluator *evaluator);
 
 #endif

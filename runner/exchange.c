@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "comm/tree.h"
+#include "runner/watchdog.h"
 
 enum { BUCKETS = 4 };                        /* the trained numbers are cut into about this many */
 static const int64_t small_bucket = 1 << 16; /* floats below which a bucket is not worth its messages */
@@ -181,7 +182,12 @@ thaw_status thaw_exchange_done(struct thaw_exchange *e, bool empty)
 	if (e->replica == e->count - 1) {
 		status = thaw_exchange_ready(e, 0);
 		e->top = e->replica = e->begun = 0;
-		return status ? status : thaw_comm_sum_end(e->comm);
+		if (status)
+			return status;
+		thaw_watchdog_waits("the other ranks' gradients");
+		status = thaw_comm_sum_end(e->comm);
+		thaw_watchdog_waits(NULL);
+		return status;
 	}
 	for (int i = 0; i < e->buckets_count; i++)
 		fold(e, e->buckets[i]);

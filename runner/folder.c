@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -27,34 +28,74 @@ static thaw_status join(const char *folder, const char *name, char out[THAW_PATH
 
 /* --- owning ------------------------------------------------------------------------------------------------------ */
 
+enum { OWNER = 400 };
+
 static int lock = -1;
+static char owner[OWNER]; /* what this process wrote to its lock; "": nothing */
+
+/* "process 12 on host, Slurm job 7, since 2026-11-23 10:00:00.123456789": no two processes ever are the same. */
+static void name_owner(char text[OWNER])
+{
+	const char *job = getenv("SLURM_JOB_ID");
+	char host[256] = "", since[32] = "";
+	struct timespec now;
+	struct tm utc;
+
+	(void)gethostname(host, sizeof host - 1);
+	clock_gettime(CLOCK_REALTIME, &now);
+	if (gmtime_r(&now.tv_sec, &utc))
+		strftime(since, sizeof since, "%Y-%m-%d %H:%M:%S", &utc);
+	snprintf(text, OWNER, "process %ld on %s%s%.32s, since %s.%09ld", (long)getpid(), host, job ? ", Slurm job " : "",
+	         job ? job : "", since, now.tv_nsec);
+}
+
+/* Whose the lock at `path` is, as it says; "another process" where it does not. */
+static void read_owner(const char *path, char text[OWNER])
+{
+	int file = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t length = file < 0 ? 0 : read(file, text, OWNER - 1);
+
+	if (file >= 0)
+		close(file);
+	text[length > 0 ? length : 0] = '\0';
+	if (!*text)
+		strcpy(text, "another process");
+}
 
 static thaw_status take(const char *folder)
 {
-	char path[THAW_PATH], host[256] = "", owner[320];
+	char path[THAW_PATH], text[OWNER];
 	thaw_status status = join(folder, "lock", path);
-	ssize_t length;
 
 	if (!status)
 		status = thaw_file_lock(path, &lock);
 	if (status)
 		return status;
-	if (lock >= 0) { /* a full disk costs the words, not the lock */
-		(void)gethostname(host, sizeof host - 1);
-		length = snprintf(owner, sizeof owner, "process %ld on %s", (long)getpid(), host);
-		if (ftruncate(lock, 0) != 0 || pwrite(lock, owner, (size_t)length, 0) != length)
-			thaw_warn("cannot write '%s': %s", path, strerror(errno));
-		return THAW_OK;
+	if (lock < 0) {
+		read_owner(path, text);
+		return thaw_fail(THAW_BAD_JOB,
+		                 "run folder '%s' is in use by %s: --fresh begins beside it, --set name=... elsewhere", folder,
+		                 text);
 	}
-	lock = open(path, O_RDONLY | O_CLOEXEC);
-	length = lock < 0 ? 0 : read(lock, owner, sizeof owner - 1);
-	if (lock >= 0)
-		close(lock);
-	lock = -1;
-	owner[length > 0 ? length : 0] = '\0';
-	return thaw_fail(THAW_BAD_JOB,
-	                 "run folder '%s' is in use by %s: --fresh begins beside it, --set name=... elsewhere", folder,
-	                 *owner ? owner : "another process");
+	name_owner(text);
+	if (ftruncate(lock, 0) == 0 && pwrite(lock, text, strlen(text), 0) == (ssize_t)strlen(text))
+		memcpy(owner, text, sizeof owner);
+	else /* a full disk costs the words, not the lock */
+		thaw_warn("cannot write '%s': %s", path, strerror(errno));
+	return THAW_OK;
+}
+
+thaw_status thaw_folder_check(const char *folder)
+{
+	char path[THAW_PATH], text[OWNER];
+	thaw_status status = join(folder, "lock", path);
+
+	if (status || !*owner)
+		return status;
+	read_owner(path, text);
+	if (strcmp(text, owner) == 0)
+		return THAW_OK;
+	return thaw_fail(THAW_FAILED, "run folder '%s' was taken over by %s: nothing more is written to it", folder, text);
 }
 
 void thaw_folder_leave(const struct thaw_run_folder *folder)
@@ -118,6 +159,7 @@ static thaw_status try_checkpoint(const char *name, struct thaw_run_folder *fold
 	if (status)
 		return status;
 	folder->epoch = (int)thaw_checkpoint_facts(checkpoint)->epoch;
+	folder->best_epoch = (int)thaw_checkpoint_facts(checkpoint)->best_epoch;
 	thaw_checkpoint_free(checkpoint);
 	memcpy(folder->resume, path, sizeof path);
 	return THAW_OK;

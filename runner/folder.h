@@ -3,7 +3,8 @@
  *
  * thaw_folder_find() looks and changes nothing, so that a job that cannot be run leaves nothing behind;
  * thaw_folder_enter() makes the folder or takes it up once everything else has been found to work. A folder has one
- * owner at a time: the file `lock` in it is locked, and says whose it is.
+ * owner at a time: the file `lock` in it is locked, and says whose it is. A file system may lose a lock (a network that
+ * was cut for too long); so the owner also looks, before it publishes anything, that the file still names it.
  */
 #ifndef THAW_RUNNER_FOLDER_H
 #define THAW_RUNNER_FOLDER_H
@@ -19,7 +20,7 @@ struct thaw_run_folder {
 	char resume[THAW_PATH]; /* the checkpoint to go on from: last.h5, or previous.h5 where that is damaged; "": begin */
 	bool damaged;           /* last.h5 */
 	bool found;             /* a run was begun there */
-	int epoch;              /* epochs done there */
+	int epoch, best_epoch;  /* epochs done there, the best of them */
 };
 
 /* Where `job` is to run. All ranks call it and get what rank 0 found. With `fresh`, the job gets the first name of
@@ -28,6 +29,9 @@ struct thaw_run_folder {
  * was begun there; names what differs. Somebody else's run is going on there, or it is no run folder at all.
  * THAW_FAILED: no checkpoint there is whole. */
 thaw_status thaw_folder_find(struct thaw_job *job, bool fresh, struct thaw_run_folder *folder_out);
+
+/* THAW_FAILED when the folder is no longer this process', and by whom it was taken over. Rank 0 only. */
+thaw_status thaw_folder_check(const char *path);
 
 /* Gives the folder back to whoever comes next. Rank 0 only; the process' end does the same. */
 void thaw_folder_leave(const struct thaw_run_folder *folder);

@@ -14,11 +14,13 @@
 #include "nn/backend.h"
 #include "nn/device.h"
 #include "runner/commands.h"
+#include "runner/watchdog.h"
 #include "runner/world.h"
 #include "tools/commands.h"
 
 static const struct thaw_command *const commands[] = {
-	&thaw_command_demo, &thaw_command_pack, &thaw_command_show, &thaw_command_train, &thaw_command_eval,
+	&thaw_command_demo,  &thaw_command_pack, &thaw_command_show,
+	&thaw_command_train, &thaw_command_eval, &thaw_command_report,
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
@@ -109,6 +111,7 @@ static int end(thaw_status status)
 	else if (status && rank == 0)
 		thaw_log_failure("%s", thaw_fail_text());
 	thaw_log_open(NULL);
+	thaw_watchdog_at(THAW_AT_END, 0);
 	if (alone)
 		thaw_comm_abort(world, code);
 	thaw_comm_stop(world);

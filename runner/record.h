@@ -4,6 +4,7 @@
 #ifndef THAW_RUNNER_RECORD_H
 #define THAW_RUNNER_RECORD_H
 
+#include "io/events.h"
 #include "runner/evaluate.h"
 #include "runner/setup.h"
 
@@ -35,7 +36,10 @@ thaw_status thaw_record_phase(const struct thaw_setup *setup, int phase);
  * 0 only. */
 thaw_status thaw_record_row(const struct thaw_setup *setup, const char *folder, const struct thaw_row *row);
 
-/* "best 0.9477 (145/153, 95% 0.90-0.97) at epoch 8, 1 min 52 s", and what to do next. */
-void thaw_record_end(const char *folder, const struct thaw_row *best, double seconds);
+/* The epoch's points in TensorBoard's curves. Rank 0 only. */
+thaw_status thaw_record_curves(struct thaw_events *events, const struct thaw_row *row);
+
+/* "best 0.9477 (145/153, 95% 0.90-0.97) at epoch 8, 1 min 52 s", what the curves say of the fit, and what to do next. */
+void thaw_record_end(const struct thaw_setup *setup, const char *folder, const struct thaw_row *best, double seconds);
 
 #endif

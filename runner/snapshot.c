@@ -7,22 +7,40 @@
 #include "base/mem.h"
 #include "base/text.h"
 
-/* Tensors with room for their names: all parameters, then every slot of every parameter that is not state. */
+/* Tensors with room for their names: all parameters; then every slot of every parameter that is not state, and how many
+ * updates it has had. */
 struct tensors {
 	struct thaw_checkpoint_tensor *list;
 	char (*names)[112];
 	int count;
 };
 
-static void add(struct tensors *t, const char *prefix, const struct thaw_param *param, float *data)
+/* With the parameter's shape, or as one number (rank 0). */
+static void add(struct tensors *t, const char *prefix, const struct thaw_param *param, int rank, float *data)
 {
 	struct thaw_checkpoint_tensor *tensor = &t->list[t->count];
 
 	snprintf(t->names[t->count], sizeof t->names[t->count], "%s/%s", prefix, param->name);
-	*tensor = (struct thaw_checkpoint_tensor){.name = t->names[t->count], .rank = param->rank, .data = data};
-	for (int d = 0; d < param->rank; d++)
+	*tensor = (struct thaw_checkpoint_tensor){.name = t->names[t->count], .rank = rank, .data = data};
+	for (int d = 0; d < rank; d++)
 		tensor->dims[d] = param->shape[d];
 	t->count++;
+}
+
+/* What an optimizer keeps of one parameter. */
+static void add_slots(struct tensors *t, const struct thaw_optimizer *optimizer, int i)
+{
+	const struct thaw_param *param = thaw_net_param(optimizer->params->net, i);
+	char prefix[32];
+
+	if (thaw_role_is_state(param->role))
+		return;
+	for (int s = 0; s < optimizer->slots; s++) {
+		snprintf(prefix, sizeof prefix, "optimizer/%s", optimizer->slot_name[s]);
+		add(t, prefix, param, param->rank, optimizer->slot[s] + param->offset);
+	}
+	if (optimizer->steps)
+		add(t, "optimizer/step", param, 0, &optimizer->steps[i]);
 }
 
 static void tensors_release(struct tensors *t)
@@ -34,28 +52,20 @@ static void tensors_release(struct tensors *t)
 static thaw_status tensors_init(struct tensors *t, const struct thaw_params *params,
                                 const struct thaw_optimizer *optimizer)
 {
-	int count = thaw_net_params(params->net), slots = optimizer ? optimizer->slots : 0;
+	int count = thaw_net_params(params->net), each = optimizer ? optimizer->slots + 2 : 1;
 
 	*t = (struct tensors){0};
-	t->list = thaw_alloc((size_t)count * (size_t)(slots + 1), sizeof *t->list);
-	t->names = thaw_alloc((size_t)count * (size_t)(slots + 1), sizeof *t->names);
+	t->list = thaw_alloc((size_t)count * (size_t)each, sizeof *t->list);
+	t->names = thaw_alloc((size_t)count * (size_t)each, sizeof *t->names);
 	if (!t->list || !t->names) {
 		tensors_release(t);
 		return THAW_OUT_OF_MEMORY;
 	}
 	for (int i = 0; i < count; i++)
-		add(t, "model", thaw_net_param(params->net, i), thaw_params_at(params, i));
-	for (int s = 0; s < slots; s++) {
-		char prefix[32];
-
-		snprintf(prefix, sizeof prefix, "optimizer/%s", optimizer->slot_name[s]);
-		for (int i = 0; i < count; i++) {
-			const struct thaw_param *param = thaw_net_param(params->net, i);
-
-			if (!thaw_role_is_state(param->role))
-				add(t, prefix, param, optimizer->slot[s] + param->offset);
-		}
-	}
+		add(t, "model", thaw_net_param(params->net, i), thaw_net_param(params->net, i)->rank,
+		    thaw_params_at(params, i));
+	for (int i = 0; optimizer && i < count; i++)
+		add_slots(t, optimizer, i);
 	return THAW_OK;
 }
 
@@ -126,7 +136,7 @@ thaw_status thaw_snapshot_read(const char *path, struct thaw_setup *setup, struc
 	if (status)
 		goto free_checkpoint;
 	if (wanted.losses)
-		memcpy(wanted.losses, facts->losses, (size_t)facts->replicas * sizeof *wanted.losses);
+		memcpy(wanted.losses, facts->losses, 2 * (size_t)facts->replicas * sizeof *wanted.losses);
 	*facts_out = *facts;
 	facts_out->names = NULL; /* they go with the checkpoint */
 	facts_out->job = facts_out->build = NULL;

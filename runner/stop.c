@@ -3,6 +3,7 @@
 
 #include <signal.h>
 #include <stddef.h>
+#include <string.h>
 #include <unistd.h>
 
 static const struct {
@@ -13,6 +14,7 @@ static const struct {
 	{SIGTERM, "TERM", true},
 	{SIGINT, "INT", true},
 	{SIGUSR2, "USR2", false},
+	{SIGUSR1, "USR1", false},
 };
 enum { SIGNALS = sizeof signals / sizeof *signals };
 
@@ -32,13 +34,25 @@ static void on_signal(int number)
 	}
 }
 
-void thaw_stop_listen(bool listen)
+static void listen_to(int number, bool listen)
 {
 	struct sigaction action = {.sa_handler = listen ? on_signal : SIG_DFL, .sa_flags = SA_RESTART};
 
 	sigemptyset(&action.sa_mask);
+	sigaction(number, &action, NULL);
+}
+
+void thaw_stop_listen(bool listen)
+{
 	for (int i = 0; i < SIGNALS; i++)
-		sigaction(signals[i].number, &action, NULL);
+		listen_to(signals[i].number, listen && signals[i].number != SIGUSR1);
+}
+
+void thaw_stop_by(const char *name)
+{
+	for (int i = 0; i < SIGNALS; i++)
+		if (!signals[i].urgent)
+			listen_to(signals[i].number, strcmp(signals[i].name, name) == 0);
 }
 
 const char *thaw_stop_asked(void)

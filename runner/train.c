@@ -1,6 +1,7 @@
 #define _GNU_SOURCE /* isatty, getrusage */
 #include "runner/trainer_parts.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,13 +11,16 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "nn/clip.h"
+#include "runner/fault.h"
+#include "runner/folder.h"
 #include "runner/snapshot.h"
 #include "runner/stop.h"
+#include "runner/watchdog.h"
 #include "runner/world.h"
 
 /* Where in the run a step stands. */
 struct trainer_place {
-	const struct thaw_phase *phase;
 	int epoch;               /* from 1 */
 	int64_t step;            /* within the epoch, from 0 */
 	int64_t pictures_before; /* the epoch, in the whole run */
@@ -25,32 +29,27 @@ struct trainer_place {
 /* --- one step ---------------------------------------------------------------------------------------------------- */
 
 /* Forward and backward of one replica with pictures. */
-static thaw_status replica_step(struct thaw_trainer *t, int replica, int64_t global_count)
+static thaw_status replica_step(struct thaw_trainer *t, int replica, int64_t step)
 {
 	struct thaw_gradients slab = thaw_exchange_slab(t->exchange);
 	struct thaw_score score;
 	struct thaw_plan *plan;
-	struct thaw_batch batch;
-	thaw_status status = thaw_loader_get(t->loader, &batch);
+	struct thaw_input input;
+	int count;
+	thaw_status status = thaw_trainer_input(t, step, &input, &count);
 
 	if (!status)
-		status = thaw_trainer_plan(t, batch.count, &plan);
+		status = thaw_trainer_plan(t, count, &plan);
 	if (!status)
-		status = thaw_plan_forward(
-			plan, &(struct thaw_input){.pixels = batch.pixels, .labels = batch.labels, .global_count = global_count},
-			&slab, &score);
+		status = thaw_plan_forward(plan, &input, &slab, &score);
 	if (status)
 		return status;
-	t->losses[replica] += score.loss;
-	t->correct[0] += score.count;
-	t->correct[1] += score.top1;
-	t->correct[2] += score.top5;
+	t->step_losses[2 * replica] = score.loss;
+	t->step_losses[2 * replica + 1] = score.weight;
+	t->step_correct[0] += score.count;
+	t->step_correct[1] += score.top1;
+	t->step_correct[2] += score.top5;
 	return thaw_plan_backward(plan, &slab, thaw_exchange_ready, t->exchange);
-}
-
-static double rate_at(const struct thaw_trainer *t, const struct thaw_phase *phase, int64_t step)
-{
-	return phase->lr * thaw_schedule_factor(&t->schedule, step);
 }
 
 /* States for which this phase's plans gather statistics. */
@@ -65,20 +64,58 @@ static thaw_status ask_for_stop(void)
 	return thaw_stop_asked() ? thaw_fail(THAW_REQUEUE, "stopped by signal %s", thaw_stop_asked()) : THAW_OK;
 }
 
-/* All ranks agree whether a loss is still finite, before anything moves by it, and whether this step is the last before
- * a stop. */
-static thaw_status check_step(struct thaw_trainer *t, const struct trainer_place *place)
+/* All ranks agree whether this step is the last before a stop. */
+static thaw_status check_stop(struct thaw_trainer *t)
 {
-	thaw_status status = ask_for_stop();
+	thaw_status status = thaw_world_agree(ask_for_stop());
 
-	for (int r = 0; r < t->setup->replicas && status != THAW_DIVERGED; r++)
-		if (!isfinite(t->losses[r]))
-			status =
-				thaw_fail(THAW_DIVERGED, "epoch %d, step %lld: the training loss is %g; a lower optimizer.lr may help",
-			              place->epoch, (long long)place->step + 1, fabs(t->losses[r]));
-	status = thaw_world_agree(status);
 	t->stopping = status == THAW_REQUEUE;
 	return t->stopping ? THAW_OK : status;
+}
+
+/* Counts a step that is left out, and ends a run that has too many of them. */
+static thaw_status skip(struct thaw_trainer *t, const struct trainer_place *place, const char *what)
+{
+	t->skipped++;
+	if (t->skipped > t->job->max_skipped)
+		return thaw_world_agree(
+			thaw_fail(THAW_DIVERGED,
+		              "epoch %d, step %lld: %s is not finite, and %lld of %d steps were left out; a lower "
+		              "optimizer.lr may help",
+		              place->epoch, (long long)place->step + 1, what, (long long)t->skipped - 1, t->job->max_skipped));
+	thaw_warn("epoch %d, step %lld: %s is not finite: the step is left out, %lld of %d that may be", place->epoch,
+	          (long long)place->step + 1, what, (long long)t->skipped, t->job->max_skipped);
+	return THAW_OK;
+}
+
+/* What the whole batch's gradients are to be multiplied by; 0: the step is left out. Every rank has the same sum, and so
+ * the same answer: a loss that is not finite makes gradients that are not. */
+static thaw_status check_gradients(struct thaw_trainer *t, const struct trainer_place *place,
+                                   const struct thaw_gradients *sum, double *factor_out)
+{
+	const struct thaw_net *net = t->setup->net;
+	double norm, clip = t->job->optimizer.clip;
+	char what[160];
+
+	if (thaw_fault_due("gradient", t->step + 1))
+		sum->values[0] = INFINITY;
+	norm = thaw_gradients_norm(net, sum, t->trains, t->setup->threads);
+	*factor_out = clip > 0 ? thaw_clip_factor(norm, clip) : 1;
+	if (isfinite(norm))
+		return THAW_OK;
+	*factor_out = 0;
+	snprintf(what, sizeof what, "the gradient of '%s'",
+	         thaw_net_param(net, thaw_gradients_broken(net, sum, t->trains))->name);
+	return skip(t, place, what);
+}
+
+/* Adds the step to what its epoch has gathered. */
+static void count_step(struct thaw_trainer *t)
+{
+	for (int i = 0; i < 2 * t->setup->replicas; i++)
+		t->losses[i] += t->step_losses[i];
+	for (int i = 0; i < 3; i++)
+		t->correct[i] += t->step_correct[i];
 }
 
 /* One global batch: this rank's replicas, the sum over all, the update. */
@@ -86,24 +123,40 @@ static thaw_status train_step(struct thaw_trainer *t, const struct trainer_place
 {
 	int first = thaw_exchange_first(t->exchange), count = thaw_exchange_count(t->exchange);
 	struct thaw_gradients sum;
+	struct thaw_update update = {
+		.gradients = &sum,
+		.trains = t->trains,
+		.updates = updates(t),
+		.rate = thaw_trainer_rate(t, t->epoch, place->step),
+	};
 	thaw_status status = THAW_OK;
 
+	thaw_watchdog_at(THAW_AT_STEP, t->step + 1);
+	thaw_fault_strike(t->setup->rank, t->step + 1);
+	memset(t->step_losses, 0, 2 * (size_t)t->setup->replicas * sizeof *t->step_losses);
+	memset(t->step_correct, 0, sizeof t->step_correct);
 	for (int r = first; r < first + count && !status; r++) {
-		bool empty = thaw_trainer_range(t, place->step, r).count == 0;
+		bool empty = thaw_trainer_range(t, t->phase, place->step, r).count == 0;
 
 		if (!empty)
-			status = replica_step(t, r, thaw_trainer_pictures(t, place->step));
+			status = replica_step(t, r, place->step);
 		if (!status)
 			status = thaw_exchange_done(t->exchange, empty);
 	}
 	if (!status)
-		status = check_step(t, place);
+		status = check_stop(t);
 	if (status)
 		return status;
 	sum = thaw_exchange_sum(t->exchange);
-	thaw_optimizer_step(&t->optimizer, &sum, t->trains, updates(t), rate_at(t, place->phase, t->step));
+	status = check_gradients(t, place, &sum, &update.factor);
+	if (status)
+		return status;
+	if (update.factor > 0) {
+		thaw_optimizer_step(&t->optimizer, &update);
+		count_step(t);
+	}
 	t->step++;
-	t->pictures += thaw_trainer_pictures(t, place->step);
+	t->pictures += thaw_trainer_pictures(t, t->phase, place->step);
 	if (t->first_step_seconds == 0) {
 		t->first_step_seconds = thaw_clock_seconds() - t->options.begun_seconds;
 		t->first_pictures = t->pictures;
@@ -113,26 +166,29 @@ static thaw_status train_step(struct thaw_trainer *t, const struct trainer_place
 
 /* --- one epoch --------------------------------------------------------------------------------------------------- */
 
-/* What the steps of this epoch have gathered, over all ranks; `losses` (replicas) gets the sums of each. */
+/* What the steps of this epoch have gathered, over all ranks; `losses` (replicas, 2) gets the sums of each. */
 static thaw_status gather_metrics(const struct thaw_trainer *t, double *losses, struct thaw_metrics *metrics_out)
 {
 	struct thaw_metrics metrics = {0};
+	double weight = 0;
 	int64_t correct[3];
 	thaw_status status;
 
-	memcpy(losses, t->losses, (size_t)t->setup->replicas * sizeof *losses);
+	memcpy(losses, t->losses, 2 * (size_t)t->setup->replicas * sizeof *losses);
 	memcpy(correct, t->correct, sizeof correct);
-	status = thaw_comm_gather_double(t->setup->comm, losses, t->setup->replicas);
+	status = thaw_comm_gather_double(t->setup->comm, losses, 2 * t->setup->replicas);
 	if (!status)
 		status = thaw_comm_sum_int64(t->setup->comm, correct, 3);
 	if (status)
 		return status;
-	for (int r = 0; r < t->setup->replicas; r++)
-		metrics.loss += losses[r];
+	for (int r = 0; r < t->setup->replicas; r++) {
+		metrics.loss += losses[2 * r];
+		weight += losses[2 * r + 1];
+	}
 	metrics.count = correct[0];
 	metrics.top1 = correct[1];
 	metrics.top5 = correct[2];
-	metrics.loss = metrics.count ? metrics.loss / (double)metrics.count : 0;
+	metrics.loss = weight > 0 ? metrics.loss / weight : 0;
 	*metrics_out = metrics;
 	return THAW_OK;
 }
@@ -147,7 +203,7 @@ static void show_progress(struct thaw_trainer *t, const struct trainer_place *pl
 		return;
 	t->shown = now;
 	fprintf(stderr, "\r\033[Kepoch %d  step %lld/%lld  %.1f img/s", place->epoch, (long long)place->step + 1,
-	        (long long)t->steps, (double)(t->pictures - place->pictures_before) / seconds);
+	        (long long)thaw_trainer_steps(t, t->phase), (double)(t->pictures - place->pictures_before) / seconds);
 }
 
 static void clear_progress(struct thaw_trainer *t)
@@ -157,15 +213,28 @@ static void clear_progress(struct thaw_trainer *t)
 	t->shown = 0;
 }
 
-/* The larger share of right pictures, then the smaller loss. */
-static bool is_better(const struct thaw_metrics *now, const struct thaw_metrics *best)
+/* What checkpoint.metric looks at: more is better. All epochs have the same pictures. */
+static double merit(const struct thaw_trainer *t, const struct thaw_metrics *metrics)
 {
-	return best->count == 0 || now->top1 > best->top1 || (now->top1 == best->top1 && now->loss < best->loss);
+	const char *metric = t->job->checkpoint.metric;
+
+	if (strcmp(metric, "loss") == 0)
+		return -metrics->loss;
+	return (double)(strcmp(metric, "top5") == 0 ? metrics->top5 : metrics->top1) / (double)metrics->count;
+}
+
+/* The better metric, then the smaller loss; of equal ones the first stays. */
+static bool is_better(const struct thaw_trainer *t, const struct thaw_metrics *now)
+{
+	const struct thaw_metrics *best = &t->best.val_metrics;
+
+	return best->count == 0 || merit(t, now) > merit(t, best) ||
+	       (merit(t, now) == merit(t, best) && now->loss < best->loss);
 }
 
 /* Writes last.h5, and the one before it to previous.h5; best.h5 without optimizer for `best`. Rank 0 only. `so_far`:
  * what the epoch under way has gathered, with the sums of its losses in t->sums; all zero between epochs. */
-static thaw_status write_checkpoint(const struct thaw_trainer *t, bool best, const struct thaw_metrics *so_far,
+static thaw_status write_checkpoint(struct thaw_trainer *t, bool best, const struct thaw_metrics *so_far,
                                     double seconds)
 {
 	struct thaw_text yaml = THAW_TEXT_EMPTY, path = THAW_TEXT_EMPTY, previous = THAW_TEXT_EMPTY;
@@ -174,16 +243,21 @@ static thaw_status write_checkpoint(const struct thaw_trainer *t, bool best, con
 		.step = t->step,
 		.best_epoch = t->best.epoch,
 		.best_metrics = t->best.val_metrics,
-		.metric = "top1",
 		.so_far = *so_far,
 		.replicas = t->setup->replicas,
 		.losses = t->sums,
+		.skipped = t->skipped,
 		.seconds = seconds,
 	};
-	thaw_status status = thaw_job_dump(t->job, &yaml);
+	thaw_status status = thaw_folder_check(t->folder);
 
+	if (!status)
+		status = thaw_job_dump(t->job, &yaml);
+	thaw_watchdog_at(THAW_AT_CHECKPOINT, t->step);
+	thaw_watchdog_waits("the disk");
+	snprintf(facts.metric, sizeof facts.metric, "%s", t->job->checkpoint.metric);
 	if (t->best.epoch > 0)
-		facts.best = (double)t->best.val_metrics.top1 / (double)t->best.val_metrics.count;
+		facts.best = fabs(merit(t, &t->best.val_metrics)); /* a loss as it is */
 	facts.job = yaml.data;
 	thaw_text_add(&path, "%s/%s.h5", t->folder, best ? "best" : "last");
 	thaw_text_add(&previous, "%s/previous.h5", t->folder);
@@ -194,6 +268,8 @@ static thaw_status write_checkpoint(const struct thaw_trainer *t, bool best, con
 	if (!status)
 		status =
 			thaw_snapshot_write(path.data, best ? NULL : previous.data, facts, t->setup, best ? NULL : &t->optimizer);
+	thaw_watchdog_waits(NULL);
+	t->saved = thaw_clock_seconds();
 	thaw_text_release(&yaml);
 	thaw_text_release(&path);
 	thaw_text_release(&previous);
@@ -205,12 +281,12 @@ static thaw_status write_between(struct thaw_trainer *t, bool best)
 {
 	const struct thaw_metrics nothing = {0};
 
-	memset(t->sums, 0, (size_t)t->setup->replicas * sizeof *t->sums);
+	memset(t->sums, 0, 2 * (size_t)t->setup->replicas * sizeof *t->sums);
 	return write_checkpoint(t, best, &nothing, 0);
 }
 
-/* A checkpoint in the midst of an epoch, and the end of the run until it is started again. */
-static thaw_status stop(struct thaw_trainer *t, double seconds)
+/* A checkpoint in the midst of an epoch. */
+static thaw_status write_within(struct thaw_trainer *t, double seconds)
 {
 	struct thaw_metrics so_far;
 	thaw_status status = gather_metrics(t, t->sums, &so_far);
@@ -218,23 +294,94 @@ static thaw_status stop(struct thaw_trainer *t, double seconds)
 	so_far.loss = 0; /* kept by replica */
 	if (!status && t->setup->rank == 0)
 		status = write_checkpoint(t, false, &so_far, seconds);
-	status = thaw_world_agree(status);
+	return thaw_world_agree(status);
+}
+
+/* The same when the last one is too long ago, by rank 0's clock. */
+static thaw_status write_when_due(struct thaw_trainer *t, double seconds)
+{
+	double minutes = t->job->checkpoint.minutes;
+	int due = minutes > 0 && thaw_clock_seconds() - t->saved >= 60 * minutes;
+	thaw_status status = THAW_OK;
+
+	if (minutes > 0)
+		status = thaw_comm_broadcast(t->setup->comm, &due, sizeof due);
+	return status || !due ? status : write_within(t, seconds);
+}
+
+/* A last checkpoint, and the end of the run until it is started again. */
+static thaw_status stop(struct thaw_trainer *t, double seconds)
+{
+	thaw_status status = write_within(t, seconds);
+
 	if (status)
 		return status;
 	return thaw_world_agree(thaw_fail(THAW_REQUEUE, "stopped at step %lld of %lld: the same command goes on from there",
-	                                  (long long)t->step, (long long)(t->steps * t->job->epochs)));
+	                                  (long long)t->step, (long long)thaw_trainer_steps_of(t, t->job->epochs)));
+}
+
+static void epoch_path(const struct thaw_trainer *t, int epoch, struct thaw_text *path)
+{
+	thaw_text_add(path, "%s/epoch-%04d.h5", t->folder, epoch);
+}
+
+/* Another name for what last.h5 is now, so that it stays; what is too old goes. A file system without such names costs a
+ * warning. */
+static void keep_former(const struct thaw_trainer *t)
+{
+	struct thaw_text last = THAW_TEXT_EMPTY, now = THAW_TEXT_EMPTY, old = THAW_TEXT_EMPTY;
+	int keep = t->job->checkpoint.keep, every = t->job->checkpoint.every;
+
+	thaw_text_add(&last, "%s/last.h5", t->folder);
+	epoch_path(t, t->epoch, &now);
+	epoch_path(t, (t->epoch / every - keep) * every, &old);
+	if (keep > 0 && unlink(now.data) != 0 && errno != ENOENT)
+		thaw_warn("cannot remove '%s': %s", now.data, strerror(errno));
+	if (keep > 0 && link(last.data, now.data) != 0)
+		thaw_warn("cannot keep '%s': %s", now.data, strerror(errno));
+	if (keep > 0 && t->epoch % every == 0 && unlink(old.data) != 0 && errno != ENOENT)
+		thaw_warn("cannot remove '%s': %s", old.data, strerror(errno));
+	thaw_text_release(&last);
+	thaw_text_release(&now);
+	thaw_text_release(&old);
+}
+
+/* best.h5, and what it says of each validation picture. */
+static thaw_status write_best(struct thaw_trainer *t)
+{
+	struct thaw_text path = THAW_TEXT_EMPTY;
+	thaw_status status = write_between(t, true);
+
+	thaw_text_add(&path, "%s/predictions.csv", t->folder);
+	if (!status)
+		status = thaw_text_status(&path);
+	if (!status)
+		status = thaw_predictions_write(path.data, t->setup->val, thaw_evaluator_predictions(t->evaluator),
+		                                t->setup->facts->count);
+	thaw_text_release(&path);
+	return status;
+}
+
+static bool is_done(const struct thaw_trainer *t)
+{
+	return thaw_job_done(t->job, t->epoch, t->best.epoch);
 }
 
 /* best.h5 before the epoch's row says that it is the best; last.h5 after the row, which belongs to what it holds. Rank 0
  * only. */
 static thaw_status write_epoch(struct thaw_trainer *t, const struct thaw_row *row)
 {
-	thaw_status status = row->best ? write_between(t, true) : THAW_OK;
+	thaw_status status = row->best ? write_best(t) : thaw_folder_check(t->folder);
 
 	if (!status)
 		status = thaw_record_row(t->setup, t->folder, row);
-	if (!status && (row->epoch == t->job->epochs || row->epoch % t->job->checkpoint.every == 0))
+	if (!status)
+		status = thaw_record_curves(&t->events, row);
+	if (!status && (is_done(t) || row->epoch % t->job->checkpoint.every == 0)) {
 		status = write_between(t, false);
+		if (!status)
+			keep_former(t);
+	}
 	return status;
 }
 
@@ -251,17 +398,21 @@ static thaw_status finish_epoch(struct thaw_trainer *t, struct thaw_row *row, do
 		status = thaw_world_agree(ask_for_stop());
 	if (status == THAW_REQUEUE)
 		return stop(t, thaw_clock_seconds() - begun);
+	if (!status && thaw_fault_due("validation", t->step))
+		row->val_metrics.loss = NAN;
+	if (!status && row->train_metrics.count == 0)
+		status = thaw_world_agree(thaw_fail(THAW_DIVERGED, "epoch %d: all its steps were left out", row->epoch));
 	if (!status && !isfinite(row->val_metrics.loss))
 		status = thaw_world_agree(thaw_fail(THAW_DIVERGED,
 		                                    "epoch %d: the validation loss is %g; a lower optimizer.lr may help",
 		                                    row->epoch, fabs(row->val_metrics.loss)));
 	if (status)
 		return status;
-	memset(t->losses, 0, (size_t)t->setup->replicas * sizeof *t->losses);
+	memset(t->losses, 0, 2 * (size_t)t->setup->replicas * sizeof *t->losses);
 	memset(t->correct, 0, sizeof t->correct);
 	t->epoch = row->epoch;
 	t->seconds_before = 0;
-	row->best = is_better(&row->val_metrics, &t->best.val_metrics);
+	row->best = is_better(t, &row->val_metrics);
 	row->seconds = thaw_clock_seconds() - begun;
 	if (row->best)
 		t->best = *row;
@@ -277,18 +428,24 @@ static bool measured_enough(const struct thaw_trainer *t)
 static thaw_status train_epoch(struct thaw_trainer *t)
 {
 	struct trainer_place place = {
-		.phase = &t->job->phases[t->phase],
 		.epoch = t->epoch + 1,
-		.step = t->step - t->epoch * t->steps,
+		.step = t->step - thaw_trainer_steps_of(t, t->epoch),
 		.pictures_before = t->pictures,
 	};
-	struct thaw_row row = {.epoch = place.epoch, .phase = t->phase + 1, .train = &place.phase->train};
+	struct thaw_row row = {
+		.epoch = place.epoch,
+		.phase = t->phase + 1,
+		.train = &t->job->phases[t->phase].train,
+		.lr = thaw_trainer_rate(t, t->epoch, 0),
+	};
+	int64_t steps = thaw_trainer_steps(t, t->phase);
 	double begun = thaw_clock_seconds() - t->seconds_before;
 	thaw_status status = THAW_OK;
 
-	row.lr = rate_at(t, place.phase, t->epoch * t->steps);
-	for (; place.step < t->steps && !measured_enough(t) && !t->stopping && !status; place.step++) {
+	for (; place.step < steps && !measured_enough(t) && !t->stopping && !status; place.step++) {
 		status = train_step(t, &place);
+		if (!status && t->folder && !t->stopping)
+			status = write_when_due(t, thaw_clock_seconds() - begun);
 		show_progress(t, &place, thaw_clock_seconds() - begun);
 	}
 	clear_progress(t);
@@ -341,16 +498,21 @@ thaw_status thaw_trainer_run(struct thaw_trainer *t, const char *folder)
 	thaw_status status = THAW_OK;
 
 	t->folder = folder;
-	if (!measures && !t->options.resume && t->setup->rank == 0)
+	t->saved = begun;
+	if (!measures && t->setup->rank == 0)
+		status = thaw_events_open(folder, thaw_clock_wall_seconds(), t->epoch ? t->epoch + 1 : 0, &t->events);
+	if (!status && !measures && !t->options.resume && t->setup->rank == 0)
 		status = write_between(t, false); /* a disk that is full is found now, not after the first epoch */
-	while (t->epoch < t->job->epochs && !status && !measured_enough(t)) {
+	while (!is_done(t) && !status && !measured_enough(t)) {
 		status = change_phase(t);
 		if (!status)
 			status = train_epoch(t);
 	}
+	if (!status && t->epoch < t->job->epochs && is_done(t))
+		thaw_log("stopped early: %d epochs without a better one", t->epoch - t->best.epoch);
 	if (!status && measures)
 		tell_speed(t);
 	else if (!status)
-		thaw_record_end(folder, &t->best, thaw_clock_seconds() - begun);
+		thaw_record_end(t->setup, folder, &t->best, thaw_clock_seconds() - begun);
 	return status;
 }

@@ -1,44 +1,186 @@
 #include "runner/trainer_parts.h"
 
 #include <assert.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/checksum.h"
 #include "base/mem.h"
-#include "base/random.h"
+#include "io/mix.h"
+#include "io/sampler.h"
 #include "nn/lower.h"
 #include "runner/snapshot.h"
+#include "runner/watchdog.h"
 #include "runner/world.h"
 
 /* --- batches ----------------------------------------------------------------------------------------------------- */
 
-int64_t thaw_trainer_pictures(const struct thaw_trainer *t, int64_t step)
+int64_t thaw_trainer_steps(const struct thaw_trainer *t, int phase)
 {
-	int64_t left = t->count - step * t->job->batch;
+	int64_t batch = t->job->phases[phase].recipe.batch;
 
-	return left < t->job->batch ? left : t->job->batch;
+	return (t->count + batch - 1) / batch;
 }
 
-struct thaw_batch_range thaw_trainer_range(const struct thaw_trainer *t, int64_t step, int r)
+int64_t thaw_trainer_steps_of(const struct thaw_trainer *t, int epochs)
 {
-	int64_t pictures = thaw_trainer_pictures(t, step), replicas = t->setup->replicas;
+	int64_t steps = 0;
+
+	for (int phase = 0, begin = 0; begin < epochs; begin += t->job->phases[phase++].epochs) {
+		int left = epochs - begin, length = t->job->phases[phase].epochs;
+
+		steps += thaw_trainer_steps(t, phase) * (left < length ? left : length);
+	}
+	return steps;
+}
+
+int64_t thaw_trainer_pictures(const struct thaw_trainer *t, int phase, int64_t step)
+{
+	int64_t batch = t->job->phases[phase].recipe.batch, left = t->count - step * batch;
+
+	return left < batch ? left : batch;
+}
+
+struct thaw_batch_range thaw_trainer_range(const struct thaw_trainer *t, int phase, int64_t step, int r)
+{
+	int64_t pictures = thaw_trainer_pictures(t, phase, step), replicas = t->setup->replicas;
 	int64_t begin = pictures * r / replicas, end = pictures * (r + 1) / replicas;
 
-	return (struct thaw_batch_range){step * t->job->batch + begin, (int)(end - begin)};
+	return (struct thaw_batch_range){step * t->job->phases[phase].recipe.batch + begin, (int)(end - begin)};
+}
+
+/* Pictures of phase `phase`'s largest micro-batch. */
+static int micro_batch(const struct thaw_trainer *t, int phase)
+{
+	return (int)((thaw_trainer_pictures(t, phase, 0) + t->setup->replicas - 1) / t->setup->replicas);
+}
+
+static struct thaw_augment augment_of(const struct thaw_trainer *t, int phase)
+{
+	const struct thaw_recipe *recipe = &t->job->phases[phase].recipe;
+	struct thaw_augment augment = {
+		.crop = strcmp(recipe->augment.crop, "center") == 0 ? THAW_CROP_CENTER : THAW_CROP_RANDOM_RESIZED,
+		.flip = recipe->augment.flip,
+		.size = t->job->data.crop,
+		.rotation = recipe->augment.rotation,
+		.brightness = recipe->augment.brightness,
+		.contrast = recipe->augment.contrast,
+		.saturation = recipe->augment.saturation,
+		.hue = recipe->augment.hue,
+		.grey = recipe->augment.grey,
+		.blur = recipe->augment.blur,
+		.erase = recipe->augment.erase,
+		.mixup = recipe->augment.mixup,
+		.cutmix = recipe->augment.cutmix,
+	};
+
+	memcpy(augment.scale, recipe->augment.scale, sizeof augment.scale);
+	memcpy(augment.ratio, recipe->augment.ratio, sizeof augment.ratio);
+	memcpy(augment.blur_sigma, recipe->augment.blur_sigma, sizeof augment.blur_sigma);
+	memcpy(augment.erase_scale, recipe->augment.erase_scale, sizeof augment.erase_scale);
+	memcpy(augment.erase_ratio, recipe->augment.erase_ratio, sizeof augment.erase_ratio);
+	return augment;
+}
+
+/* The loader of a phase, which treats pictures its own way. */
+static thaw_status open_loader(struct thaw_trainer *t, int phase)
+{
+	const struct thaw_job *job = t->job;
+	struct thaw_loader_spec spec = {
+		.dataset = t->setup->train,
+		.augment = augment_of(t, phase),
+		.seed = job->seed,
+		.threads = job->data.threads,
+		.ahead = 3,
+		.batch_limit = micro_batch(t, phase),
+	};
+
+	if (t->loader && t->loader_phase == phase)
+		return THAW_OK;
+	thaw_loader_free(t->loader);
+	t->loader = NULL;
+	t->loader_phase = phase;
+	return thaw_loader_new(&spec, &t->loader);
+}
+
+static thaw_status order_epoch(struct thaw_trainer *t, int epoch)
+{
+	if (strcmp(t->job->data.sampling, "balanced") == 0)
+		return thaw_sample_balanced(t->setup->train, t->job->seed, epoch, t->order, (int32_t)t->count);
+	thaw_sample_shuffled(t->job->seed, epoch, t->order, (int32_t)t->count);
+	return THAW_OK;
+}
+
+/* The sum of the weights that the pictures of a global batch have in the loss; 0 without class weights. Every rank
+ * needs all of it, so that of what other ranks mix is drawn again. */
+static double weight_of(const struct thaw_trainer *t, int64_t step)
+{
+	const struct thaw_loss loss = {.class_weights = t->class_weights};
+	const struct thaw_augment augment = augment_of(t, t->phase);
+	double weight = 0;
+
+	for (int r = 0; t->class_weights && r < t->setup->replicas; r++) {
+		struct thaw_batch_range range = thaw_trainer_range(t, t->phase, step, r);
+		bool mixes = augment.mixup > 0 || augment.cutmix > 0;
+		double share = mixes ? (float)thaw_mix_draw(&augment, t->job->seed, t->epoch, range.first).share : 1;
+
+		for (int i = 0; i < range.count; i++) {
+			const int32_t *order = t->order + range.first;
+
+			weight +=
+				thaw_loss_weight(&loss, thaw_dataset_picture(t->setup->train, order[i], NULL)->label,
+			                     thaw_dataset_picture(t->setup->train, order[range.count - 1 - i], NULL)->label, share);
+		}
+	}
+	return weight;
+}
+
+thaw_status thaw_trainer_input(struct thaw_trainer *t, int64_t step, struct thaw_input *input_out, int *count_out)
+{
+	const struct thaw_recipe *recipe = &t->job->phases[t->phase].recipe;
+	bool mixes = recipe->augment.mixup > 0 || recipe->augment.cutmix > 0;
+	struct thaw_batch batch;
+	thaw_status status;
+
+	thaw_watchdog_waits("pictures from the loader");
+	status = thaw_loader_get(t->loader, &batch);
+	thaw_watchdog_waits(NULL);
+	if (status)
+		return status;
+	for (int i = 0; mixes && i < batch.count; i++) { /* right is what has the larger share */
+		bool swapped = batch.share[i] < 0.5f;
+
+		t->labels[swapped][i] = batch.labels[i];
+		t->labels[!swapped][i] = batch.labels2[i];
+		t->shares[i] = swapped ? 1.0 - (double)batch.share[i] : (double)batch.share[i];
+	}
+	*input_out = (struct thaw_input){
+		.pixels = batch.pixels,
+		.labels = mixes ? t->labels[0] : batch.labels,
+		.mixed = mixes ? t->labels[1] : NULL,
+		.shares = mixes ? t->shares : NULL,
+		.global_count = thaw_trainer_pictures(t, t->phase, step),
+		.global_weight = weight_of(t, step),
+	};
+	*count_out = batch.count;
+	return THAW_OK;
 }
 
 thaw_status thaw_trainer_start_epoch(struct thaw_trainer *t, int epoch, int64_t first_step)
 {
 	int share = t->setup->replicas / t->setup->ranks, first = t->setup->rank * share;
-	struct thaw_random random;
+	int phase = thaw_trainer_phase_of(t, epoch);
 	int64_t ranges = 0;
+	thaw_status status = open_loader(t, phase);
 
-	thaw_random_init(&random, t->job->seed, THAW_RANDOM_SHUFFLE, (uint32_t)epoch, 0);
-	thaw_random_permutation(&random, t->order, (int32_t)t->count);
-	for (int64_t step = first_step; step < t->steps; step++)
+	if (!status)
+		status = order_epoch(t, epoch);
+	if (status)
+		return status;
+	for (int64_t step = first_step; step < thaw_trainer_steps(t, phase); step++)
 		for (int r = first; r < first + share; r++) {
-			struct thaw_batch_range range = thaw_trainer_range(t, step, r);
+			struct thaw_batch_range range = thaw_trainer_range(t, phase, step, r);
 
 			if (range.count > 0)
 				t->ranges[ranges++] = range;
@@ -55,6 +197,7 @@ static struct thaw_plan_spec training_spec(const struct thaw_trainer *t, int bat
 		.params = &t->setup->params,
 		.batch = batch,
 		.trains = t->trains,
+		.loss = {.smoothing = t->job->loss.smoothing, .class_weights = t->class_weights},
 		.frozen_batch_statistics = strcmp(t->job->batchnorm, "train") == 0,
 	};
 
@@ -99,7 +242,7 @@ static thaw_status check_norms(const struct thaw_trainer *t)
 {
 	const struct thaw_net *net = t->setup->net;
 	bool always = training_spec(t, 1).frozen_batch_statistics;
-	int smallest = (int)(thaw_trainer_pictures(t, 0) / t->setup->replicas); /* of a full batch */
+	int smallest = (int)(thaw_trainer_pictures(t, t->phase, 0) / t->setup->replicas); /* of a full batch */
 
 	for (int i = 0; i < thaw_net_ops(net) && smallest <= 1; i++) {
 		const struct thaw_op *op = thaw_net_op(net, i);
@@ -110,7 +253,7 @@ static thaw_status check_norms(const struct thaw_trainer *t)
 				THAW_BAD_JOB,
 				"batch: %d in %d replicas leaves '%s' one number per channel to normalise: a larger batch, "
 				"fewer replicas or a larger data.crop is needed",
-				t->job->batch, t->setup->replicas, op->name);
+				t->job->phases[t->phase].recipe.batch, t->setup->replicas, op->name);
 	}
 	return THAW_OK;
 }
@@ -131,7 +274,7 @@ thaw_status thaw_trainer_begin_phase(struct thaw_trainer *t, int phase)
 
 	end_phase(t);
 	t->phase = phase;
-	t->plan_batch[0] = (int)((thaw_trainer_pictures(t, 0) + t->setup->replicas - 1) / t->setup->replicas);
+	t->plan_batch[0] = micro_batch(t, phase);
 	status = thaw_setup_select(t->setup, phase, &t->trains);
 	if (!status)
 		status = check_norms(t);
@@ -144,44 +287,82 @@ thaw_status thaw_trainer_begin_phase(struct thaw_trainer *t, int phase)
 	return thaw_setup_compile(t->setup, &spec, &t->plans[0]);
 }
 
-/* --- life -------------------------------------------------------------------------------------------------------- */
+/* --- rates ------------------------------------------------------------------------------------------------------- */
 
-static thaw_status open_loader(struct thaw_trainer *t)
+/* `steps`: of an epoch. */
+static struct thaw_schedule schedule_of(const struct thaw_recipe *recipe, int64_t steps)
 {
-	const struct thaw_job *job = t->job;
-	bool random = strcmp(job->augment.crop, "random_resized") == 0;
-
-	return thaw_loader_new(
-		&(struct thaw_loader_spec){
-			.dataset = t->setup->train,
-			.augment =
-				{
-					.crop = random ? THAW_CROP_RANDOM_RESIZED : THAW_CROP_CENTER,
-					.scale = {job->augment.scale[0], job->augment.scale[1]},
-					.ratio = {job->augment.ratio[0], job->augment.ratio[1]},
-					.flip = job->augment.flip,
-					.size = job->data.crop,
-				},
-			.seed = job->seed,
-			.threads = job->data.threads,
-			.ahead = 3,
-			.batch_limit = (job->batch + t->setup->replicas - 1) / t->setup->replicas,
-		},
-		&t->loader);
+	return (struct thaw_schedule){
+		.kind = recipe->schedule.kind,
+		.warmup = (int64_t)llround(recipe->schedule.warmup * (double)steps),
+		.warmup_start = recipe->schedule.warmup_start,
+		.step_epochs = recipe->schedule.step,
+		.milestones = recipe->schedule.milestones.epoch,
+		.milestones_count = recipe->schedule.milestones.count,
+		.gamma = recipe->schedule.gamma,
+		.minimum = recipe->schedule.min,
+		.rise = recipe->schedule.rise,
+		.div = recipe->schedule.div,
+		.final_div = recipe->schedule.final_div,
+		.start = recipe->schedule.start,
+		.linear = recipe->schedule.linear,
+	};
 }
 
-/* What can be known without data in motion. */
-static thaw_status check_job(const struct thaw_setup *setup)
+/* Whether the schedule of phase `phase` does not go on from the phase before. */
+static bool begins_schedule(const struct thaw_job *job, int phase)
 {
+	const struct thaw_phase *p = &job->phases[phase];
+
+	return phase == 0 || p->restart ||
+	       memcmp(&p[-1].recipe.schedule, &p->recipe.schedule, sizeof p->recipe.schedule) != 0;
+}
+
+double thaw_trainer_rate(const struct thaw_trainer *t, int epoch, int64_t step)
+{
+	const struct thaw_job *job = t->job;
+	int phase = thaw_trainer_phase_of(t, epoch), first = phase, last = phase, begin = 0, end = 0;
+	struct thaw_schedule schedule;
+	struct thaw_progress at;
+
+	while (!begins_schedule(job, first))
+		first--;
+	while (last + 1 < job->phases_count && !begins_schedule(job, last + 1))
+		last++;
+	for (int i = 0; i <= last; i++) {
+		begin += i < first ? job->phases[i].epochs : 0;
+		end += job->phases[i].epochs;
+	}
+	schedule = schedule_of(&job->phases[first].recipe, thaw_trainer_steps(t, first));
+	at.step = thaw_trainer_steps_of(t, epoch) + step - thaw_trainer_steps_of(t, begin);
+	at.steps = thaw_trainer_steps_of(t, end) - thaw_trainer_steps_of(t, begin);
+	at.epoch = epoch - begin;
+	return job->phases[phase].recipe.lr * thaw_schedule_factor(&schedule, &at);
+}
+
+/* --- life -------------------------------------------------------------------------------------------------------- */
+
+/* What can be known without data in motion. */
+static thaw_status check_job(const struct thaw_trainer *t)
+{
+	const struct thaw_setup *setup = t->setup;
+
 	if (setup->replicas % setup->ranks != 0)
 		return thaw_fail(THAW_BAD_JOB, "replicas: %d cannot be divided among %d ranks", setup->replicas, setup->ranks);
-	if (setup->replicas > setup->job->batch)
-		return thaw_fail(THAW_BAD_JOB, "batch: %d is less than one picture for each of %d replicas", setup->job->batch,
-		                 setup->replicas);
 	for (int i = 0; i < setup->job->phases_count; i++) {
+		const struct thaw_recipe *recipe = &setup->job->phases[i].recipe;
+		const struct thaw_schedule schedule = schedule_of(recipe, 1);
+		const struct thaw_augment augment = augment_of(t, i);
+		thaw_status status = thaw_schedule_check(&schedule);
 		bool *trains;
-		thaw_status status = thaw_setup_select(setup, i, &trains);
 
+		if (recipe->batch < setup->replicas)
+			return thaw_fail(THAW_BAD_JOB, "batch: %d is less than one picture for each of %d replicas", recipe->batch,
+			                 setup->replicas);
+		if (!status)
+			status = thaw_augment_check(&augment);
+		if (!status)
+			status = thaw_setup_select(setup, i, &trains);
 		if (status)
 			return status;
 		free(trains);
@@ -192,27 +373,92 @@ static thaw_status check_job(const struct thaw_setup *setup)
 static thaw_status allocate(struct thaw_trainer *t)
 {
 	int share = t->setup->replicas / t->setup->ranks;
+	int64_t steps = 0;
+	int largest = 0;
 
+	for (int phase = 0; phase < t->job->phases_count; phase++) {
+		if (thaw_trainer_steps(t, phase) > steps)
+			steps = thaw_trainer_steps(t, phase);
+		if (micro_batch(t, phase) > largest)
+			largest = micro_batch(t, phase);
+	}
+	t->shares = thaw_alloc((size_t)largest, sizeof *t->shares);
+	t->labels[0] = thaw_alloc((size_t)largest, sizeof *t->labels[0]);
+	t->labels[1] = thaw_alloc((size_t)largest, sizeof *t->labels[1]);
 	t->order = thaw_alloc((size_t)t->count, sizeof *t->order);
-	t->ranges = thaw_alloc((size_t)t->steps * (size_t)share, sizeof *t->ranges);
-	t->losses = thaw_alloc((size_t)t->setup->replicas, sizeof *t->losses);
-	t->sums = thaw_alloc((size_t)t->setup->replicas, sizeof *t->sums);
-	return t->order && t->ranges && t->losses && t->sums ? THAW_OK : THAW_OUT_OF_MEMORY;
+	t->ranges = thaw_alloc((size_t)steps * (size_t)share, sizeof *t->ranges);
+	t->losses = thaw_alloc(2 * (size_t)t->setup->replicas, sizeof *t->losses);
+	t->sums = thaw_alloc(2 * (size_t)t->setup->replicas, sizeof *t->sums);
+	t->step_losses = thaw_alloc(2 * (size_t)t->setup->replicas, sizeof *t->step_losses);
+	return t->order && t->ranges && t->losses && t->sums && t->step_losses && t->shares && t->labels[0] && t->labels[1]
+	           ? THAW_OK
+	           : THAW_OUT_OF_MEMORY;
+}
+
+/* A factor for each parameter's rate: that of the last of optimizer.lr_scale's parts it belongs to. */
+static thaw_status scale_rates(const struct thaw_trainer *t, double **scale_out)
+{
+	const struct thaw_scales *scales = &t->job->optimizer.lr_scale;
+	int count = thaw_net_params(t->setup->net);
+	double *scale = thaw_alloc((size_t)count, sizeof *scale);
+	bool *selected = thaw_alloc((size_t)count, sizeof *selected);
+	thaw_status status = scale && selected ? THAW_OK : THAW_OUT_OF_MEMORY;
+
+	for (int i = 0; i < count && !status; i++)
+		scale[i] = 1;
+	for (int s = 0; s < scales->count && !status; s++) {
+		const char *part = scales->of[s].part;
+
+		status = thaw_net_select(t->setup->net, &part, 1, selected);
+		for (int i = 0; i < count && !status; i++)
+			scale[i] = selected[i] ? scales->of[s].factor : scale[i];
+	}
+	free(selected);
+	if (status)
+		free(scale);
+	else
+		*scale_out = scale;
+	return status;
+}
+
+/* pictures / (classes * pictures of the class), so that every class weighs the same in all. */
+static thaw_status weigh_classes(struct thaw_trainer *t)
+{
+	const struct thaw_dataset *train = t->setup->train;
+	int classes = t->setup->facts->classes;
+
+	if (strcmp(t->job->loss.class_weights, "balanced") != 0)
+		return THAW_OK;
+	t->class_weights = thaw_alloc((size_t)classes, sizeof *t->class_weights);
+	for (int c = 0; c < classes && t->class_weights; c++)
+		t->class_weights[c] = (double)t->count / ((double)classes * (double)thaw_dataset_class_count(train, c));
+	return t->class_weights ? THAW_OK : THAW_OUT_OF_MEMORY;
 }
 
 static thaw_status open_optimizer(struct thaw_trainer *t)
 {
 	const struct thaw_job *job = t->job;
+	double *scale;
 	struct thaw_optimizer_spec spec = {
 		.kind = job->optimizer.kind,
 		.momentum = job->optimizer.momentum,
+		.nesterov = job->optimizer.nesterov,
+		.momentum_of_steps = strcmp(job->optimizer.momentum_of, "steps") == 0,
+		.beta1 = job->optimizer.beta1,
+		.beta2 = job->optimizer.beta2,
+		.epsilon = job->optimizer.epsilon,
 		.weight_decay = job->optimizer.weight_decay,
 		.decay_norms = job->optimizer.decay_norms,
 		.threads = t->setup->threads,
 	};
-	thaw_status status = thaw_schedule_check(&t->schedule);
+	thaw_status status = scale_rates(t, &scale);
 
-	return status ? status : thaw_optimizer_init(&t->optimizer, &spec, &t->setup->params);
+	if (status)
+		return status;
+	spec.lr_scale = scale;
+	status = thaw_optimizer_init(&t->optimizer, &spec, &t->setup->params);
+	free(scale);
+	return status;
 }
 
 /* Everything as it was when the checkpoint was written. What the epoch had gathered so far is rank 0's, but for the
@@ -226,19 +472,21 @@ static thaw_status resume(struct thaw_trainer *t)
 
 	if (status)
 		return status;
-	if (facts.epoch >= t->job->epochs || facts.step < facts.epoch * t->steps ||
-	    facts.step > (facts.epoch + 1) * t->steps)
-		return thaw_fail(
-			THAW_BAD_JOB, "'%s' stands at epoch %lld, step %lld: no place in a run of %d epochs of %lld steps",
-			t->options.resume, (long long)facts.epoch, (long long)facts.step, t->job->epochs, (long long)t->steps);
+	if (facts.epoch < 0 || facts.epoch >= t->job->epochs || facts.step < thaw_trainer_steps_of(t, (int)facts.epoch) ||
+	    facts.step > thaw_trainer_steps_of(t, (int)facts.epoch + 1))
+		return thaw_fail(THAW_BAD_JOB,
+		                 "'%s' stands at epoch %lld, step %lld: no place in a run of %d epochs, %lld steps in all",
+		                 t->options.resume, (long long)facts.epoch, (long long)facts.step, t->job->epochs,
+		                 (long long)thaw_trainer_steps_of(t, t->job->epochs));
 	t->epoch = (int)facts.epoch;
 	t->step = facts.step;
+	t->skipped = facts.skipped;
 	t->seconds_before = facts.seconds;
 	t->best.epoch = (int)facts.best_epoch;
 	t->best.val_metrics = facts.best_metrics;
 	for (int r = 0; r < t->setup->replicas; r++)
 		if (r < first || r >= first + share)
-			t->losses[r] = 0;
+			t->losses[2 * r] = t->losses[2 * r + 1] = 0;
 	if (t->setup->rank == 0) {
 		t->correct[0] = facts.so_far.count;
 		t->correct[1] = facts.so_far.top1;
@@ -259,28 +507,20 @@ static uint32_t resume_checksum(const struct thaw_trainer *t)
 /* Of this rank alone. */
 static thaw_status open_parts(struct thaw_trainer *t)
 {
-	const struct thaw_job *job = t->job;
-	thaw_status status = check_job(t->setup);
+	thaw_status status = check_job(t);
 
 	if (status)
 		return status;
 	t->count = thaw_dataset_facts(t->setup->train)->count;
-	t->steps = (t->count + job->batch - 1) / job->batch;
-	t->schedule = (struct thaw_schedule){
-		.kind = job->schedule.kind,
-		.steps_per_epoch = t->steps,
-		.step_epochs = job->schedule.step,
-		.gamma = job->schedule.gamma,
-	};
 	status = allocate(t);
 	if (!status)
-		status = open_optimizer(t);
+		status = weigh_classes(t);
 	if (!status)
-		status = open_loader(t);
+		status = open_optimizer(t);
 	if (!status && t->options.resume)
 		status = resume(t);
 	if (!status) /* the loader works while plans are compiled */
-		status = thaw_trainer_start_epoch(t, t->epoch, t->step - t->epoch * t->steps);
+		status = thaw_trainer_start_epoch(t, t->epoch, t->step - thaw_trainer_steps_of(t, t->epoch));
 	return status;
 }
 
@@ -324,5 +564,11 @@ void thaw_trainer_free(struct thaw_trainer *trainer)
 	free(trainer->ranges);
 	free(trainer->losses);
 	free(trainer->sums);
+	free(trainer->step_losses);
+	free(trainer->class_weights);
+	free(trainer->shares);
+	free(trainer->labels[0]);
+	free(trainer->labels[1]);
+	thaw_events_release(&trainer->events);
 	free(trainer);
 }

@@ -5,6 +5,7 @@
 #ifndef THAW_RUNNER_TRAINER_PARTS_H
 #define THAW_RUNNER_TRAINER_PARTS_H
 
+#include "io/events.h"
 #include "io/loader.h"
 #include "nn/optimizer.h"
 #include "nn/plan.h"
@@ -21,9 +22,13 @@ struct thaw_trainer {
 	const struct thaw_job *job;
 	struct thaw_train_options options;
 	const char *folder;
+	struct thaw_events events; /* rank 0 */
 	struct thaw_optimizer optimizer;
-	struct thaw_schedule schedule;
+	double *shares;        /* (largest micro-batch) of a mixed one */
+	int32_t *labels[2];    /* (largest micro-batch) each: the label of the larger share, and the other */
+	double *class_weights; /* (classes) of the loss, NULL: all 1 */
 	struct thaw_loader *loader;
+	int loader_phase; /* whose pictures it makes */
 	struct thaw_evaluator *evaluator;
 
 	/* The phase. */
@@ -33,19 +38,22 @@ struct thaw_trainer {
 	int plan_batch[THAW_TRAINER_PLANS];
 
 	/* The epoch. */
-	int64_t count, steps;            /* training pictures; steps per epoch */
+	int64_t count;                   /* training pictures */
 	int32_t *order;                  /* (count) the epoch's shuffle */
-	struct thaw_batch_range *ranges; /* (steps * replicas of this rank) without empty ones */
-	double *losses;                  /* (replicas) sums of this epoch; zero for other ranks' replicas */
-	double *sums;                    /* (replicas) the same of all ranks, for a moment */
-	int64_t correct[3];              /* pictures, top-1, top-5 of this rank's replicas */
+	struct thaw_batch_range *ranges; /* (most steps * replicas of this rank) without empty ones */
+	double *losses;                  /* (replicas, 2) losses and their weights; zero for other ranks' replicas */
+	double *sums;                    /* (replicas, 2) the same of all ranks, for a moment */
+	double *step_losses;             /* (replicas, 2) of the step under way */
+	int64_t correct[3], step_correct[3]; /* pictures, top-1, top-5 of this rank's replicas */
 	double shown;                    /* thaw_clock_seconds() when progress was last shown; 0: no line stands */
 
 	/* The run. */
 	int phase;                 /* from 0 */
 	int epoch;                 /* done */
 	int64_t step;              /* optimizer steps done */
+	int64_t skipped;           /* steps left out */
 	bool stopping;             /* a signal asked for it */
+	double saved;              /* thaw_clock_seconds() at the last checkpoint */
 	double seconds_before;     /* that this epoch took before the run was stopped */
 	int64_t pictures;          /* that the steps of this process saw, */
 	int64_t first_pictures;    /* and of these the first step */
@@ -53,18 +61,31 @@ struct thaw_trainer {
 	struct thaw_row best;
 };
 
-/* Pictures of the global batch of `step` within its epoch; the last one may be smaller. */
-int64_t thaw_trainer_pictures(const struct thaw_trainer *t, int64_t step);
+/* Steps of an epoch of phase `phase` (from 0). */
+int64_t thaw_trainer_steps(const struct thaw_trainer *t, int phase);
+
+/* Steps done when `epochs` epochs are. */
+int64_t thaw_trainer_steps_of(const struct thaw_trainer *t, int epochs);
+
+/* Pictures of the global batch of `step` within an epoch of phase `phase`; the last one may be smaller. */
+int64_t thaw_trainer_pictures(const struct thaw_trainer *t, int phase, int64_t step);
 
 /* Replica `r`'s part of that batch, as even as can be: places first .. first + count - 1 of the order; count may be
  * 0. */
-struct thaw_batch_range thaw_trainer_range(const struct thaw_trainer *t, int64_t step, int r);
+struct thaw_batch_range thaw_trainer_range(const struct thaw_trainer *t, int phase, int64_t step, int r);
+
+/* The next micro-batch as the network takes it, on `step` of the epoch; borrowed until the next one. */
+thaw_status thaw_trainer_input(struct thaw_trainer *t, int64_t step, struct thaw_input *input_out, int *count_out);
 
 /* The phase's plan for micro-batches of this size, compiled when first asked for. */
 thaw_status thaw_trainer_plan(struct thaw_trainer *t, int batch, struct thaw_plan **plan_out);
 
 /* Shuffles for `epoch` (from 0) and lets the loader begin at step `first` of it. */
 thaw_status thaw_trainer_start_epoch(struct thaw_trainer *t, int epoch, int64_t first);
+
+/* The learning rate of step `step` of epoch `epoch` (both from 0). A schedule runs over the phases that share it, and
+ * begins anew where a phase has another one or says `restart`. */
+double thaw_trainer_rate(const struct thaw_trainer *t, int epoch, int64_t step);
 
 /* The phase that epoch `epoch` (from 0) belongs to. */
 int thaw_trainer_phase_of(const struct thaw_trainer *t, int epoch);

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/processors.h"
+#include "runner/watchdog.h"
 
 static struct thaw_comm *world;
 static bool agreed;
@@ -32,8 +33,11 @@ struct thaw_comm *thaw_world(void)
 
 thaw_status thaw_world_agree(thaw_status mine)
 {
-	thaw_status worst, status = thaw_comm_agree(world, mine, &worst);
+	thaw_status worst, status;
 
+	thaw_watchdog_waits("the other ranks");
+	status = thaw_comm_agree(world, mine, &worst);
+	thaw_watchdog_waits(NULL);
 	if (status)
 		return status;
 	agreed = worst != THAW_OK;

@@ -18,16 +18,6 @@ struct settings {
 	bool names, tensors;
 };
 
-/* Characters of UTF-8: bytes that continue none. */
-static int characters(const char *text)
-{
-	int count = 0;
-
-	for (; *text; text++)
-		count += ((unsigned char)*text & 0xC0) != 0x80;
-	return count;
-}
-
 static void show_normalisation(const float mean[3], const float std[3])
 {
 	thaw_log("  normalise  mean %.3f %.3f %.3f  deviation %.3f %.3f %.3f", mean[0], mean[1], mean[2], std[0], std[1],
@@ -92,7 +82,7 @@ static thaw_status show_classes(const struct thaw_dataset *dataset)
 
 			thaw_text_add_printable(&name, thaw_dataset_class(dataset, c));
 			status = thaw_text_status(&name);
-			width = characters(name.data);
+			width = thaw_characters(name.data);
 			if (pass == 0)
 				widest = width > widest && width <= WIDE ? width : widest;
 			else if (!status)

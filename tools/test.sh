@@ -28,7 +28,7 @@ step() {
 }
 
 build() { # PRESET FOLDER "TARGETS" CMAKE-OPTIONS...
-    cmake --preset "$1" -B "build/$2" -DTHAW_WERROR=ON "${@:4}" >build/configure.log ||
+    cmake --preset "$1" -B "build/$2" -DTHAW_WERROR=ON -DTHAW_FAULTS=ON "${@:4}" >build/configure.log ||
         { cat build/configure.log; return 1; }
     # shellcheck disable=SC2086
     cmake --build "build/$2" --target $3

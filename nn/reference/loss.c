@@ -1,5 +1,6 @@
 /*
- * Softmax cross-entropy: p = exp(x) / sum exp(x), loss = -log p[label], d loss / dx = p - onehot(label).
+ * Softmax cross-entropy: p = exp(x) / sum exp(x), loss = -sum t log p, d loss / dx = p sum t - t. The target t is 1 at
+ * the label and 0 elsewhere, unless the run smooths, weights or mixes labels (nn/plan.h).
  *
  * The largest logit is subtracted before exp(), so that nothing overflows.
  */
@@ -39,6 +40,41 @@ static int rank_of(const float *x, int classes, int label)
 	return isnan(x[label]) ? INT_MAX : rank;
 }
 
+/* What picture n has of label c. */
+static double part_of(const struct thaw_run *run, int n, int c)
+{
+	if (!run->mixed)
+		return c == run->labels[n];
+	return run->shares[n] * (c == run->labels[n]) + (1 - run->shares[n]) * (c == run->mixed[n]);
+}
+
+static double class_weight(const struct thaw_run *run, int c)
+{
+	return run->class_weights ? run->class_weights[c] : 1;
+}
+
+/* t of picture n at class c. */
+static double target(const struct thaw_run *run, int classes, int n, int c)
+{
+	return class_weight(run, c) * ((1 - run->smoothing) * part_of(run, n, c) + run->smoothing / classes);
+}
+
+static void score_picture(struct thaw_run *run, const float *x, int classes, int n, double log_all)
+{
+	int rank = rank_of(x, classes, run->labels[n]);
+
+	for (int c = 0; c < classes; c++) {
+		double t = target(run, classes, n, c);
+
+		if (t != 0) /* a logit of -infinity may be wanted by nobody */
+			run->score.loss += t * (log_all - x[c]);
+		run->score.weight += class_weight(run, c) * part_of(run, n, c);
+	}
+	run->score.count++;
+	run->score.top1 += rank < 1;
+	run->score.top5 += rank < 5;
+}
+
 static thaw_status forward(struct thaw_step *step)
 {
 	struct thaw_run *run = step->run;
@@ -48,16 +84,9 @@ static thaw_status forward(struct thaw_step *step)
 	for (int n = 0; n < step->x->n; n++) {
 		const float *x = step->x->data + (size_t)n * (size_t)classes;
 		double log_all = log_sum(x, classes);
-		int label = run->labels[n];
 
-		if (label >= 0) {
-			int rank = rank_of(x, classes, label);
-
-			run->score.loss += log_all - x[label];
-			run->score.count++;
-			run->score.top1 += rank < 1;
-			run->score.top5 += rank < 5;
-		}
+		if (run->labels[n] >= 0)
+			score_picture(run, x, classes, n, log_all);
 		for (int c = 0; run->predictions && c < classes; c++)
 			run->predictions[(size_t)n * (size_t)classes + (size_t)c] = (float)exp(x[c] - log_all);
 	}
@@ -72,10 +101,12 @@ static thaw_status backward(struct thaw_step *step)
 	for (int n = 0; n < step->x->n; n++) {
 		const float *x = step->x->data + (size_t)n * (size_t)classes;
 		float *dx = step->dx->data + (size_t)n * (size_t)classes;
-		double log_all = log_sum(x, classes), scale = run->labels[n] < 0 ? 0 : run->gradient_scale;
+		double log_all = log_sum(x, classes), scale = run->labels[n] < 0 ? 0 : run->gradient_scale, all = 0;
 
 		for (int c = 0; c < classes; c++)
-			dx[c] = (float)((exp(x[c] - log_all) - (c == run->labels[n])) * scale);
+			all += target(run, classes, n, c);
+		for (int c = 0; c < classes; c++)
+			dx[c] = (float)((exp(x[c] - log_all) * all - target(run, classes, n, c)) * scale);
 	}
 	return THAW_OK;
 }

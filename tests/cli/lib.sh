@@ -45,8 +45,17 @@ optimizer: {lr: 0.05, weight_decay: 1e-4}
 phases:
   - {epochs: $1, train: [fc]}
   - {epochs: $2, train: [layer3, fc]}
-  - {epochs: $3, train: all, lr: 0.02}
+  - {epochs: $3, train: all, lr: 0.02, batch: 12, schedule: {kind: step, step: 2, gamma: 0.5}, augment: {flip: 1}}
 END
+}
+
+# results FOLDER: what a run came to; seconds and pictures a second are not part of the result
+results() {
+    "$thaw" show "$1/last.h5" | grep -E '^ *(epoch|best) '
+    "$thaw" show --tensors "$1/last.h5" | grep -E ' (model|optimizer)/'
+    "$thaw" show --tensors "$1/best.h5" | grep -E ' (model|optimizer)/'
+    cut -d, -f1-13,16 "$1/metrics.csv"
+    sed 's/"seconds.*"best/"best/' "$1/metrics.jsonl"
 }
 
 # finish: the exit code of the test.

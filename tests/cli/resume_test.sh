@@ -6,15 +6,6 @@
 small_job 3 5 12
 echo "replicas: 4" >>job.yaml
 
-# seconds and pictures a second are not part of the result
-results() {
-    "$thaw" show "$1/last.h5" | grep -E '^ *(epoch|best) '
-    "$thaw" show --tensors "$1/last.h5" | grep -E ' (model|optimizer)/'
-    "$thaw" show --tensors "$1/best.h5" | grep -E ' (model|optimizer)/'
-    cut -d, -f1-13,16 "$1/metrics.csv"
-    sed 's/"seconds.*"best/"best/' "$1/metrics.jsonl"
-}
-
 # begin RANKS OPTIONS...: starts the run in the background; its process is $launcher
 begin() {
     local ranks=$1
@@ -50,34 +41,48 @@ whole=$(results runs/whole)
 # --- killed, anywhere ------------------------------------------------------------------------------------------------------
 
 RANDOM=7
-kills=0
-for ((try = 0; try < 200 && kills < 12; try++)); do
-    choices=(1 2 4)
-    begin "${choices[RANDOM % 3]}" --set name=killed
-    sleep "0.$((100 + RANDOM % 700))"
-    mapfile -t ranks < <(ranks_of $launcher)
-    case $((RANDOM % 3)) in
-        0) kill -9 "${ranks[@]}" $launcher 2>/dev/null ;;
-        1) kill -9 "${ranks[RANDOM % ${#ranks[@]}]}" 2>/dev/null ;;
-        2) kill -9 $launcher 2>/dev/null ;;
-    esac
-    wait $launcher 2>/dev/null
-    case $? in
-        0) break ;;
-        2) grep -q "is in use by process" said || { fail "refused: $(cat said)"; break; } ;; # a rank outlives its launcher a moment
-        *) kills=$((kills + 1)) ;;
-    esac
-done
-"$thaw" train job.yaml --set name=killed >said 2>&1
-for _ in $(seq 50); do # what was killed last may take a moment to go
-    grep -q "is in use by process" said || break
-    sleep 0.2
-    "$thaw" train job.yaml --set name=killed >said 2>&1
-done
-[ $kills -ge 5 ] || fail "only $kills kills"
-[ "$(results runs/killed)" = "$whole" ] || fail "killed $kills times, another result: $(diff <(results runs/killed) <(echo "$whole"))"
-[ -z "$(find runs/killed -name '*.tmp')" ] || fail "temporary files stay: $(ls runs/killed)"
-echo "killed $kills times"
+
+# killed TIMES NAME WHOLE OPTIONS...: a run that is killed so often, or until it is through, has the results WHOLE
+killed() {
+    local times=$1 name=$2 want=$3 kills=0 choices=(1 2 4) ranks
+    shift 3
+    for ((try = 0; try < 200 && kills < times; try++)); do
+        begin "${choices[RANDOM % 3]}" --set "name=$name" "$@"
+        sleep "0.$((100 + RANDOM % 700))"
+        mapfile -t ranks < <(ranks_of $launcher)
+        case $((RANDOM % 3)) in
+            0) kill -9 "${ranks[@]}" $launcher 2>/dev/null ;;
+            1) kill -9 "${ranks[RANDOM % ${#ranks[@]}]}" 2>/dev/null ;;
+            2) kill -9 $launcher 2>/dev/null ;;
+        esac
+        wait $launcher 2>/dev/null
+        case $? in
+            0) break ;;
+            2) grep -q "is in use by process" said || { fail "refused: $(cat said)"; break; } ;; # a rank outlives its launcher a moment
+            *) kills=$((kills + 1)) ;;
+        esac
+    done
+    "$thaw" train job.yaml --set "name=$name" "$@" >said 2>&1
+    for _ in $(seq 50); do # what was killed last may take a moment to go
+        grep -q "is in use by process" said || break
+        sleep 0.2
+        "$thaw" train job.yaml --set "name=$name" "$@" >said 2>&1
+    done
+    [ $kills -ge 3 ] || fail "$name: only $kills kills"
+    [ "$(results "runs/$name")" = "$want" ] ||
+        fail "$name, killed $kills times, another result: $(diff <(results "runs/$name") <(echo "$want"))"
+    [ -z "$(find "runs/$name" -name '*.tmp')" ] || fail "$name: temporary files stay: $(ls "runs/$name")"
+    echo "$name: killed $kills times"
+}
+killed 12 killed "$whole"
+
+# with everything that keeps something from step to step, or has another rate in each
+rich=(--set optimizer.kind=adamw --set optimizer.lr=0.01 --set optimizer.clip=1 --set 'optimizer.lr_scale={layer3: 0.5}'
+    --set schedule.kind=one_cycle --set schedule.warmup=1.5 --set loss.smoothing=0.1 --set loss.class_weights=balanced
+    --set 'phases=[{epochs: 4, train: fc}, {epochs: 6, train: [layer3, fc], batch: 11}, {epochs: 6, train: all, restart: true}]'
+    --set early_stopping.patience=15 --set checkpoint.metric=loss)
+"$thaw" train job.yaml --set name=rich-whole "${rich[@]}" >/dev/null 2>&1 || fail "adamw, left alone"
+killed 6 rich "$(results runs/rich-whole)" "${rich[@]}"
 
 # --- asked to stop ---------------------------------------------------------------------------------------------------------
 
@@ -101,6 +106,63 @@ stopped() {
 stopped TERM 1
 stopped INT 2
 stopped USR2 4
+
+# --- by the clock, kept, another signal --------------------------------------------------------------------------------------
+
+# a checkpoint after every step: none of it changes the result, nor does what a start may change
+begin 2 --set name=clock --set checkpoint.minutes=1e-6 --set checkpoint.keep=2 --set checkpoint.every=3 \
+    --set checkpoint.signal=USR1
+rank=$(one_that_listens $launcher)
+sleep 0.4
+kill -USR1 "$rank" 2>/dev/null
+wait $launcher
+[ $? = 75 ] || fail "USR1 as the signal: $(cat said)"
+expect 0 "going on from runs/clock/last.h5" "$thaw" train job.yaml --set name=clock --set checkpoint.keep=2 \
+    --set checkpoint.every=3 --set timeout=50 --set data.threads=1
+[ "$(results runs/clock)" = "$whole" ] || fail "with checkpoints by the clock: another result"
+[ "$(cd runs/clock && echo epoch-*)" = "epoch-0015.h5 epoch-0018.h5 epoch-0020.h5" ] || fail "kept: $(ls runs/clock)"
+"$thaw" show runs/clock/epoch-0018.h5 | grep -q "epoch  *18, " || fail "epoch-0018.h5 is not of epoch 18"
+begin 1 --set name=deadly
+rank=$(one_that_listens $launcher)
+kill -USR1 "$rank"
+wait $launcher 2>/dev/null
+[ $? = 138 ] || fail "a signal that was not asked for"
+
+# killed in the midst of an epoch, what was done of it is not lost
+begin 1 --set name=midst --set 'phases=[{epochs: 1, train: all, batch: 1}]' --set replicas=1 --set checkpoint.minutes=1e-6
+one_that_listens $launcher >/dev/null
+sleep 0.4
+kill -9 $launcher
+wait $launcher 2>/dev/null
+step=$("$thaw" show runs/midst/last.h5 | sed -n 's/^ *epoch *0, step //p')
+[ "${step:-0}" -gt 3 ] || fail "killed in the midst of an epoch, last.h5 stands at step ${step:-none}"
+
+# --- one owner ---------------------------------------------------------------------------------------------------------------
+
+# many starts at once: one run, all others refused
+for i in $(seq 100); do
+    ("$thaw" train job.yaml --set name=race --set 'phases=[{epochs: 60, train: fc}]' >"race$i" 2>&1; echo $? >"code$i") &
+done
+wait
+won=0
+for i in $(seq 100); do
+    case $(cat "code$i") in
+        0) won=$((won + 1)) ;;
+        2) grep -qE "runs/race' (is in use by|is there already)" "race$i" || fail "refused: $(cat "race$i")" ;;
+        *) fail "a start of many: $(cat "race$i")" ;;
+    esac
+done
+[ $won -ge 1 ] || fail "none of many starts won"
+[ "$(grep -c "^epoch  " race* | grep -c ":1")" = 1 ] || fail "more than one of many starts trained"
+
+# a lock that was lost, as a network may do: who holds the file is the owner, the other writes nothing more
+begin 1 --set name=lost --set checkpoint.minutes=1e-6
+for _ in $(seq 100); do [ -s runs/lost/lock ] && break; sleep 0.02; done
+printf "process 1 on elsewhere" >runs/lost/lock
+wait $launcher
+[ $? = 1 ] || fail "a run whose folder was taken over: $(cat said)"
+grep -q "run folder 'runs/lost' was taken over by process 1 on elsewhere: nothing more is written to it" said ||
+    fail "taken over: $(cat said)"
 
 # --- finished, another job, in use, damaged -----------------------------------------------------------------------------------
 

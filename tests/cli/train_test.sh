@@ -29,6 +29,13 @@ expect 0 "($counts)" "$thaw" eval runs/small/job.yaml --checkpoint runs/small/be
 expect 0 "val loss $(echo "$row" | cut -d, -f9) " "$thaw" eval runs/small/job.yaml --checkpoint runs/small/best.h5
 expect 0 "val loss $(echo "$row" | cut -d, -f9) " mpirun -n 3 "$thaw" eval runs/small/job.yaml --checkpoint runs/small/best.h5
 
+# predictions.csv is of the best epoch: as many are right there, and eval's matrix has the same
+right=$(awk -F, 'NR > 1 && $3 == $4' runs/small/predictions.csv | wc -l)
+[ "$right/35" = "$counts" ] || fail "predictions.csv has $right right, the best epoch $counts"
+expect 0 "balanced accuracy 0." "$thaw" eval runs/small/job.yaml --checkpoint runs/small/best.h5
+grep -q "^fit     " runs/small/log.txt || fail "no word on the fit"
+[ "$(find runs/small -name 'events.out.tfevents.*' -size +300c | wc -l)" = 1 ] || fail "no events: $(ls -l runs/small)"
+
 # --- the same bits for 1, 2 and 4 ranks ----------------------------------------------------------------------------------
 
 # seconds and pictures a second are not part of the result
@@ -36,6 +43,7 @@ results() {
     sha256sum <"$1/last.h5"
     sha256sum <"$1/best.h5"
     cut -d, -f1-13,16 "$1/metrics.csv"
+    cat "$1/predictions.csv"
 }
 for ranks in 1 2 4; do
     mkdir "ranks$ranks"
@@ -53,6 +61,16 @@ for ranks in 1 2 3; do
 done
 [ "$(results six1/runs/small)" = "$(results six2/runs/small)" ] || fail "six replicas: 1 and 2 ranks differ"
 [ "$(results six1/runs/small)" = "$(results six3/runs/small)" ] || fail "six replicas: 1 and 3 ranks differ"
+
+# pictures that are distorted, mixed and drawn with replacement, weighed by their classes
+for ranks in 1 2; do
+    mkdir "mixed$ranks"
+    (cd "mixed$ranks" && ln -s ../data data && mpirun -n $ranks "$thaw" train ../job.yaml --set replicas=4 \
+        --set 'phases=[{epochs: 1, train: all, augment: {mixup: 0.4, cutmix: 1}}, {epochs: 2, train: all, augment: {rotation: 10, hue: 0.1, blur: 0.5}}]' \
+        --set data.sampling=balanced --set loss.class_weights=balanced --set loss.smoothing=0.1 >said 2>&1) ||
+        fail "mixed, $ranks ranks: $(cat mixed$ranks/said)"
+done
+[ "$(results mixed1/runs/small)" = "$(results mixed2/runs/small)" ] || fail "mixed: 1 and 2 ranks differ"
 
 # --- frozen means frozen ---------------------------------------------------------------------------------------------------
 
@@ -103,14 +121,19 @@ expect 2 "leaves 'layer4.0.bn1' one number per channel to normalise" "${one_numb
 expect 2 "unknown implementation 'winogrd': there are direct" env THAW_CONVOLUTION=winogrd "$thaw" train job.yaml --fresh
 [ ! -e runs/small-3 ] || fail "a refused run left a folder"
 
-# a loss that is not finite: exit code 76, said once and in the log, and nothing is best. A rate times a decay of a
-# million makes every weight a million times larger in each step; three steps are enough.
+# a gradient that is not finite: exit code 76, said once and in the log, and nothing is best. A rate times a decay of a
+# million makes every weight a million times larger in each step; two steps are enough.
 million=(--set optimizer.lr=1000 --set optimizer.weight_decay=1000 --set 'phases=[{epochs: 4, train: all}]')
-expect 76 "epoch 1: the validation loss is nan" "$thaw" train job.yaml --set name=diverged --set batch=22 "${million[@]}"
-grep -q "the validation loss is nan" runs/diverged/log.txt || fail "log.txt does not say why the run ended"
+expect 76 "epoch 1, step 3: the gradient of 'conv1.weight' is not finite, and 0 of 0 steps were left out" \
+    "$thaw" train job.yaml --set name=diverged --set batch=22 "${million[@]}"
+grep -q "step 3: the gradient of 'conv1.weight'" runs/diverged/log.txt || fail "log.txt does not say why the run ended"
 [ ! -e runs/diverged/best.h5 ] || fail "a diverged run has a best checkpoint"
-expect 76 ": the training loss is" mpirun -n 2 "$thaw" train job.yaml --set name=exploded --set batch=4 "${million[@]}"
-[ "$(grep -c '^thaw: ' said)" = 1 ] || fail "told more than once: $(cat said)"
+expect 76 "epoch 1, step 5: the gradient of 'conv1.weight' is not finite, and 2 of 2 steps were left out" \
+    mpirun -n 2 "$thaw" train job.yaml --set name=exploded --set max_skipped=2 --set batch=4 "${million[@]}"
+[ "$(grep -c '^thaw: epoch' said)" = 1 ] || fail "told more than once: $(cat said)"
+[ "$(grep -c '^thaw: warning: .*: the step is left out, . of 2 that may be' said)" = 2 ] || fail "not told: $(cat said)"
+expect 76 "epoch 2: all its steps were left out" "$thaw" train job.yaml --set name=empty --set max_skipped=99 --set batch=22 \
+    "${million[@]}"
 
 # wrong words, once for all ranks; help; output that nobody can take
 expect 2 "thaw: train takes one job file, not 0" mpirun -n 3 "$thaw" train
@@ -156,7 +179,7 @@ expect 0 "they are enlarged" "$thaw" train job.yaml --set data.crop=40 --steps 1
 
 # measuring: over the end of an epoch, and of the job
 expect 0 "img/s over 11 steps" "$thaw" train job.yaml --steps 12
-expect 0 "the job ended after 25 of 99 steps" "$thaw" train job.yaml --steps 99
+expect 0 "the job ended after 27 of 99 steps" "$thaw" train job.yaml --steps 99
 expect 0 "start to first step" "$thaw" train job.yaml --steps 1
 grep -q "^epoch " said && fail "a measurement has a table: $(cat said)"
 

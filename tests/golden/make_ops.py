@@ -22,8 +22,9 @@ MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 X, RESIDUAL, WEIGHT, BIAS, GAMMA, BETA, RUNNING_MEAN, RUNNING_VAR, DY = range(9)
 
 FIELDS = ["stream", "n", "c", "h", "w", "k", "kernel", "stride", "pad", "groups", "bias", "relu", "residual", "fold",
-          "batch_statistics", "ties"]
-DEFAULTS = dict(kernel=1, stride=1, pad=0, groups=1, bias=0, relu=0, residual=0, fold=0, batch_statistics=0, ties=0)
+          "batch_statistics", "ties", "smoothing", "weighted", "mixed"]
+DEFAULTS = dict(kernel=1, stride=1, pad=0, groups=1, bias=0, relu=0, residual=0, fold=0, batch_statistics=0, ties=0,
+                smoothing=0, weighted=0, mixed=0)  # smoothing: in percent
 
 
 def cases():
@@ -83,6 +84,12 @@ def cases():
         yield case("loss", n, c, 1, 1)
     yield case("loss", 4, 7, 1, 1, ties=1)
     yield case("loss", 5, 10, 1, 1, pad=2)  # the last two pictures only fill up the batch
+    for smoothing in (0, 10):
+        for weighted in (0, 1):
+            for mixed in (0, 1):
+                if smoothing or weighted or mixed:
+                    yield case("loss", 6, 7, 1, 1, pad=weighted + mixed, smoothing=smoothing, weighted=weighted,
+                               mixed=mixed)
 
 
 def title(v):
@@ -98,7 +105,9 @@ def title(v):
     if v["groups"] > 1:
         text += ", groups {groups}".format(**v)
     for flag in FIELDS[10:]:
-        if v[flag]:
+        if v[flag] > 1:
+            text += " +{} {}%".format(flag, v[flag])
+        elif v[flag]:
             text += " +" + flag.replace("_", "-")
     return text
 
@@ -135,6 +144,30 @@ def out_shape(v):
             "loss": (v["n"], v["c"], 1, 1)}.get(v["kind"], (v["n"], v["k"], p, q))
 
 
+def cross_entropy(v, logits, labels):
+    """The sum of the pictures' losses and that of their weights. Second labels count by 1 - the picture's share."""
+    classes = None
+    if v["weighted"]:
+        classes = torch.tensor(uniform(SEED, v["stream"], GAMMA, 0.5, 1.5, (v["c"],)).astype(np.float64))
+    options = dict(weight=classes, label_smoothing=v["smoothing"] / 100, ignore_index=-1)
+
+    def both(these):
+        weights = (torch.ones(v["c"]).double() if classes is None else classes)[these.clamp(min=0)] * these.ge(0)
+        losses = F.cross_entropy(logits, these, reduction="none", **options)
+        # What PyTorch calls the mean is the sum over that of the weights.
+        assert torch.allclose(losses.sum() / weights.sum(), F.cross_entropy(logits, these, **options))
+        return losses, weights
+
+    losses, weights = both(labels)
+    if v["mixed"]:
+        second = torch.tensor((words(SEED, v["stream"], BETA, v["n"]) % np.uint32(v["c"])).astype(np.int64))
+        shares = torch.tensor(uniform(SEED, v["stream"], RUNNING_MEAN, 0, 1, (v["n"],)).astype(np.float64))
+        second[labels < 0], shares[0] = -1, 1
+        other, other_weights = both(second)
+        losses, weights = shares * losses + (1 - shares) * other, shares * weights + (1 - shares) * other_weights
+    return losses.sum(), weights.sum()
+
+
 def results(v):
     kind, t = v["kind"], inputs(v, out_shape(v))
     if kind == "input":
@@ -146,12 +179,12 @@ def results(v):
         labels = torch.tensor((words(SEED, v["stream"], BIAS, v["n"]) % np.uint32(v["c"])).astype(np.int64))
         real = v["n"] - v["pad"]
         labels[real:] = -1
-        loss = F.cross_entropy(logits, labels, reduction="sum", ignore_index=-1)
+        loss, weight = cross_entropy(v, logits, labels)
         gradient, = torch.autograd.grad(loss * SHARE / v["n"], t[X])
         # Of equal logits the smaller class comes first: a stable sort of the negated ones.
         order = torch.argsort(-logits, dim=1, stable=True)
         rank = order.eq(labels[:, None]).double().argmax(dim=1)[:real]
-        score = torch.stack([loss, (rank < 1).sum().double(), (rank < 5).sum().double()])
+        score = torch.stack([loss, (rank < 1).sum().double(), (rank < 5).sum().double(), weight])
         return [gradient, F.softmax(logits, dim=1), score]
 
     wanted, statistics = [X], []

@@ -420,7 +420,8 @@ static void check_training(struct run *run, struct thaw_plan *plan, int steps)
 			check_predictions(run, "predictions");
 			check_probes(run, "gradients", run->trains, run->gradients.values, NULL);
 		}
-		thaw_optimizer_step(&run->optimizer, &run->gradients, run->trains, run->updates, 1e-3);
+		thaw_optimizer_step(&run->optimizer,
+							&(struct thaw_update){&run->gradients, run->trains, run->updates, 1e-3, 1.0});
 		if (step == 0 && statistics)
 			check_probes(run, "statistics", run->updates, run->params.states, NULL);
 	}

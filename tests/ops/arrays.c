@@ -89,7 +89,7 @@ static size_t array_elems(const struct op_case *c, enum op_array array)
 	case OP_PREDICTIONS:
 		return loss ? x : 0;
 	case OP_SCORE:
-		return loss ? 3 : 0;
+		return loss ? 4 : 0;
 	default:
 		return 0;
 	}

@@ -18,7 +18,8 @@ struct rig {
 	struct thaw_run run;
 	struct thaw_tensor x, residual, y, dx, dresidual, dy[THAW_GRADIENTS];
 	uint8_t *pixels;
-	int32_t *labels;
+	int32_t *labels, *mixed;
+	double *shares, *class_weights;
 	float *blocks[BLOCKS]; /* guarded memory, freed at the end */
 	size_t elems[BLOCKS];
 	int blocks_count;
@@ -169,6 +170,27 @@ static int real_pictures(const struct op_case *c)
 	return c->kind == THAW_OP_LOSS ? c->n - c->pad : c->n;
 }
 
+/* Second labels, their shares (that of the first picture is nothing) and class weights. */
+static void draw_loss(struct rig *rig)
+{
+	const struct op_case *c = rig->c;
+	struct thaw_random random;
+
+	rig->mixed = thaw_alloc((size_t)c->n, sizeof *rig->mixed);
+	rig->shares = thaw_alloc((size_t)c->n, sizeof *rig->shares);
+	rig->class_weights = thaw_alloc((size_t)c->c, sizeof *rig->class_weights);
+	thaw_random_init(&random, OP_SEED, THAW_RANDOM_TEST, (uint32_t)c->stream, OP_BETA);
+	for (int n = 0; n < c->n; n++)
+		rig->mixed[n] = (int32_t)(thaw_random_u32(&random) % (uint32_t)c->c);
+	thaw_random_init(&random, OP_SEED, THAW_RANDOM_TEST, (uint32_t)c->stream, OP_MEAN);
+	for (int n = 0; n < c->n; n++)
+		rig->shares[n] = (double)(float)thaw_random_between(&random, 0, 1);
+	rig->shares[0] = 1;
+	thaw_random_init(&random, OP_SEED, THAW_RANDOM_TEST, (uint32_t)c->stream, OP_GAMMA);
+	for (int k = 0; k < c->c; k++)
+		rig->class_weights[k] = (double)(float)thaw_random_between(&random, 0.5, 1.5);
+}
+
 /* Pixels and labels: the low bits, the remainders of the words of a stream. */
 static void set_run(struct rig *rig)
 {
@@ -185,9 +207,14 @@ static void set_run(struct rig *rig)
 	thaw_random_init(&random, OP_SEED, THAW_RANDOM_TEST, (uint32_t)c->stream, OP_BIAS);
 	for (int n = 0; n < c->n; n++)
 		rig->labels[n] = n < real_pictures(c) ? (int32_t)(thaw_random_u32(&random) % (uint32_t)c->c) : -1;
+	draw_loss(rig);
 	rig->run = (struct thaw_run){
 		.pixels = rig->pixels,
 		.labels = rig->labels,
+		.mixed = c->mixed ? rig->mixed : NULL,
+		.shares = c->mixed ? rig->shares : NULL,
+		.smoothing = c->smoothing / 100.0,
+		.class_weights = c->weighted ? rig->class_weights : NULL,
 		.gradient_scale = OP_SHARE / c->n,
 		.share = OP_SHARE,
 		.predictions = result(rig, OP_PREDICTIONS),
@@ -228,6 +255,9 @@ static void rig_release(struct rig *rig)
 		free(rig->blocks[i]);
 	free(rig->pixels);
 	free(rig->labels);
+	free(rig->mixed);
+	free(rig->shares);
+	free(rig->class_weights);
 }
 
 static void place(struct rig *rig, struct thaw_tensor *tensor)
@@ -322,6 +352,7 @@ static const char *forward(struct rig *rig)
 		data[OP_SCORE][0] = (float)rig->run.score.loss;
 		data[OP_SCORE][1] = (float)rig->run.score.top1;
 		data[OP_SCORE][2] = (float)rig->run.score.top5;
+		data[OP_SCORE][3] = (float)rig->run.score.weight;
 		if (rig->run.score.count != real_pictures(rig->c))
 			return "score.count is not the number of labelled pictures";
 	}

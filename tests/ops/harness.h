@@ -16,7 +16,7 @@ enum op_array {
 	OP_X, OP_RESIDUAL, OP_WEIGHT, OP_BIAS, OP_GAMMA, OP_BETA, OP_MEAN, OP_VARIANCE, OP_DY,
 	OP_INPUTS,
 	OP_Y = OP_INPUTS, OP_DX, OP_DRESIDUAL, OP_DWEIGHT, OP_DBIAS, OP_DGAMMA, OP_DBETA, OP_BATCH_MEAN, OP_BATCH_VARIANCE,
-	OP_PREDICTIONS, OP_SCORE, /* {loss, top1, top5} */
+	OP_PREDICTIONS, OP_SCORE, /* {loss, top1, top5, weight} */
 	OP_ARRAYS
 };
 
@@ -29,6 +29,8 @@ struct op_case {
 	int kernel, stride, pad, groups; /* LOSS: the last `pad` pictures have the label -1 */
 	bool bias, relu, residual, fold, batch_statistics;
 	bool ties;                      /* x holds few different values */
+	int smoothing;                  /* LOSS: of labels, in percent */
+	bool weighted, mixed;           /* LOSS: class weights; second labels */
 	bool forward_only;
 	bool frozen;                    /* step.frozen; otherwise other parameters are tried first, then these */
 	bool aliased;                   /* dresidual (dx) over dy[0], y over residual, where the backend allows it */

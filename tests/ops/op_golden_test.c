@@ -10,7 +10,7 @@
 #include "tests/ops/harness.h"
 #include "tests/test.h"
 
-enum { FIELDS = 16 };
+enum { FIELDS = 19 };
 
 /* Largest error allowed, as a part of the result's norm. The reference only rounds its results; the others also round
  * their sums, and convolutions may be Winograd's. */
@@ -59,6 +59,9 @@ static struct op_case read_case(struct golden *golden, const char *title)
 		.fold = v[13],
 		.batch_statistics = v[14],
 		.ties = v[15],
+		.smoothing = v[16],
+		.weighted = v[17],
+		.mixed = v[18],
 	};
 	c.forward_only = c.kind == THAW_OP_INPUT || (c.kind == THAW_OP_CONV && (c.relu || c.residual || c.fold));
 	return c;

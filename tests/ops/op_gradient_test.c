@@ -54,6 +54,20 @@ static const struct op_case cases[] = {
 	 .n = 3, .c = 7, .h = 1, .w = 1, .k = 4, .bias = true},
 	{.name = "loss", .kind = THAW_OP_LOSS,
 	 .n = 4, .c = 6, .h = 1, .w = 1, .k = 6},
+	{.name = "loss, smoothed", .kind = THAW_OP_LOSS,
+	 .n = 4, .c = 6, .h = 1, .w = 1, .k = 6, .smoothing = 20},
+	{.name = "loss, weighted", .kind = THAW_OP_LOSS,
+	 .n = 4, .c = 6, .h = 1, .w = 1, .k = 6, .weighted = true},
+	{.name = "loss, mixed", .kind = THAW_OP_LOSS,
+	 .n = 4, .c = 6, .h = 1, .w = 1, .k = 6, .mixed = true},
+	{.name = "loss, smoothed, weighted", .kind = THAW_OP_LOSS,
+	 .n = 4, .c = 6, .h = 1, .w = 1, .k = 6, .smoothing = 20, .weighted = true},
+	{.name = "loss, smoothed, mixed", .kind = THAW_OP_LOSS,
+	 .n = 4, .c = 6, .h = 1, .w = 1, .k = 6, .smoothing = 20, .mixed = true},
+	{.name = "loss, weighted, mixed", .kind = THAW_OP_LOSS,
+	 .n = 4, .c = 6, .h = 1, .w = 1, .k = 6, .weighted = true, .mixed = true},
+	{.name = "loss, smoothed, weighted, mixed", .kind = THAW_OP_LOSS,
+	 .n = 5, .c = 6, .h = 1, .w = 1, .k = 6, .smoothing = 20, .weighted = true, .mixed = true},
 };
 
 static const struct {

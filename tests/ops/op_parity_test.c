@@ -248,6 +248,22 @@ static void test_linear(void)
 	}
 }
 
+/* Plain, smoothed, weighted and mixed labels, and all of these together; the last `pad` pictures fill up the batch. */
+static void test_losses(void)
+{
+	for (int options = 0; options < 8; options++) {
+		struct op_case c = {
+			.name = "loss", .kind = THAW_OP_LOSS, .stream = 700 + options, .n = 9, .c = 33, .h = 1, .w = 1, .k = 33,
+			.kernel = 1, .stride = 1, .groups = 1, .pad = options % 3,
+			.smoothing = options & 1 ? 10 : 0, .weighted = options & 2, .mixed = options & 4,
+		};
+
+		compare(&c);
+		c.forward_only = true;
+		compare(&c);
+	}
+}
+
 static void test_inputs(void)
 {
 	for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
@@ -277,6 +293,7 @@ int main(int argc, char **argv)
 		test_pools();
 		test_shortcuts();
 		test_linear();
+		test_losses();
 		thaw_device_free(cpu);
 		cpu = NULL;
 	}

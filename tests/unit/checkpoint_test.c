@@ -23,7 +23,7 @@ const char *__asan_default_options(void)
 
 static const char *const classes[] = {"ants", "bees", "h\xc3\xb6rnchen"};
 
-static const double losses[] = {1.5, 0, 1e-300, 22.25};
+static const double losses[] = {1.5, 8, 0, 0, 1e-300, 8, 22.25, 7.5};
 static const struct thaw_checkpoint_facts facts = {
 	.epoch = 7,
 	.step = 1234567890123,
@@ -33,6 +33,7 @@ static const struct thaw_checkpoint_facts facts = {
 	.so_far = {0, 32, 20, 31},
 	.replicas = 4,
 	.losses = losses,
+	.skipped = 3,
 	.seconds = 1.75,
 	.metric = "top1",
 	.arch = "resnet18",
@@ -77,6 +78,7 @@ static void check_facts(const struct thaw_checkpoint_facts *got)
 	CHECK(memcmp(&got->so_far, &facts.so_far, sizeof facts.so_far) == 0);
 	CHECK_INT(got->replicas, 4);
 	CHECK(memcmp(got->losses, losses, sizeof losses) == 0);
+	CHECK_INT(got->skipped, 3);
 	CHECK(got->seconds == 1.75);
 	CHECK_TEXT(got->metric, "top1");
 	CHECK_TEXT(got->arch, "resnet18");
@@ -263,7 +265,7 @@ static void check_built(void (*change)(struct thaw_h5_writer *), const char *wor
 {
 	static const char *const ints[] = {"format_version", "epoch",      "step",        "best_epoch",
 	                                   "best_count",     "best_top1",  "best_top5",   "so_far_count",
-	                                   "so_far_top1",    "so_far_top5", "replicas"};
+	                                   "so_far_top1",    "so_far_top5", "replicas",    "skipped"};
 	static const char *const reals[] = {"best", "best_loss", "so_far_loss", "losses", "seconds"}, *const text[] = {"text"};
 	const float mean[3] = {0};
 	struct thaw_seal seal = {.kind = "checkpoint"};
@@ -272,11 +274,11 @@ static void check_built(void (*change)(struct thaw_h5_writer *), const char *wor
 
 	thaw_h5_begin(&writer, "built");
 	change(&writer);
-	for (int i = 0; i < 11; i++)
+	for (int i = 0; i < 12; i++)
 		if (H5Aexists(writer.file, ints[i]) == 0)
 			thaw_h5_put_int(&writer, ints[i], 1);
 	for (int i = 0; i < 5; i++)
-		thaw_h5_put_numbers(&writer, reals[i], H5T_IEEE_F64LE, &(double){0}, 1);
+		thaw_h5_put_numbers(&writer, reals[i], H5T_IEEE_F64LE, (const double[2]){0}, strcmp(reals[i], "losses") ? 1 : 2);
 	thaw_h5_put_text(&writer, "arch", "resnet18");
 	if (H5Aexists(writer.file, "metric") == 0)
 		thaw_h5_put_text(&writer, "metric", "top1");

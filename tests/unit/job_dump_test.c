@@ -33,7 +33,9 @@ static void test_dump(void)
 		"data.train=/d/train-*.h5",
 		"data.val=*.h5",
 		"optimizer.lr=1e-05",
-		"phases=[{epochs: 1, train: fc, lr: 0.1}, {epochs: 1, train: [a, yes, 1]}, {epochs: 1, train: all}]",
+		"optimizer.lr_scale={layer1: 0.1, fc: 2}",
+		"phases=[{epochs: 1, train: fc, lr: 0.1}, {epochs: 1, train: [a, yes, 1]}, {epochs: 1, train: all, "
+		"augment: {flip: 0}, batch: 4, restart: true, schedule: {kind: step, step: 7, gamma: 0.5}}]",
 	};
 	static const char want[] = "name: \"no\"\n"
 							   "runs: \"a \\\"b\\\" \\\\ \xC3\xA4: #'\"\n"
@@ -44,36 +46,77 @@ static void test_dump(void)
 							   "  val: \"*.h5\"\n"
 							   "  crop: 224\n"
 							   "  threads: 2\n"
+							   "  sampling: shuffle\n"
 							   "device: auto\n"
 							   "precision: fp32\n"
 							   "threads: 0\n"
 							   "epochs: 3\n"
 							   "batch: 32\n"
 							   "replicas: 0\n"
+							   "timeout: 600\n"
+							   "max_skipped: 0\n"
 							   "seed: 42\n"
 							   "batchnorm: frozen\n"
 							   "optimizer:\n"
 							   "  kind: sgd\n"
 							   "  lr: 1e-05\n"
 							   "  momentum: 0.9\n"
+							   "  nesterov: false\n"
+							   "  momentum_of: gradients\n"
+							   "  beta1: 0.9\n"
+							   "  beta2: 0.999\n"
+							   "  epsilon: 1e-08\n"
 							   "  weight_decay: 0\n"
 							   "  decay_norms: true\n"
+							   "  clip: 0\n"
+							   "  lr_scale: {layer1: 0.1, fc: 2}\n"
+							   "loss:\n"
+							   "  smoothing: 0\n"
+							   "  class_weights: none\n"
+							   "early_stopping:\n"
+							   "  patience: 0\n"
 							   "schedule:\n"
 							   "  kind: constant\n"
+							   "  warmup: 0\n"
+							   "  warmup_start: 0.01\n"
 							   "  step: 7\n"
+							   "  milestones: [30, 60, 90]\n"
 							   "  gamma: 0.1\n"
+							   "  min: 0\n"
+							   "  rise: 0.3\n"
+							   "  div: 25\n"
+							   "  final_div: 10000\n"
+							   "  start: 0.01\n"
+							   "  linear: false\n"
 							   "phases:\n"
 							   "  - {epochs: 1, train: [fc], lr: 0.1}\n"
 							   "  - {epochs: 1, train: [a, \"yes\", \"1\"]}\n"
-							   "  - {epochs: 1, train: all}\n"
+							   "  - {epochs: 1, train: all, restart: true, batch: 4, "
+							   "schedule: {kind: step, gamma: 0.5}, augment: {flip: 0}}\n"
 							   "augment:\n"
 							   "  crop: random_resized\n"
 							   "  scale: [0.08, 1]\n"
 							   "  ratio: [0.75, 1.3333333333333333]\n"
 							   "  flip: 0.5\n"
+							   "  rotation: 0\n"
+							   "  brightness: 0\n"
+							   "  contrast: 0\n"
+							   "  saturation: 0\n"
+							   "  hue: 0\n"
+							   "  grey: 0\n"
+							   "  blur: 0\n"
+							   "  blur_sigma: [0.1, 2]\n"
+							   "  erase: 0\n"
+							   "  erase_scale: [0.02, 0.33]\n"
+							   "  erase_ratio: [0.3, 3.3]\n"
+							   "  mixup: 0\n"
+							   "  cutmix: 0\n"
 							   "checkpoint:\n"
 							   "  metric: top1\n"
-							   "  every: 1\n";
+							   "  every: 1\n"
+							   "  minutes: 10\n"
+							   "  keep: 0\n"
+							   "  signal: USR2\n";
 	struct thaw_text yaml = THAW_TEXT_EMPTY;
 
 	CHECK_OK(thaw_job_parse("j", given, strlen(given), sets, sizeof sets / sizeof *sets, &job));
@@ -100,7 +143,7 @@ static void test_dump_without_phases(void)
 	CHECK_INT(job.epochs, 2);
 	CHECK_INT(job.phases_count, 1);
 	CHECK_INT(job.phases[0].epochs, 2);
-	CHECK_NEAR(job.phases[0].lr, 0.5, 0);
+	CHECK_NEAR(job.phases[0].recipe.lr, 0.5, 0);
 
 	thaw_text_add(&with_phase, "%s%s", given, same);
 	CHECK_OK(thaw_job_parse("j", with_phase.data, with_phase.length, NULL, 0, &job));
@@ -178,8 +221,39 @@ static void random_word(char *out, size_t size_bytes)
 static void random_text(char *out, size_t size_bytes)
 {
 	static const char *const pieces[] = {
-		"a", "Z", "/", ".", " ", "*", "\"", "\\", "'", "#", ": ", "- ", "{", "]", "&x", "!", "%", "@", "`", "|", ">",
-		"?", ",", "~", "null", "0", "\\n", "$(x)", "<<", "\xC3\xA4", "\xE2\x82\xAC", "\xF0\x9F\x90\x9D", "\xC2\xA0",
+		"a",
+		"Z",
+		"/",
+		".",
+		" ",
+		"*",
+		"\"",
+		"\\",
+		"'",
+		"#",
+		": ",
+		"- ",
+		"{",
+		"]",
+		"&x",
+		"!",
+		"%",
+		"@",
+		"`",
+		"|",
+		">",
+		"?",
+		",",
+		"~",
+		"null",
+		"0",
+		"\\n",
+		"$(x)",
+		"<<",
+		"\xC3\xA4",
+		"\xE2\x82\xAC",
+		"\xF0\x9F\x90\x9D",
+		"\xC2\xA0",
 	};
 	size_t used = 0, want = (size_t)random_int(1, (int)size_bytes - 1);
 
@@ -193,13 +267,71 @@ static void random_text(char *out, size_t size_bytes)
 	}
 }
 
+static void random_recipe(struct thaw_recipe *r)
+{
+	memset(r, 0, sizeof *r);
+	r->lr = random_number(1000);
+	r->batch = random_int(1024, 1048576);
+	strcpy(r->schedule.kind, random_int(0, 1) ? "constant" : "cosine");
+	r->schedule.warmup = random_number(1000000);
+	r->schedule.warmup_start = 1 - thaw_random_uniform(&dice);
+	r->schedule.step = random_int(1, 1000000);
+	r->schedule.milestones.count = random_int(1, THAW_PATTERNS);
+	for (int i = 0; i < r->schedule.milestones.count; i++)
+		r->schedule.milestones.epoch[i] = (i ? r->schedule.milestones.epoch[i - 1] : 0) + random_int(1, 30000);
+	r->schedule.gamma = 1 - thaw_random_uniform(&dice);
+	r->schedule.min = random_number(1);
+	r->schedule.rise = random_number(1);
+	r->schedule.div = 1 + random_number(1e8);
+	r->schedule.final_div = 1 + random_number(1e8);
+	r->schedule.start = 1 - thaw_random_uniform(&dice);
+	r->schedule.linear = random_int(0, 1);
+	strcpy(r->augment.crop, random_int(0, 1) ? "random_resized" : "center");
+	random_range(r->augment.scale, 0, 1);
+	random_range(r->augment.ratio, 0.01, 100);
+	r->augment.flip = random_number(1);
+	r->augment.rotation = random_number(180);
+	r->augment.brightness = random_number(10);
+	r->augment.contrast = random_number(10);
+	r->augment.saturation = random_number(10);
+	r->augment.hue = 0.5 * thaw_random_uniform(&dice);
+	r->augment.grey = random_number(1);
+	r->augment.blur = random_number(1);
+	random_range(r->augment.blur_sigma, 0, 100);
+	r->augment.erase = random_number(1);
+	random_range(r->augment.erase_scale, 0, 1);
+	random_range(r->augment.erase_ratio, 0.01, 100);
+	r->augment.mixup = random_number(100);
+	r->augment.cutmix = random_number(100);
+}
+
+/* The job's recipe, or parts of another, or another. */
+static void random_phase_recipe(const struct thaw_recipe *of_job, struct thaw_recipe *r)
+{
+	struct thaw_recipe other;
+
+	random_recipe(&other);
+	memcpy(r, of_job, sizeof *r);
+	if (random_int(0, 1))
+		r->lr = other.lr;
+	if (random_int(0, 3) == 0)
+		r->batch = other.batch;
+	if (random_int(0, 3) == 0)
+		memcpy(&r->schedule, &other.schedule, sizeof r->schedule);
+	if (random_int(0, 3) == 0)
+		r->augment.flip = other.augment.flip;
+	if (random_int(0, 3) == 0)
+		memcpy(&r->augment, &other.augment, sizeof r->augment);
+}
+
 static void random_phases(struct thaw_job *j)
 {
 	j->phases_count = random_int(1, random_int(0, 9) ? 5 : THAW_PHASES);
 	for (struct thaw_phase *phase = j->phases; phase < j->phases + j->phases_count; phase++) {
 		phase->epochs = random_int(1, 1000000 / THAW_PHASES);
 		j->epochs += phase->epochs;
-		phase->lr = random_int(0, 1) ? j->optimizer.lr : random_number(1000);
+		phase->restart = random_int(0, 1);
+		random_phase_recipe(&j->recipe, &phase->recipe);
 		phase->train.count = random_int(1, random_int(0, 9) ? 3 : 8);
 		for (int i = 0; i < phase->train.count; i++)
 			random_word(phase->train.text[i], sizeof phase->train.text[i]);
@@ -226,25 +358,44 @@ static void random_job(struct thaw_job *j)
 	strcpy(j->device, devices[random_int(0, 2)]);
 	strcpy(j->precision, "fp32");
 	j->threads = random_int(0, 1024);
-	j->batch = random_int(1, 1048576);
-	j->replicas = random_int(0, j->batch < 1024 ? j->batch : 1024);
+	random_recipe(&j->recipe);
+	j->replicas = random_int(0, 1024);
+	j->timeout = random_int(0, 1000000);
 	j->seed = (uint64_t)thaw_random_u32(&dice) << 32 | thaw_random_u32(&dice);
 	strcpy(j->batchnorm, random_int(0, 1) ? "frozen" : "train");
-	strcpy(j->optimizer.kind, "sgd");
-	j->optimizer.lr = random_number(1000);
+	strcpy(j->optimizer.kind, random_int(0, 1) ? "sgd" : "adamw");
+	j->optimizer.nesterov = random_int(0, 1);
+	strcpy(j->optimizer.momentum_of, random_int(0, 1) ? "gradients" : "steps");
+	j->optimizer.beta1 = 0.999999 * thaw_random_uniform(&dice);
+	j->optimizer.beta2 = 0.999999 * thaw_random_uniform(&dice);
+	j->optimizer.epsilon = 1 - thaw_random_uniform(&dice);
+	j->optimizer.clip = random_number(1e9);
+	j->optimizer.lr_scale.count = random_int(0, random_int(0, 9) ? 3 : 8);
+	for (int i = 0; i < j->optimizer.lr_scale.count; i++) {
+		random_word(j->optimizer.lr_scale.of[i].part, sizeof j->optimizer.lr_scale.of[i].part - 1);
+		j->optimizer.lr_scale.of[i].part[46] = '\0';
+		j->optimizer.lr_scale.of[i].factor = random_number(1000);
+		for (int k = 0; k < i; k++) /* no part twice */
+			if (strcmp(j->optimizer.lr_scale.of[i].part, j->optimizer.lr_scale.of[k].part) == 0) {
+				memset(&j->optimizer.lr_scale.of[i], 0, sizeof j->optimizer.lr_scale.of[i]);
+				j->optimizer.lr_scale.count = i--;
+				break;
+			}
+	}
+	j->loss.smoothing = 0.999 * thaw_random_uniform(&dice);
+	strcpy(j->loss.class_weights, random_int(0, 1) ? "none" : "balanced");
+	j->early_stopping.patience = random_int(0, 1000000);
+	j->max_skipped = random_int(0, 1000000);
+	strcpy(j->data.sampling, random_int(0, 1) ? "shuffle" : "balanced");
 	j->optimizer.momentum = random_number(1);
 	j->optimizer.weight_decay = random_number(1000);
 	j->optimizer.decay_norms = random_int(0, 1);
-	strcpy(j->schedule.kind, random_int(0, 1) ? "constant" : "step");
-	j->schedule.step = random_int(1, 1000000);
-	j->schedule.gamma = 1 - thaw_random_uniform(&dice);
 	random_phases(j);
-	strcpy(j->augment.crop, random_int(0, 1) ? "random_resized" : "center");
-	random_range(j->augment.scale, 0, 1);
-	random_range(j->augment.ratio, 0.01, 100);
-	j->augment.flip = random_number(1);
-	strcpy(j->checkpoint.metric, "top1");
+	strcpy(j->checkpoint.metric, random_int(0, 1) ? "top1" : "loss");
 	j->checkpoint.every = random_int(1, 1000000);
+	j->checkpoint.minutes = random_number(1e6);
+	j->checkpoint.keep = random_int(0, 1000000);
+	strcpy(j->checkpoint.signal, random_int(0, 1) ? "USR1" : "USR2");
 }
 
 static void test_random_jobs_round_trip(void)
@@ -276,7 +427,7 @@ static void test_table(void)
 static void test_reference(void)
 {
 	char *text = NULL, *line, *rest = NULL;
-	size_t length, keys = 0;
+	size_t length, keys = 0, inherited = 0;
 	FILE *file = open_memstream(&text, &length);
 
 	if (!file) {
@@ -285,22 +436,28 @@ static void test_reference(void)
 	}
 	thaw_job_print_keys(file);
 	fclose(file);
-	CHECK(strstr(text,
-	             "\n  optimizer.lr            numbers, 0 to 1000                        base learning rate (0.001)\n"));
-	CHECK(strstr(text, "  data.train              1 to 255 bytes of text  "));
-	CHECK(strstr(text, ": data/train-*.h5 (required)\n"));
-	CHECK(strstr(text, "\n  phases.lr               "));
+	CHECK(strstr(text, "\n  optimizer.lr              base learning rate (0.001)\n"
+	                   "                            numbers, 0 to 1000\n"));
+	CHECK(strstr(text, ": data/train-*.h5 (required)\n                            1 to 255 bytes of text\n"));
+	CHECK(strstr(text, "\n  phases.lr                 base learning rate of the phase (optimizer.lr)\n"));
+	CHECK(strstr(text, "as above: what it does not say of them is the\njob's."));
+	for (int i = 0; i < thaw_phase_schema.count; i++) { /* said or spared, never forgotten */
+		const struct thaw_key *key = &thaw_phase_schema.keys[i];
+		bool spared = key->derived && strcmp(strchr(key->path, '.') + 1, key->derived) == 0;
+
+		CHECK(spared == !strstr(text, key->path));
+		inherited += spared;
+	}
 	CHECK(strstr(text, "\nPaths are relative to the folder that the command is run in.\n"));
-	CHECK(strstr(text, "\n  name                    up to 63 of A-Za-z0-9._- (no dot first)  "));
+	CHECK(strstr(text, "\n                            up to 63 of A-Za-z0-9._- (no dot first)\n"));
 	for (line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
 		CHECK(strlen(line) <= 130);
 		if (line[0] != ' ')
 			continue;
-		keys++;
-		CHECK(line[2] != ' ' && line[25] == ' ' && line[26] != ' ' && line[67] == ' ' && line[68] != ' '); /* columns */
-		CHECK(line[strlen(line) - 1] == ')');
+		CHECK((line[2] == ' ') == (keys++ % 2 == 1) && line[27] == ' ' && line[28] != ' '); /* columns */
+		CHECK(line[2] == ' ' || line[strlen(line) - 1] == ')');
 	}
-	CHECK_INT(keys, thaw_job_schema.count + thaw_phase_schema.count);
+	CHECK_INT(keys, 2 * (thaw_job_schema.count + thaw_phase_schema.count - inherited));
 	free(text);
 }
 

@@ -43,14 +43,20 @@ static void test_every_key(void)
 {
 	static const char yaml[] =
 		"name: n_1.x-2\nruns: some where\nmodel: {arch: resnet50}\n"
-		"data: {train: a-*.h5, val: b-*.h5, crop: 96, threads: 3}\n"
-		"device: reference\nprecision: fp32\nthreads: 4\nepochs: 5\nbatch: 48\nreplicas: 6\n"
+		"data: {train: a-*.h5, val: b-*.h5, crop: 96, threads: 3, sampling: balanced}\n"
+		"device: reference\nprecision: fp32\nthreads: 4\nepochs: 5\nbatch: 48\nreplicas: 6\ntimeout: 77\n"
 		"seed: 18446744073709551615\nbatchnorm: train\n"
-		"optimizer: {kind: sgd, lr: 2.5e-2, momentum: .5, weight_decay: 1E-4, decay_norms: false}\n"
-		"schedule: {kind: step, step: 8, gamma: +0.25}\n"
+		"max_skipped: 3\n"
+		"optimizer: {kind: adamw, lr: 2.5e-2, momentum: .5, weight_decay: 1E-4, decay_norms: false, nesterov: true,\n"
+		" momentum_of: steps, beta1: 0.8, beta2: 0.99, epsilon: 1e-6, clip: 2, lr_scale: {layer1: 0.1, layer4.1: 3}}\n"
+		"loss: {smoothing: 0.1, class_weights: balanced}\nearly_stopping: {patience: 4}\n"
+		"schedule: {kind: step, step: 8, gamma: +0.25, warmup: 1.5, warmup_start: 0.5, milestones: [3, 5], min: 0.2,\n"
+		" rise: 0.4, div: 10, final_div: 100, start: 0.3, linear: true}\n"
 		"phases: [{epochs: 2, train: fc}, {train: [layer4.1, fc], lr: 5., epochs: 3}]\n"
-		"augment: {crop: center, scale: [0.5, 0.75], ratio: [1, 2], flip: 0}\n"
-		"checkpoint: {metric: top1, every: 9}\n";
+		"augment: {crop: center, scale: [0.5, 0.75], ratio: [1, 2], flip: 0, rotation: 30,\n"
+		" brightness: 0.1, contrast: 0.2, saturation: 0.3, hue: 0.05, grey: 0.4, blur: 0.6, blur_sigma: [1, 3],\n"
+		" erase: 0.7, erase_scale: [0.1, 0.2], erase_ratio: [1, 4], mixup: 0.8, cutmix: 0.9}\n"
+		"checkpoint: {metric: loss, every: 9, minutes: 0.5, keep: 2, signal: USR1}\n";
 
 	CHECK_OK(parse(yaml, NULL));
 	CHECK_TEXT(job.name, "n_1.x-2");
@@ -64,36 +70,80 @@ static void test_every_key(void)
 	CHECK_TEXT(job.precision, "fp32");
 	CHECK_INT(job.threads, 4);
 	CHECK_INT(job.epochs, 5);
-	CHECK_INT(job.batch, 48);
+	CHECK_INT(job.recipe.batch, 48);
 	CHECK_INT(job.replicas, 6);
+	CHECK_INT(job.timeout, 77);
 	CHECK(job.seed == UINT64_MAX);
 	CHECK_TEXT(job.batchnorm, "train");
-	CHECK_TEXT(job.optimizer.kind, "sgd");
-	CHECK_NEAR(job.optimizer.lr, 0.025, 0);
+	CHECK_TEXT(job.data.sampling, "balanced");
+	CHECK_INT(job.max_skipped, 3);
+	CHECK_TEXT(job.optimizer.kind, "adamw");
+	CHECK(job.optimizer.nesterov);
+	CHECK_TEXT(job.optimizer.momentum_of, "steps");
+	CHECK_NEAR(job.optimizer.beta1, 0.8, 0);
+	CHECK_NEAR(job.optimizer.beta2, 0.99, 0);
+	CHECK_NEAR(job.optimizer.epsilon, 1e-6, 0);
+	CHECK_NEAR(job.optimizer.clip, 2, 0);
+	CHECK_INT(job.optimizer.lr_scale.count, 2);
+	CHECK_TEXT(job.optimizer.lr_scale.of[0].part, "layer1");
+	CHECK_NEAR(job.optimizer.lr_scale.of[0].factor, 0.1, 0);
+	CHECK_TEXT(job.optimizer.lr_scale.of[1].part, "layer4.1");
+	CHECK_NEAR(job.optimizer.lr_scale.of[1].factor, 3, 0);
+	CHECK_NEAR(job.loss.smoothing, 0.1, 0);
+	CHECK_TEXT(job.loss.class_weights, "balanced");
+	CHECK_INT(job.early_stopping.patience, 4);
+	CHECK_NEAR(job.recipe.lr, 0.025, 0);
 	CHECK_NEAR(job.optimizer.momentum, 0.5, 0);
 	CHECK_NEAR(job.optimizer.weight_decay, 0.0001, 0);
 	CHECK(!job.optimizer.decay_norms);
-	CHECK_TEXT(job.schedule.kind, "step");
-	CHECK_INT(job.schedule.step, 8);
-	CHECK_NEAR(job.schedule.gamma, 0.25, 0);
+	CHECK_TEXT(job.recipe.schedule.kind, "step");
+	CHECK_INT(job.recipe.schedule.step, 8);
+	CHECK_NEAR(job.recipe.schedule.gamma, 0.25, 0);
+	CHECK_NEAR(job.recipe.schedule.warmup, 1.5, 0);
+	CHECK_NEAR(job.recipe.schedule.warmup_start, 0.5, 0);
+	CHECK_INT(job.recipe.schedule.milestones.count, 2);
+	CHECK_INT(job.recipe.schedule.milestones.epoch[0], 3);
+	CHECK_INT(job.recipe.schedule.milestones.epoch[1], 5);
+	CHECK_NEAR(job.recipe.schedule.min, 0.2, 0);
+	CHECK_NEAR(job.recipe.schedule.rise, 0.4, 0);
+	CHECK_NEAR(job.recipe.schedule.div, 10, 0);
+	CHECK_NEAR(job.recipe.schedule.final_div, 100, 0);
+	CHECK_NEAR(job.recipe.schedule.start, 0.3, 0);
+	CHECK(job.recipe.schedule.linear);
 	CHECK_INT(job.phases_count, 2);
 	CHECK_INT(job.phases[0].epochs, 2);
 	CHECK_INT(job.phases[0].train.count, 1);
 	CHECK_TEXT(job.phases[0].train.text[0], "fc");
-	CHECK_NEAR(job.phases[0].lr, 0.025, 0);
+	CHECK_NEAR(job.phases[0].recipe.lr, 0.025, 0);
 	CHECK_INT(job.phases[1].epochs, 3);
 	CHECK_INT(job.phases[1].train.count, 2);
 	CHECK_TEXT(job.phases[1].train.text[0], "layer4.1");
 	CHECK_TEXT(job.phases[1].train.text[1], "fc");
-	CHECK_NEAR(job.phases[1].lr, 5, 0);
-	CHECK_TEXT(job.augment.crop, "center");
-	CHECK_NEAR(job.augment.scale[0], 0.5, 0);
-	CHECK_NEAR(job.augment.scale[1], 0.75, 0);
-	CHECK_NEAR(job.augment.ratio[0], 1, 0);
-	CHECK_NEAR(job.augment.ratio[1], 2, 0);
-	CHECK_NEAR(job.augment.flip, 0, 0);
-	CHECK_TEXT(job.checkpoint.metric, "top1");
+	CHECK_NEAR(job.phases[1].recipe.lr, 5, 0);
+	CHECK_TEXT(job.recipe.augment.crop, "center");
+	CHECK_NEAR(job.recipe.augment.scale[0], 0.5, 0);
+	CHECK_NEAR(job.recipe.augment.scale[1], 0.75, 0);
+	CHECK_NEAR(job.recipe.augment.ratio[0], 1, 0);
+	CHECK_NEAR(job.recipe.augment.ratio[1], 2, 0);
+	CHECK_NEAR(job.recipe.augment.flip, 0, 0);
+	CHECK_NEAR(job.recipe.augment.rotation, 30, 0);
+	CHECK_NEAR(job.recipe.augment.brightness, 0.1, 0);
+	CHECK_NEAR(job.recipe.augment.contrast, 0.2, 0);
+	CHECK_NEAR(job.recipe.augment.saturation, 0.3, 0);
+	CHECK_NEAR(job.recipe.augment.hue, 0.05, 0);
+	CHECK_NEAR(job.recipe.augment.grey, 0.4, 0);
+	CHECK_NEAR(job.recipe.augment.blur, 0.6, 0);
+	CHECK_NEAR(job.recipe.augment.blur_sigma[1], 3, 0);
+	CHECK_NEAR(job.recipe.augment.erase, 0.7, 0);
+	CHECK_NEAR(job.recipe.augment.erase_scale[0], 0.1, 0);
+	CHECK_NEAR(job.recipe.augment.erase_ratio[1], 4, 0);
+	CHECK_NEAR(job.recipe.augment.mixup, 0.8, 0);
+	CHECK_NEAR(job.recipe.augment.cutmix, 0.9, 0);
+	CHECK_TEXT(job.checkpoint.metric, "loss");
 	CHECK_INT(job.checkpoint.every, 9);
+	CHECK_NEAR(job.checkpoint.minutes, 0.5, 0);
+	CHECK_INT(job.checkpoint.keep, 2);
+	CHECK_TEXT(job.checkpoint.signal, "USR1");
 }
 
 /* PyTorch's: RandomResizedCrop scale (0.08, 1), ratio (3/4, 4/3); StepLR(7, 0.1) and SGD(1e-3, 0.9) of its tutorial. */
@@ -108,31 +158,50 @@ static void test_defaults(void)
 	CHECK_TEXT(job.precision, "fp32");
 	CHECK_INT(job.threads, 0);
 	CHECK_INT(job.epochs, 10);
-	CHECK_INT(job.batch, 32);
+	CHECK_INT(job.recipe.batch, 32);
 	CHECK_INT(job.replicas, 0);
+	CHECK_INT(job.timeout, 600);
 	CHECK_INT(job.seed, 42);
 	CHECK_TEXT(job.batchnorm, "frozen");
 	CHECK_TEXT(job.optimizer.kind, "sgd");
-	CHECK_NEAR(job.optimizer.lr, 1e-3, 0);
+	CHECK_NEAR(job.recipe.lr, 1e-3, 0);
 	CHECK_NEAR(job.optimizer.momentum, 0.9, 0);
 	CHECK_NEAR(job.optimizer.weight_decay, 0, 0);
 	CHECK(job.optimizer.decay_norms);
-	CHECK_TEXT(job.schedule.kind, "constant");
-	CHECK_INT(job.schedule.step, 7);
-	CHECK_NEAR(job.schedule.gamma, 0.1, 0);
+	CHECK(!job.optimizer.nesterov);
+	CHECK_TEXT(job.optimizer.momentum_of, "gradients");
+	CHECK_NEAR(job.optimizer.beta1, 0.9, 0);
+	CHECK_NEAR(job.optimizer.beta2, 0.999, 0);
+	CHECK_NEAR(job.optimizer.epsilon, 1e-8, 0);
+	CHECK_NEAR(job.optimizer.clip, 0, 0);
+	CHECK_INT(job.optimizer.lr_scale.count, 0);
+	CHECK_NEAR(job.loss.smoothing, 0, 0);
+	CHECK_TEXT(job.loss.class_weights, "none");
+	CHECK_INT(job.early_stopping.patience, 0);
+	CHECK_INT(job.max_skipped, 0);
+	CHECK_NEAR(job.recipe.schedule.warmup, 0, 0);
+	CHECK_NEAR(job.recipe.schedule.rise, 0.3, 0);
+	CHECK_NEAR(job.recipe.schedule.div, 25, 0);
+	CHECK_NEAR(job.recipe.schedule.final_div, 1e4, 0);
+	CHECK_TEXT(job.recipe.schedule.kind, "constant");
+	CHECK_INT(job.recipe.schedule.step, 7);
+	CHECK_NEAR(job.recipe.schedule.gamma, 0.1, 0);
 	CHECK_INT(job.phases_count, 1);
 	CHECK_INT(job.phases[0].epochs, 10);
 	CHECK_INT(job.phases[0].train.count, 1);
 	CHECK_TEXT(job.phases[0].train.text[0], "all");
-	CHECK_NEAR(job.phases[0].lr, 1e-3, 0);
-	CHECK_TEXT(job.augment.crop, "random_resized");
-	CHECK_NEAR(job.augment.scale[0], 0.08, 0);
-	CHECK_NEAR(job.augment.scale[1], 1, 0);
-	CHECK_NEAR(job.augment.ratio[0], 3.0 / 4.0, 0);
-	CHECK_NEAR(job.augment.ratio[1], 4.0 / 3.0, 0);
-	CHECK_NEAR(job.augment.flip, 0.5, 0);
+	CHECK_NEAR(job.phases[0].recipe.lr, 1e-3, 0);
+	CHECK_TEXT(job.recipe.augment.crop, "random_resized");
+	CHECK_NEAR(job.recipe.augment.scale[0], 0.08, 0);
+	CHECK_NEAR(job.recipe.augment.scale[1], 1, 0);
+	CHECK_NEAR(job.recipe.augment.ratio[0], 3.0 / 4.0, 0);
+	CHECK_NEAR(job.recipe.augment.ratio[1], 4.0 / 3.0, 0);
+	CHECK_NEAR(job.recipe.augment.flip, 0.5, 0);
 	CHECK_TEXT(job.checkpoint.metric, "top1");
 	CHECK_INT(job.checkpoint.every, 1);
+	CHECK_NEAR(job.checkpoint.minutes, 10, 0);
+	CHECK_INT(job.checkpoint.keep, 0);
+	CHECK_TEXT(job.checkpoint.signal, "USR2");
 }
 
 static void test_unknown_keys(void)
@@ -207,7 +276,7 @@ static void test_numbers(void)
 	              "3:7: seed: '18446744073709551616', allowed are whole numbers, 0 to 18446744073709551615");
 	CHECK_REFUSED("seed: 1.0\n", "3:7: seed: '1.0', allowed are whole numbers, 0 to 18446744073709551615");
 	CHECK_OK(parse(NEEDED "optimizer: {lr: -0}\n", NULL));
-	CHECK(!signbit(job.optimizer.lr));
+	CHECK(!signbit(job.recipe.lr));
 }
 
 /* One beyond each bound, and each bound itself. */
@@ -285,10 +354,24 @@ static void test_texts_and_choices(void)
 	CHECK_REFUSED("device: {}\n", "3:9: device: a map, allowed are auto, cpu, reference");
 	CHECK_REFUSED("precision: fp16\n", "3:12: precision: 'fp16', allowed are fp32");
 	CHECK_REFUSED("batchnorm: none\n", "3:12: batchnorm: 'none', allowed are frozen, train");
-	CHECK_REFUSED("optimizer: {kind: adam}\n", "3:19: optimizer.kind: 'adam', allowed are sgd");
-	CHECK_REFUSED("schedule: {kind: cosinus}\n", "3:18: schedule.kind: 'cosinus', allowed are constant, step");
+	CHECK_REFUSED("optimizer: {kind: adm}\n", "3:19: optimizer.kind: 'adm', allowed are sgd, adam, adamw");
+	CHECK_REFUSED("optimizer: {lr_scale: 2}\n",
+	              "3:23: optimizer.lr_scale: '2', allowed are maps of parts to factors, 0 to 1000");
+	CHECK_REFUSED("optimizer: {lr_scale: {fc: -1}}\n", "3:28: optimizer.lr_scale: -1, allowed are 0 to 1000");
+	CHECK_REFUSED("optimizer: {lr_scale: {a/b: 1}}\n",
+	              "3:24: optimizer.lr_scale: '\"a/b\"', allowed are maps of parts to factors, 0 to 1000");
+	CHECK_REFUSED("schedule: {milestones: 3}\n",
+	              "3:24: schedule.milestones: '3', allowed are lists of rising epochs, 1 to 1000000");
+	CHECK_REFUSED("schedule: {milestones: []}\n",
+	              "3:24: schedule.milestones: an empty list, allowed are lists of rising epochs, 1 to 1000000");
+	CHECK_REFUSED("schedule: {milestones: [3, 3]}\n", "3:28: schedule.milestones: 3 after 3, wanted are rising epochs");
+	CHECK_REFUSED("schedule: {milestones: [3, 4.5]}\n",
+	              "3:28: schedule.milestones: '4.5', allowed are lists of rising epochs, 1 to 1000000");
+	CHECK_REFUSED("schedule: {kind: cosinus}\n", "3:18: schedule.kind: 'cosinus', allowed are constant, step, "
+	                                             "multi_step, exponential, cosine, one_cycle, rising");
 	CHECK_REFUSED("augment: {crop: none}\n", "3:17: augment.crop: 'none', allowed are random_resized, center");
-	CHECK_REFUSED("checkpoint: {metric: loss}\n", "3:22: checkpoint.metric: 'loss', allowed are top1");
+	CHECK_REFUSED("checkpoint: {metric: top2}\n",
+	              "3:22: checkpoint.metric: 'top2', allowed are top1, top5, loss");
 
 	static const char *const not_names[] = {"a/b", ".hidden", "..", "a b", "a;b", "$(x)", "\xC3\xA4"};
 
@@ -314,15 +397,48 @@ static void test_texts_and_choices(void)
 	CHECK_TEXT(job.runs, "null");
 }
 
+/* A phase has what it says, and the job's values for the rest, whichever stands first in the file. */
+static void test_phase_recipes(void)
+{
+	static const char yaml[] =
+		NEEDED "phases: [{epochs: 2, train: fc}, {epochs: 3, train: all, batch: 4, restart: true, lr: 2,\n"
+			   " schedule: {gamma: 0.5}, augment: {crop: center, flip: 1}}]\n"
+			   "batch: 8\nschedule: {kind: step, step: 3}\naugment: {flip: 0.25}\n";
+	const struct thaw_recipe *first = &job.phases[0].recipe, *second = &job.phases[1].recipe;
+
+	CHECK_OK(parse(yaml, NULL));
+	CHECK_INT(first->batch, 8);
+	CHECK_TEXT(first->schedule.kind, "step");
+	CHECK_NEAR(first->schedule.gamma, 0.1, 0);
+	CHECK_TEXT(first->augment.crop, "random_resized");
+	CHECK_NEAR(first->augment.flip, 0.25, 0);
+	CHECK(!job.phases[0].restart);
+	CHECK_INT(second->batch, 4);
+	CHECK_NEAR(second->lr, 2, 0);
+	CHECK_TEXT(second->schedule.kind, "step");
+	CHECK_INT(second->schedule.step, 3);
+	CHECK_NEAR(second->schedule.gamma, 0.5, 0);
+	CHECK_TEXT(second->augment.crop, "center");
+	CHECK_NEAR(second->augment.scale[0], 0.08, 0);
+	CHECK_NEAR(second->augment.flip, 1, 0);
+	CHECK(job.phases[1].restart);
+	CHECK_OK(parse(yaml, "batch=16"));
+	CHECK_INT(first->batch, 16);
+	CHECK_INT(second->batch, 4);
+	CHECK_OK(parse(yaml, "schedule.gamma=0.25"));
+	CHECK_NEAR(first->schedule.gamma, 0.25, 0);
+	CHECK_NEAR(second->schedule.gamma, 0.5, 0);
+}
+
 static void test_phases(void)
 {
 	static const char parts[] = "allowed are all, fc, or lists such as [layer4, fc]";
 	char yaml[4000];
 	size_t used;
 
-	CHECK_REFUSED("phases: all\n", "3:9: phases: 'all', allowed are lists of 1 to 64 {epochs, train, lr}");
-	CHECK_REFUSED("phases: []\n", "3:9: phases: an empty list, allowed are lists of 1 to 64 {epochs, train, lr}");
-	CHECK_REFUSED("phases: [fc]\n", "3:10: phases: 'fc', allowed are lists of 1 to 64 {epochs, train, lr}");
+	CHECK_REFUSED("phases: all\n", "3:9: phases: 'all', allowed are lists of 1 to 64 {epochs, train, ...}");
+	CHECK_REFUSED("phases: []\n", "3:9: phases: an empty list, allowed are lists of 1 to 64 {epochs, train, ...}");
+	CHECK_REFUSED("phases: [fc]\n", "3:10: phases: 'fc', allowed are lists of 1 to 64 {epochs, train, ...}");
 	CHECK_REFUSED("phases:\n- {train: fc}\n", "4:3: phases.epochs: missing: length of the phase");
 	CHECK_REFUSED("phases:\n- {epochs: 1}\n", "4:3: phases.train: missing: parts that train; the others are frozen");
 	CHECK_REFUSED("phases:\n- {epochs: 0, train: fc}\n", "4:12: phases.epochs: 0, allowed are 1 to 1000000");
@@ -337,6 +453,17 @@ static void test_phases(void)
 	CHECK_FAILS(parse(yaml, NULL), THAW_BAD_JOB, parts);
 	snprintf(yaml, sizeof yaml, NEEDED "phases:\n- {epochs: 1, train: [fc, a/b]}\n");
 	CHECK_FAILS(parse(yaml, NULL), THAW_BAD_JOB, "dir/job.yaml:4:27: phases.train: 'a/b', allowed are all");
+	CHECK_REFUSED("phases:\n- {epochs: 1, train: fc, schedule: {kind: up}}\n",
+	              "4:43: phases.schedule.kind: 'up', allowed are constant, step, multi_step, exponential, cosine, "
+	              "one_cycle, rising");
+	CHECK_REFUSED("phases:\n- {epochs: 1, train: fc, schedule: {knid: step}}\n",
+	              "4:37: unknown key 'phases.schedule.knid', did you mean 'phases.schedule.kind'");
+	CHECK_REFUSED("phases:\n- {epochs: 1, train: fc, schedule: step}\n",
+	              "4:26: phases.schedule: a section, wanted are its keys");
+	CHECK_REFUSED("phases:\n- {epochs: 1, train: fc, seed: 4}\n",
+	              "4:26: unknown key 'phases.seed', 'thaw help job' lists all");
+	CHECK_REFUSED("replicas: 5\nphases: [{epochs: 3, train: fc, batch: 5}, {epochs: 3, train: fc, batch: 4}]\n",
+	              "3:11: replicas: 5, allowed are up to the batch of 4");
 	CHECK_REFUSED("epochs: 4\nphases: [{epochs: 3, train: fc}]\n", "3:9: epochs: 4, but the phases add up to 3");
 	CHECK_REFUSED("phases: [{epochs: 600000, train: fc}, {epochs: 400001, train: all}]\n",
 	              "3:9: phases: 1000001 epochs in all, allowed are up to 1000000");
@@ -376,17 +503,17 @@ static void test_sets(void)
 	static const char yaml[] = NEEDED "batch: 4\nphases: [{epochs: 7, train: layer1, lr: 9}]\n";
 
 	CHECK_OK(thaw_job_parse("j.yaml", yaml, strlen(yaml), sets, sizeof sets / sizeof *sets, &job));
-	CHECK_INT(job.batch, 16);
-	CHECK_NEAR(job.optimizer.lr, 0.01, 0);
-	CHECK_NEAR(job.augment.scale[0], 0.3, 0);
+	CHECK_INT(job.recipe.batch, 16);
+	CHECK_NEAR(job.recipe.lr, 0.01, 0);
+	CHECK_NEAR(job.recipe.augment.scale[0], 0.3, 0);
 	CHECK_TEXT(job.data.train, "*.h5: #x"); /* taken as it is */
 	CHECK_TEXT(job.runs, "a=b");
 	CHECK(!job.optimizer.decay_norms);
 	CHECK_INT(job.epochs, 3);
 	CHECK_INT(job.phases_count, 2);
 	CHECK_TEXT(job.phases[0].train.text[0], "fc");
-	CHECK_NEAR(job.phases[0].lr, 0.01, 0);
-	CHECK_NEAR(job.phases[1].lr, 3, 0);
+	CHECK_NEAR(job.phases[0].recipe.lr, 0.01, 0);
+	CHECK_NEAR(job.phases[1].recipe.lr, 3, 0);
 
 	CHECK_SET_REFUSED("batch", "batch: wanted is KEY=VALUE");
 	CHECK_SET_REFUSED("=1", ": unknown key '', 'thaw help job' lists all");
@@ -447,9 +574,10 @@ static void test_names_from_files(void)
 		CHECK_OK(thaw_job_parse(cases[i].path, NEEDED, strlen(NEEDED), NULL, 0, &job));
 		CHECK_TEXT(job.name, cases[i].name);
 	}
-	CHECK_FAILS(thaw_job_parse("my job.yaml", NEEDED, strlen(NEEDED), NULL, 0, &job), THAW_BAD_JOB,
-	            "my job.yaml: the file's name makes the run's 'my job', allowed are up to 63 of A-Za-z0-9._- (no dot first): "
-	            "`name:` or --set name=... gives another");
+	CHECK_FAILS(
+		thaw_job_parse("my job.yaml", NEEDED, strlen(NEEDED), NULL, 0, &job), THAW_BAD_JOB,
+		"my job.yaml: the file's name makes the run's 'my job', allowed are up to 63 of A-Za-z0-9._- (no dot first): "
+		"`name:` or --set name=... gives another");
 	CHECK_FAILS(thaw_job_parse("x/.yaml", NEEDED, strlen(NEEDED), NULL, 0, &job), THAW_BAD_JOB,
 	            "x/.yaml: the file's name makes the run's '.yaml'");
 	CHECK_FAILS(thaw_job_parse(long_name, NEEDED, strlen(NEEDED), NULL, 0, &job), THAW_BAD_JOB, "the run's '0123");
@@ -473,7 +601,7 @@ static void test_files(void)
 	fclose(file);
 	CHECK_OK(thaw_job_load(path, NULL, 0, &job));
 	CHECK_TEXT(job.name, "night-1");
-	CHECK_INT(job.batch, 5);
+	CHECK_INT(job.recipe.batch, 5);
 	CHECK_FAILS(thaw_job_load(other, NULL, 0, &job), THAW_BAD_JOB, "none.yaml': No such file");
 	CHECK_FAILS(thaw_job_load(folder, NULL, 0, &job), THAW_BAD_JOB, folder);
 	file = fopen(path, "a");
@@ -516,7 +644,7 @@ static void check_photos(const char *root)
 	CHECK_TEXT(job.model.arch, "resnet18");
 	CHECK_TEXT(job.data.train, "large/train-*.h5");
 	CHECK_TEXT(job.data.val, "large/val-*.h5");
-	CHECK_TEXT(job.schedule.kind, "step");
+	CHECK_TEXT(job.recipe.schedule.kind, "step");
 	CHECK_INT(job.epochs, 40);
 	CHECK_INT(job.phases_count, 1);
 	CHECK_TEXT(job.phases[0].train.text[0], "all");
@@ -535,6 +663,7 @@ int main(int argc, char **argv)
 	test_ranges();
 	test_texts_and_choices();
 	test_phases();
+	test_phase_recipes();
 	test_sets();
 	test_hostile_files();
 	test_names_from_files();

@@ -4,7 +4,10 @@
 #include <sys/resource.h>
 
 #include "base/random.h"
+#include "io/distort.h"
 #include "io/loader.h"
+#include "io/mix.h"
+#include "io/rotate.h"
 #include "tests/test.h"
 #include "tests/unit/split.h"
 
@@ -34,6 +37,28 @@ static const struct thaw_augment center = {.crop = THAW_CROP_CENTER, .size = SIZ
 static const struct thaw_augment resized = {
 	.crop = THAW_CROP_RANDOM_RESIZED, .scale = {0.08, 1}, .ratio = {0.75, 4.0 / 3}, .flip = 0.5, .size = SIZE};
 
+/* All at once, each often enough to be in every test. */
+static const struct thaw_augment distorted = {
+	.crop = THAW_CROP_RANDOM_RESIZED,
+	.scale = {0.08, 1},
+	.ratio = {0.75, 4.0 / 3},
+	.flip = 0.5,
+	.size = SIZE,
+	.rotation = 30,
+	.brightness = 0.4,
+	.contrast = 0.4,
+	.saturation = 0.4,
+	.hue = 0.1,
+	.grey = 0.3,
+	.blur = 0.3,
+	.blur_sigma = {0.1, 2},
+	.erase = 0.3,
+	.erase_scale = {0.02, 0.33},
+	.erase_ratio = {0.3, 3.3},
+	.mixup = 0.2,
+	.cutmix = 1,
+};
+
 static struct thaw_dataset *dataset; /* 40 pictures in two shards */
 
 static struct thaw_loader *new_loader(const struct thaw_augment *augment, int threads, int ahead)
@@ -58,35 +83,56 @@ static void crop_by_hand(int picture, bool flip, uint8_t *out)
 				*out++ = split_pixel(picture, tops[picture % 4] + y, lefts[picture % 3] + (flip ? SIZE - 1 - x : x), c);
 }
 
-static void resize_directly(int epoch, int picture, uint8_t *out)
+/* One picture, by the functions that are tested elsewhere. The mean of split.h is 0.5, 0.25, 0.75. */
+static void make_directly(const struct thaw_augment *augment, int epoch, int picture, int repeat, uint8_t *out)
 {
+	static const uint8_t mean[] = {128, 64, 191};
+	const struct thaw_sample sample = {.seed = 42, .epoch = epoch, .picture = picture, .repeat = repeat};
 	struct thaw_resizer resizer = {NULL, 0};
+	struct thaw_scratch scratch = {NULL, 0};
 	const uint8_t *src;
 	const struct thaw_picture *row = thaw_dataset_picture(dataset, picture, &src);
-	struct thaw_view view = thaw_augment_view(&resized, 42, epoch, picture, row->height, row->width);
+	struct thaw_view view = thaw_augment_view(augment, &sample, row->height, row->width);
+	struct thaw_distortion distortion = thaw_distort_draw(augment, &sample);
 
-	CHECK_OK(thaw_resize(&resizer, src, row->width, view.box, out, SIZE, SIZE, view.flip));
+	CHECK_OK(thaw_rotate(&resizer, &scratch, src, row->height, row->width, view.box, view.degrees, out, SIZE, view.flip));
+	CHECK_OK(thaw_distort(&distortion, mean, &scratch, out, SIZE));
 	thaw_resizer_release(&resizer);
+	thaw_scratch_release(&scratch);
+}
+
+static int repeats_before(const int32_t *order, int64_t place)
+{
+	int repeats = 0;
+
+	for (int64_t i = 0; i < place; i++)
+		repeats += order[i] == order[place];
+	return repeats;
 }
 
 /* Gets the next batch, which has to hold these pictures. */
-static void check_batch(struct thaw_loader *loader, const struct thaw_augment *augment, int epoch,
-						const int32_t *pictures, int count)
+static void check_batch(struct thaw_loader *loader, const struct thaw_augment *augment, int epoch, const int32_t *order,
+						struct thaw_batch_range range)
 {
+	struct thaw_mix mix = thaw_mix_draw(augment, 42, epoch, range.first);
+	const int32_t *pictures = order + range.first;
 	struct thaw_batch batch = {.count = -1};
-	uint8_t want[PICTURE_BYTES];
+	uint8_t want[BATCH * PICTURE_BYTES];
 
 	CHECK_OK(thaw_loader_get(loader, &batch));
-	CHECK_INT(batch.count, count);
+	CHECK_INT(batch.count, range.count);
 	CHECK_INT(batch.size, SIZE);
 	for (int i = 0; i < batch.count; i++) {
 		if (augment->crop == THAW_CROP_CENTER)
-			crop_by_hand(pictures[i], augment->flip > 0, want);
+			crop_by_hand(pictures[i], augment->flip > 0, want + i * PICTURE_BYTES);
 		else
-			resize_directly(epoch, pictures[i], want);
-		CHECK(memcmp(batch.pixels + i * PICTURE_BYTES, want, PICTURE_BYTES) == 0);
+			make_directly(augment, epoch, pictures[i], repeats_before(order, range.first + i), want + i * PICTURE_BYTES);
 		CHECK_INT(batch.labels[i], pictures[i] % 3);
+		CHECK_INT(batch.labels2[i], pictures[batch.count - 1 - i] % 3);
+		CHECK(batch.share[i] == (float)mix.share);
 	}
+	thaw_mix(&mix, want, batch.count, SIZE);
+	CHECK(memcmp(batch.pixels, want, (size_t)batch.count * PICTURE_BYTES) == 0);
 }
 
 static void shuffle(int epoch, int32_t order[40])
@@ -112,17 +158,17 @@ static void test_threads_and_rings(const struct thaw_augment *augment)
 				shuffle(epoch, order);
 				CHECK_OK(thaw_loader_start(loader, epoch, order, ranges, 5));
 				for (int b = 0; b < 5; b++)
-					check_batch(loader, augment, epoch, order + ranges[b].first, ranges[b].count);
+					check_batch(loader, augment, epoch, order, ranges[b]);
 			}
 			thaw_loader_free(loader);
 		}
 }
 
 /* Dropped at any moment: at once, after some batches, and with nothing begun instead. */
-static void test_restarts(void)
+static void test_restarts(const struct thaw_augment *augment)
 {
 	struct thaw_batch_range ranges[20];
-	struct thaw_loader *loader = new_loader(&resized, 3, 4);
+	struct thaw_loader *loader = new_loader(augment, 3, 4);
 	int32_t order[40];
 
 	for (int b = 0; b < 20; b++)
@@ -132,10 +178,56 @@ static void test_restarts(void)
 		CHECK_OK(thaw_loader_start(loader, epoch, order, ranges, epoch % 7 == 6 ? 0 : 20));
 		memset(order + 2 * (epoch % 6), 0xff, sizeof order - 8 * (size_t)(epoch % 6)); /* it has its own copy */
 		for (int b = 0; epoch % 7 != 6 && b < epoch % 6; b++)
-			check_batch(loader, &resized, epoch, order + 2 * b, 2);
+			check_batch(loader, augment, epoch, order, ranges[b]);
 	}
 	thaw_loader_free(loader);
 	thaw_loader_free(NULL);
+}
+
+/* An epoch that goes on in its midst has the batches that it would have had. */
+static void test_resumed(void)
+{
+	static const struct thaw_batch_range ranges[] = {{0, 10}, {10, 10}, {20, 10}, {30, 10}};
+	int32_t order[40];
+
+	shuffle(3, order);
+	for (int first = 0; first < 4; first++) {
+		struct thaw_loader *loader = new_loader(&distorted, 2, 2);
+
+		CHECK_OK(thaw_loader_start(loader, 3, order, ranges + first, 4 - first));
+		for (int b = first; b < 4; b++)
+			check_batch(loader, &distorted, 3, order, ranges[b]);
+		thaw_loader_free(loader);
+	}
+}
+
+/* Pictures that come again in an epoch are treated in another way. */
+static void test_repeats(void)
+{
+	static const int32_t order[] = {7, 7, 3, 7, 3, 9};
+	static const struct thaw_batch_range ranges[] = {{0, 4}, {4, 2}};
+	struct thaw_loader *loader = new_loader(&resized, 2, 2);
+	struct thaw_batch batch;
+
+	CHECK_OK(thaw_loader_start(loader, 0, order, ranges, 2));
+	for (int b = 0; b < 2; b++)
+		check_batch(loader, &resized, 0, order, ranges[b]);
+	CHECK_OK(thaw_loader_start(loader, 0, order, ranges, 1));
+	CHECK_OK(thaw_loader_get(loader, &batch));
+	CHECK(memcmp(batch.pixels, batch.pixels + PICTURE_BYTES, PICTURE_BYTES) != 0);
+	CHECK(memcmp(batch.pixels, batch.pixels + 3 * PICTURE_BYTES, PICTURE_BYTES) != 0);
+	thaw_loader_free(loader);
+}
+
+static void test_settings_are_checked(void)
+{
+	struct thaw_loader *loader = NULL;
+	struct thaw_loader_spec spec = {
+		.dataset = dataset, .augment = distorted, .threads = 1, .ahead = 2, .batch_limit = BATCH};
+
+	spec.augment.hue = 0.6;
+	CHECK_FAILS(thaw_loader_new(&spec, &loader), THAW_BAD_JOB, "augment.hue: 0.6");
+	CHECK(loader == NULL);
 }
 
 /* Mirrored without being resized. */
@@ -147,7 +239,7 @@ static void test_flip(void)
 	struct thaw_batch_range all = {0, 6};
 
 	CHECK_OK(thaw_loader_start(loader, 0, order, &all, 1));
-	check_batch(loader, &flipped, 0, order, 6);
+	check_batch(loader, &flipped, 0, order, all);
 	thaw_loader_free(loader);
 }
 
@@ -237,7 +329,12 @@ int main(void)
 	CHECK_OK(thaw_dataset_open(path, NULL, &dataset));
 	test_threads_and_rings(&center);
 	test_threads_and_rings(&resized);
-	test_restarts();
+	test_threads_and_rings(&distorted);
+	test_restarts(&resized);
+	test_restarts(&distorted);
+	test_resumed();
+	test_repeats();
+	test_settings_are_checked();
 	test_flip();
 	test_batch_is_borrowed_until_the_next();
 	test_no_memory_for_the_ring();

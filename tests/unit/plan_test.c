@@ -180,7 +180,8 @@ static void test_plans_share_a_device(const char *device)
 		for (int step = 0; step < 4; step++) {
 			losses[with][step] = forward(&f, train, &f.gradients).loss;
 			CHECK_OK(thaw_plan_backward(train, &f.gradients, NULL, NULL));
-			thaw_optimizer_step(&optimizer, &f.gradients, f.trains, thaw_plan_updates(train), 0.05);
+			thaw_optimizer_step(&optimizer,
+			                    &(struct thaw_update){&f.gradients, f.trains, thaw_plan_updates(train), 0.05, 1.0});
 			if (with)
 				evaluated[step] = forward(&f, eval, NULL).loss;
 		}
@@ -221,6 +222,93 @@ static void test_fillers(const char *device)
 	teardown(&f);
 }
 
+/* The gradient of fc's bias and the loss, worked from the probabilities: with smoothing, class weights and mixed
+ * labels, for a batch that is a part of a larger one. An evaluation of the same spec stays plain. */
+static void test_loss_as_trained(const char *device)
+{
+	static const double weights[CLASSES] = {0.5, 1, 2, 1, 1, 3}, shares[N] = {1, 0.25, 0.5, 1};
+	static const int32_t mixed[N] = {-1, 5, 1, 0};
+	const double smoothing = 0.3, rest = 7; /* the weight of what others have of the global batch */
+	struct thaw_plan_spec spec = {.batch = N, .std = {1, 1, 1}, .loss = {.smoothing = smoothing}};
+	struct thaw_input input = {.mixed = mixed, .shares = shares, .global_count = 2 * N};
+	double loss = 0, weight = 0, gradient[CLASSES] = {0}, plain = 0, copy[CLASSES];
+	float predictions[N * CLASSES];
+	struct thaw_score score;
+	struct thaw_plan *plan;
+	struct fixture f;
+	const float *dbias;
+
+	setup(&f, device, (const char *[]){"fc"}, 1);
+	f.labels[3] = -1;
+	memcpy(copy, weights, sizeof copy);
+	spec.loss.class_weights = copy;
+	spec.device = f.device, spec.params = &f.params, spec.trains = f.trains;
+	CHECK_OK(thaw_plan_compile(f.net, &spec, &plan));
+	memset(copy, 0xff, sizeof copy); /* the plan has its own */
+	spec.loss.class_weights = weights;
+	for (int n = 0; n < N - 1; n++)
+		weight += thaw_loss_weight(&spec.loss, f.labels[n], mixed[n], shares[n]);
+	CHECK_NEAR(weight, 0.5 + (0.25 * 1 + 0.75 * 3) + (0.5 * 2 + 0.5 * 1), 1e-15); /* labels 0, 1, 2 */
+	input.pixels = f.pixels, input.labels = f.labels, input.predictions = predictions;
+	input.global_weight = weight + rest;
+	CHECK_OK(thaw_plan_forward(plan, &input, &f.gradients, &score));
+	CHECK_OK(thaw_plan_backward(plan, &f.gradients, NULL, NULL));
+	for (int n = 0; n < N - 1; n++) {
+		const float *p = predictions + n * CLASSES;
+		double t[CLASSES], all = 0;
+
+		for (int c = 0; c < CLASSES; c++) {
+			double on = shares[n] * (c == f.labels[n]) + (1 - shares[n]) * (c == mixed[n]);
+
+			t[c] = weights[c] * (0.7 * on + 0.3 / CLASSES);
+			all += t[c];
+			loss -= t[c] * log(p[c]);
+		}
+		for (int c = 0; c < CLASSES; c++)
+			gradient[c] += (all * p[c] - t[c]) / (weight + rest);
+		plain -= log(p[f.labels[n]]);
+	}
+	dbias = f.gradients.values + thaw_net_param(f.net, thaw_net_params(f.net) - 1)->offset;
+	for (int c = 0; c < CLASSES; c++)
+		CHECK_NEAR(dbias[c], gradient[c], 1e-6);
+	CHECK_NEAR(score.loss, loss, 1e-5);
+	CHECK_NEAR(score.weight, weight, 1e-12);
+	CHECK_INT(score.count, N - 1);
+	thaw_plan_free(plan);
+
+	spec.trains = NULL;
+	input.mixed = NULL;
+	CHECK_OK(thaw_plan_compile(f.net, &spec, &plan));
+	CHECK_OK(thaw_plan_forward(plan, &input, NULL, &score));
+	CHECK_NEAR(score.loss, plain, 1e-4); /* the backbone is frozen: the same probabilities, but for rounding */
+	CHECK_NEAR(score.weight, N - 1, 0);
+	thaw_plan_free(plan);
+	teardown(&f);
+}
+
+static void test_loss_refusals(void)
+{
+	static const double bad[] = {NAN, INFINITY, -1};
+	double weights[] = {1, 1, 1};
+	struct thaw_loss loss = {.smoothing = 0.1, .class_weights = weights};
+
+	CHECK_OK(thaw_loss_check(&loss, 3));
+	CHECK_NEAR(thaw_loss_weight(&(struct thaw_loss){0}, 2, -1, 1), 1, 0);
+	loss.smoothing = 1;
+	CHECK_FAILS(thaw_loss_check(&loss, 3), THAW_BAD_JOB, "loss.smoothing: 1,");
+	loss.smoothing = 0;
+	weights[1] = 0;
+	CHECK_FAILS(thaw_loss_check(&loss, 3), THAW_BAD_JOB, "loss.class_weights: 0 for class 1");
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+		weights[1] = 1;
+		loss.smoothing = bad[i];
+		CHECK_FAILS(thaw_loss_check(&loss, 3), THAW_BAD_JOB, "loss.smoothing");
+		loss.smoothing = 0;
+		weights[1] = bad[i];
+		CHECK_FAILS(thaw_loss_check(&loss, 3), THAW_BAD_JOB, "loss.class_weights");
+	}
+}
+
 /* A NaN in the input reaches the loss, where the run looks for it, and is never a right answer. */
 static void test_nan_reaches_the_loss(const char *device)
 {
@@ -250,7 +338,9 @@ int main(void)
 		test_plans_share_a_device(name);
 		test_fillers(name);
 		test_nan_reaches_the_loss(name);
+		test_loss_as_trained(name);
 	}
+	test_loss_refusals();
 	CHECK_FAILS(thaw_device_open("gpu", 1, &device), THAW_BAD_JOB, "cpu reference");
 	return TEST_END();
 }

@@ -1,59 +1,155 @@
-/* Schedules against PyTorch's formulas worked by hand, and against everything that must be refused. */
-#include "nn/optimizer.h"
+/* Schedules worked by hand, and everything that must be refused; tests/golden compares them with PyTorch's. */
 #include "nn/schedule.h"
 #include "tests/test.h"
+
+/* The factor at a step of a run of ten steps an epoch. */
+static double factor(const struct thaw_schedule *s, int64_t step)
+{
+	return thaw_schedule_factor(s, &(struct thaw_progress){.step = step, .steps = 150, .epoch = (int)(step / 10)});
+}
 
 /* StepLR(step_size=7, gamma=0.1): epochs 0-6 full rate, 7-13 a tenth, 14 a hundredth. */
 static void test_step_drops_at_7_and_14(void)
 {
-	struct thaw_schedule s = {.kind = "step", .steps_per_epoch = 10, .step_epochs = 7, .gamma = 0.1};
+	struct thaw_schedule s = {.kind = "step", .step_epochs = 7, .gamma = 0.1};
 
-	CHECK_NEAR(thaw_schedule_factor(&s, 0), 1.0, 1e-15);
-	CHECK_NEAR(thaw_schedule_factor(&s, 69), 1.0, 1e-15);
-	CHECK_NEAR(thaw_schedule_factor(&s, 70), 0.1, 1e-15);
-	CHECK_NEAR(thaw_schedule_factor(&s, 139), 0.1, 1e-15);
-	CHECK_NEAR(thaw_schedule_factor(&s, 140), 0.01, 1e-15);
+	CHECK_NEAR(factor(&s, 0), 1.0, 1e-15);
+	CHECK_NEAR(factor(&s, 69), 1.0, 1e-15);
+	CHECK_NEAR(factor(&s, 70), 0.1, 1e-15);
+	CHECK_NEAR(factor(&s, 139), 0.1, 1e-15);
+	CHECK_NEAR(factor(&s, 140), 0.01, 1e-15);
 	s.kind = "constant";
-	CHECK_NEAR(thaw_schedule_factor(&s, 140), 1.0, 0);
+	CHECK_NEAR(factor(&s, 140), 1.0, 0);
 }
+
+/* What moves by epochs counts those that it is told, whatever their length. */
+static void test_epochs_may_differ_in_length(void)
+{
+	struct thaw_schedule s = {.kind = "exponential", .gamma = 0.5};
+
+	CHECK_NEAR(thaw_schedule_factor(&s, &(struct thaw_progress){.step = 3, .steps = 100, .epoch = 2}), 0.25, 1e-15);
+	CHECK_NEAR(thaw_schedule_factor(&s, &(struct thaw_progress){.step = 99, .steps = 100, .epoch = 2}), 0.25, 1e-15);
+}
+
+/* Ten steps from 0.2 to 1; then half a cosine over the 140 that are left: half way after 70 of them. */
+static void test_cosine_begins_behind_warm_up(void)
+{
+	struct thaw_schedule s = {.kind = "cosine", .minimum = 0.2, .warmup = 10, .warmup_start = 0.2};
+
+	CHECK_NEAR(factor(&s, 0), 0.2, 1e-15);
+	CHECK_NEAR(factor(&s, 5), 0.6, 1e-15);
+	CHECK_NEAR(factor(&s, 10), 1.0, 1e-15);
+	CHECK_NEAR(factor(&s, 80), 0.6, 1e-15);
+	s.warmup = 0;
+	CHECK_NEAR(factor(&s, 0), 1.0, 1e-15);
+	CHECK_NEAR(factor(&s, 75), 0.6, 1e-15);
+	s.warmup = 200; /* longer than the run */
+	CHECK_NEAR(factor(&s, 149), 0.2 + 0.8 * 149 / 200, 1e-15);
+}
+
+/* Runs so short that a part of the schedule has no steps still get a number. */
+static void test_short_runs(void)
+{
+	struct thaw_schedule s = {.rise = 0.5, .div = 4, .final_div = 2, .start = 0.25, .warmup_start = 0.5};
+
+	for (int i = 0; thaw_schedule_kind(i); i++) {
+		static const int milestones[] = {1};
+
+		s.kind = thaw_schedule_kind(i);
+		s.gamma = 0.5, s.step_epochs = 1, s.milestones = milestones, s.milestones_count = 1;
+		CHECK_OK(thaw_schedule_check(&s));
+		for (int64_t steps = 1; steps <= 3; steps++)
+			for (int64_t step = 0; step < steps; step++)
+				for (s.warmup = 0; s.warmup <= 3; s.warmup++) {
+					double f = thaw_schedule_factor(&s, &(struct thaw_progress){.step = step, .steps = steps});
+
+					CHECK(f > 0 && f <= 1);
+				}
+		s.warmup = 0;
+	}
+	s.kind = "one_cycle";
+	CHECK_NEAR(thaw_schedule_factor(&s, &(struct thaw_progress){.step = 0, .steps = 2}), 1.0, 1e-15);
+	CHECK_NEAR(thaw_schedule_factor(&s, &(struct thaw_progress){.step = 1, .steps = 2}), 0.125, 1e-15);
+}
+
+static const double bad[] = {NAN, -INFINITY, INFINITY, -0.5}; /* for every number that a schedule has */
 
 static void test_refusals_name_the_key(void)
 {
-	struct thaw_schedule s = {.kind = "step", .steps_per_epoch = 10, .step_epochs = 7, .gamma = 0.1};
-	struct thaw_schedule wrong = s;
+	static const int order[] = {3, 3}, first[] = {0, 2};
+	struct thaw_schedule good = {
+		.kind = "step", .step_epochs = 7, .gamma = 0.1, .rise = 0.3, .div = 25, .final_div = 1e4, .start = 0.1};
+	struct thaw_schedule s = good;
 
 	CHECK_OK(thaw_schedule_check(&s));
-	wrong.kind = "cosinus";
-	CHECK_FAILS(thaw_schedule_check(&wrong), THAW_BAD_JOB, "schedule.kind");
-	wrong = s, wrong.step_epochs = 0;
-	CHECK_FAILS(thaw_schedule_check(&wrong), THAW_BAD_JOB, "schedule.step");
-	wrong = s, wrong.gamma = 0;
-	CHECK_FAILS(thaw_schedule_check(&wrong), THAW_BAD_JOB, "schedule.gamma");
-	wrong = s, wrong.gamma = NAN;
-	CHECK_FAILS(thaw_schedule_check(&wrong), THAW_BAD_JOB, "schedule.gamma");
-	wrong = s, wrong.steps_per_epoch = 0;
-	CHECK_FAILS(thaw_schedule_check(&wrong), THAW_BAD_JOB, "0 steps");
+	s.kind = "cosinus";
+	CHECK_FAILS(thaw_schedule_check(&s), THAW_BAD_JOB, "schedule.kind");
+	s = good, s.step_epochs = 0;
+	CHECK_FAILS(thaw_schedule_check(&s), THAW_BAD_JOB, "schedule.step: 0");
+	s = good, s.warmup = -1;
+	CHECK_FAILS(thaw_schedule_check(&s), THAW_BAD_JOB, "schedule.warmup: -1");
+	s = good, s.warmup = 1;
+	CHECK_FAILS(thaw_schedule_check(&s), THAW_BAD_JOB, "schedule.warmup_start: 0");
+	s = good, s.kind = "multi_step";
+	CHECK_FAILS(thaw_schedule_check(&s), THAW_BAD_JOB, "schedule.milestones: there is none");
+	s.milestones = order, s.milestones_count = 2;
+	CHECK_FAILS(thaw_schedule_check(&s), THAW_BAD_JOB, "epoch 3 is number 2, allowed is 4");
+	s.milestones = first;
+	CHECK_FAILS(thaw_schedule_check(&s), THAW_BAD_JOB, "epoch 0 is number 1, allowed is 1");
+	s = good, s.gamma = 0;
+	CHECK_FAILS(thaw_schedule_check(&s), THAW_BAD_JOB, "schedule.gamma: 0");
+	s = good, s.kind = "rising", s.start = 0;
+	CHECK_FAILS(thaw_schedule_check(&s), THAW_BAD_JOB, "schedule.start: 0");
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+		s = good, s.gamma = bad[i];
+		CHECK_FAILS(thaw_schedule_check(&s), THAW_BAD_JOB, "schedule.gamma");
+		s = good, s.warmup = 1, s.warmup_start = bad[i];
+		CHECK_FAILS(thaw_schedule_check(&s), THAW_BAD_JOB, "schedule.warmup_start");
+		s = good, s.kind = "exponential", s.gamma = bad[i];
+		CHECK_FAILS(thaw_schedule_check(&s), THAW_BAD_JOB, "schedule.gamma");
+		s = good, s.kind = "cosine", s.minimum = bad[i];
+		CHECK_FAILS(thaw_schedule_check(&s), THAW_BAD_JOB, "schedule.min");
+		s = good, s.kind = "one_cycle", s.rise = bad[i];
+		CHECK_FAILS(thaw_schedule_check(&s), THAW_BAD_JOB, "schedule.rise");
+		s = good, s.kind = "one_cycle", s.div = bad[i];
+		CHECK_FAILS(thaw_schedule_check(&s), THAW_BAD_JOB, "schedule.div");
+		s = good, s.kind = "one_cycle", s.final_div = bad[i];
+		CHECK_FAILS(thaw_schedule_check(&s), THAW_BAD_JOB, "schedule.final_div");
+		s = good, s.kind = "rising", s.start = bad[i];
+		CHECK_FAILS(thaw_schedule_check(&s), THAW_BAD_JOB, "schedule.start");
+	}
 }
 
-static void test_optimizer_refusals(void)
+static void test_plateau_refusals(void)
 {
-	struct thaw_params params = {0};
-	struct thaw_optimizer optimizer;
-	struct thaw_optimizer_spec spec = {.kind = "sgdm", .threads = 1};
+	struct thaw_plateau good = {.patience = 2, .gamma = 0.1, .threshold = 1e-4}, p = good;
 
-	CHECK_FAILS(thaw_optimizer_init(&optimizer, &spec, &params), THAW_BAD_JOB, "optimizer.kind");
-	spec.kind = "sgd";
-	spec.momentum = 1.5;
-	CHECK_FAILS(thaw_optimizer_init(&optimizer, &spec, &params), THAW_BAD_JOB, "optimizer.momentum");
-	spec.momentum = 0;
-	spec.weight_decay = NAN;
-	CHECK_FAILS(thaw_optimizer_init(&optimizer, &spec, &params), THAW_BAD_JOB, "optimizer.weight_decay");
+	CHECK_OK(thaw_plateau_check(&p));
+	p.patience = -1;
+	CHECK_FAILS(thaw_plateau_check(&p), THAW_BAD_JOB, "schedule.patience: -1");
+	p = good, p.cooldown = -2;
+	CHECK_FAILS(thaw_plateau_check(&p), THAW_BAD_JOB, "schedule.cooldown: -2");
+	p = good, p.gamma = 1;
+	CHECK_FAILS(thaw_plateau_check(&p), THAW_BAD_JOB, "schedule.gamma: 1");
+	p = good, p.threshold = 1;
+	CHECK_FAILS(thaw_plateau_check(&p), THAW_BAD_JOB, "schedule.threshold: 1");
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+		p = good, p.gamma = bad[i];
+		CHECK_FAILS(thaw_plateau_check(&p), THAW_BAD_JOB, "schedule.gamma");
+		p = good, p.threshold = bad[i];
+		CHECK_FAILS(thaw_plateau_check(&p), THAW_BAD_JOB, "schedule.threshold");
+		p = good, p.minimum = bad[i];
+		CHECK_FAILS(thaw_plateau_check(&p), THAW_BAD_JOB, "schedule.min");
+	}
 }
 
 int main(void)
 {
 	test_step_drops_at_7_and_14();
+	test_epochs_may_differ_in_length();
+	test_cosine_begins_behind_warm_up();
+	test_short_runs();
 	test_refusals_name_the_key();
-	test_optimizer_refusals();
+	test_plateau_refusals();
 	return TEST_END();
 }

@@ -17,14 +17,14 @@ static void write_checkpoint(void)
 {
 	static const char *const names[] = {"ants", "bees"};
 	static float values[1200];
-	const double loss = 0;
+	const double losses[2] = {0};
 	const struct thaw_checkpoint_facts facts = {
 		.epoch = 9,
 		.step = 36,
 		.best = 0.94771,
 		.best_epoch = 8,
 		.replicas = 1,
-		.losses = &loss,
+		.losses = losses,
 		.metric = "top1",
 		.arch = "resnet18",
 		.mean = {0.485f, 0.456f, 0.406f},

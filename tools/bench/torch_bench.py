@@ -3,6 +3,8 @@
     torch_bench.py train --threads N    pictures per second of training steps, peak memory in MiB
     torch_bench.py eval --threads N     pictures per second of evaluation
     torch_bench.py loader --photos DIR  pictures per second of one DataLoader worker
+    torch_bench.py distort --photos DIR --distortion NAME
+                                        pictures per second of cutting and distorting tensors that are in memory
     torch_bench.py start --photos DIR   does one training step from files, and ends
 
 train and eval take tensors that are in memory already, and the faster of both memory formats. Memory is that of
@@ -15,6 +17,7 @@ import time
 import torch
 import torchvision
 from torchvision import transforms
+from torchvision.transforms import v2
 
 
 def model(memory_format):
@@ -69,6 +72,40 @@ def load(args):
     return pictures / (time.perf_counter() - begun)
 
 
+COLOUR = [v2.ColorJitter(0.4, 0.4, 0.4, 0.1)]
+BLUR = [v2.GaussianBlur(13, (0.1, 2))]
+DISTORTIONS = {  # what is done to a picture, and to a batch
+    "none": ([], []),
+    "rotation": ([v2.RandomRotation(15, v2.InterpolationMode.BILINEAR)], []),
+    "brightness": ([v2.ColorJitter(brightness=0.4)], []),
+    "contrast": ([v2.ColorJitter(contrast=0.4)], []),
+    "saturation": ([v2.ColorJitter(saturation=0.4)], []),
+    "hue": ([v2.ColorJitter(hue=0.1)], []),
+    "colour": (COLOUR, []),
+    "grey": ([v2.RandomGrayscale(1)], []),
+    "blur": (BLUR, []),
+    "erase": ([v2.RandomErasing(1)], []),
+    "mixup": ([], [v2.ToDtype(torch.float32, scale=True), v2.MixUp(alpha=0.2, num_classes=2)]),
+    "cutmix": ([], [v2.CutMix(alpha=1.0, num_classes=2)]),
+}
+
+
+def distort(args):
+    """uint8 tensors, shorter edge 256 as in shards; for mixup, which needs it, a batch becomes float32 first."""
+    to_tensor = v2.Compose([v2.Resize(256), v2.PILToTensor()])
+    photos = [to_tensor(photo) for photo, _ in torchvision.datasets.ImageFolder(args.photos)]
+    of_picture, of_batch = DISTORTIONS[args.distortion]
+    views = v2.Compose([v2.RandomResizedCrop(224), v2.RandomHorizontalFlip(), *of_picture])
+    labels = torch.randint(2, (args.batch,))
+
+    def run():
+        batch = torch.stack([views(photos[i]) for i in torch.randint(len(photos), (args.batch,))])
+        if of_batch:
+            v2.Compose(of_batch)(batch, labels)
+
+    return rate(run, args.batch, 2, 3 * args.steps)
+
+
 def start(args):
     net = model(torch.contiguous_format).train()
     optimizer = torch.optim.SGD(net.parameters(), lr=1e-3, momentum=0.9)
@@ -78,11 +115,12 @@ def start(args):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("what", choices=["train", "eval", "loader", "start"])
+    parser.add_argument("what", choices=["train", "eval", "loader", "distort", "start"])
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--photos")
+    parser.add_argument("--distortion", choices=DISTORTIONS, default="none")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     if args.what == "train":
@@ -93,6 +131,8 @@ def main():
         print(f"{max(evaluate(args, f) for f in (torch.channels_last, torch.contiguous_format)):.2f}")
     elif args.what == "loader":
         print(f"{load(args):.2f}")
+    elif args.what == "distort":
+        print(f"{distort(args):.2f}")
     else:
         start(args)
 

@@ -7,6 +7,7 @@ endif()
 option(THAW_NATIVE "compile for this machine's processor (-march=native)" ON)
 option(THAW_TESTS "build the tests" ON)
 option(THAW_WERROR "treat warnings as errors" ON)
+option(THAW_FAULTS "thaw train --fault, with which tests let a rank hang, die or diverge" OFF)
 set(THAW_SANITIZE "" CACHE STRING "sanitizers to build with, as -fsanitize takes them: address,undefined or thread")
 
 set(CMAKE_C_FLAGS_RELEASE -O3) # without -DNDEBUG: assertions cost nothing that can be measured, and stay

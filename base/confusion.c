@@ -1,0 +1,230 @@
+#include "base/confusion.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/printable.h"
+
+enum {
+	MATRIX_CLASSES = 10, /* up to so many classes the matrix itself is shown, otherwise */
+	MISTAKES = 10,       /* so many mistakes */
+	NAME_COLUMNS = 24,   /* of a name at the beginning of a line */
+	HEAD_COLUMNS = 8,    /* of a name over a column; with longer ones, columns are numbered */
+};
+
+static int compare_cells(const void *a, const void *b)
+{
+	const struct thaw_confusion_cell *x = a, *y = b;
+
+	return x->label != y->label ? (x->label > y->label) - (x->label < y->label)
+	                            : (x->predicted > y->predicted) - (x->predicted < y->predicted);
+}
+
+/* Sorts a cell for each picture and adds up those that are the same. */
+static void merge_cells(struct thaw_confusion *c)
+{
+	int64_t kept = 0;
+
+	qsort(c->cells, (size_t)c->cells_count, sizeof *c->cells, compare_cells);
+	for (int64_t i = 0; i < c->cells_count; i++) {
+		if (kept > 0 && compare_cells(&c->cells[kept - 1], &c->cells[i]) == 0)
+			c->cells[kept - 1].count += c->cells[i].count;
+		else
+			c->cells[kept++] = c->cells[i];
+	}
+	c->cells_count = kept;
+}
+
+thaw_status thaw_confusion_init(const int32_t *labels, const int32_t *predicted, int64_t count, int classes,
+                                struct thaw_confusion *confusion_out)
+{
+	struct thaw_confusion c = {.classes = classes, .pictures = count, .cells_count = count};
+
+	c.of = thaw_alloc((size_t)classes, sizeof *c.of);
+	c.cells = thaw_alloc((size_t)count, sizeof *c.cells);
+	if (!c.of || !c.cells) {
+		thaw_confusion_release(&c);
+		return THAW_OUT_OF_MEMORY;
+	}
+	for (int64_t i = 0; i < count; i++) {
+		bool right = labels[i] == predicted[i];
+
+		c.cells[i] = (struct thaw_confusion_cell){labels[i], predicted[i], 1};
+		c.of[labels[i]].pictures++;
+		c.of[predicted[i]].predicted++;
+		c.of[labels[i]].right += right;
+		c.right += right;
+	}
+	merge_cells(&c);
+	*confusion_out = c;
+	return THAW_OK;
+}
+
+void thaw_confusion_release(struct thaw_confusion *confusion)
+{
+	free(confusion->of);
+	free(confusion->cells);
+	*confusion = (struct thaw_confusion){0};
+}
+
+int64_t thaw_confusion_at(const struct thaw_confusion *confusion, int label, int predicted)
+{
+	const struct thaw_confusion_cell wanted = {label, predicted, 0}, *cell;
+
+	cell = bsearch(&wanted, confusion->cells, (size_t)confusion->cells_count, sizeof wanted, compare_cells);
+	return cell ? cell->count : 0;
+}
+
+static double share(int64_t part, int64_t whole)
+{
+	return whole > 0 ? (double)part / (double)whole : NAN;
+}
+
+double thaw_recall(const struct thaw_class_counts *of)
+{
+	return share(of->right, of->pictures);
+}
+
+double thaw_precision(const struct thaw_class_counts *of)
+{
+	return share(of->right, of->predicted);
+}
+
+double thaw_f1(const struct thaw_class_counts *of)
+{
+	return share(2 * of->right, of->pictures + of->predicted);
+}
+
+double thaw_balanced_accuracy(const struct thaw_confusion *confusion)
+{
+	double sum = 0;
+	int with_pictures = 0;
+
+	for (int c = 0; c < confusion->classes; c++)
+		if (confusion->of[c].pictures > 0) {
+			sum += thaw_recall(&confusion->of[c]);
+			with_pictures++;
+		}
+	return with_pictures > 0 ? sum / with_pictures : NAN;
+}
+
+int thaw_confusion_mistakes(const struct thaw_confusion *confusion, int limit, struct thaw_confusion_cell *mistakes_out)
+{
+	int found = 0;
+
+	for (int64_t i = 0; i < confusion->cells_count; i++) {
+		const struct thaw_confusion_cell *cell = &confusion->cells[i];
+		int at = found;
+
+		if (cell->label == cell->predicted)
+			continue;
+		while (at > 0 && mistakes_out[at - 1].count < cell->count)
+			at--;
+		if (at == limit)
+			continue;
+		found += found < limit;
+		memmove(mistakes_out + at + 1, mistakes_out + at, (size_t)(found - 1 - at) * sizeof *mistakes_out);
+		mistakes_out[at] = *cell;
+	}
+	return found;
+}
+
+/* --- text -------------------------------------------------------------------------------------------------------- */
+
+static int most(int a, int b)
+{
+	return a > b ? a : b;
+}
+
+static int widest_name(const struct thaw_confusion *confusion, const char *const *names)
+{
+	int widest = 0;
+
+	for (int c = 0; c < confusion->classes; c++)
+		widest = most(widest, thaw_characters(names[c]));
+	return widest;
+}
+
+/* Bytes of the first `characters` of a text in UTF-8. */
+static int bytes_of(const char *text, int characters)
+{
+	int bytes = 0;
+
+	for (; text[bytes]; bytes++)
+		if (((unsigned char)text[bytes] & 0xC0) != 0x80 && characters-- == 0)
+			break;
+	return bytes;
+}
+
+/* Adds `name` in so many columns: cut, or filled up on one side. */
+static void add_name(struct thaw_text *text, const char *name, int columns, bool to_the_right)
+{
+	int characters = thaw_characters(name), fill = columns > characters ? columns - characters : 0;
+	bool cut = characters > columns;
+
+	thaw_text_add(text, "%*s%.*s%s%*s", to_the_right ? fill : 0, "", bytes_of(name, cut ? columns - 3 : characters),
+	              name, cut ? "..." : "", to_the_right ? 0 : fill, "");
+}
+
+/* "0.929", or "-" for NaN. */
+static const char *share_text(double value, char text[16])
+{
+	snprintf(text, 16, isnan(value) ? "-" : "%.3f", value);
+	return text;
+}
+
+static void add_matrix(const struct thaw_confusion *c, const char *const *names, struct thaw_text *text)
+{
+	const char *corner = "true / predicted";
+	int widest = widest_name(c, names), digits = snprintf(NULL, 0, "%lld", (long long)c->pictures);
+	bool numbered = widest > HEAD_COLUMNS;
+	int column = numbered ? most(digits, 2) : most(digits, widest);
+	int first = most(widest < NAME_COLUMNS ? widest : NAME_COLUMNS, (int)strlen(corner) - (numbered ? 3 : 0));
+	char number[16], recall[16], precision[16], f1[16];
+
+	add_name(text, corner, first + (numbered ? 3 : 0), false);
+	for (int p = 0; p < c->classes; p++) {
+		snprintf(number, sizeof number, "%d", p);
+		thaw_text_add(text, "  ");
+		add_name(text, numbered ? number : names[p], column, true);
+	}
+	thaw_text_add(text, "   recall  precision     F1\n");
+	for (int l = 0; l < c->classes; l++) {
+		const struct thaw_class_counts *of = &c->of[l];
+
+		if (numbered)
+			thaw_text_add(text, "%-3d", l);
+		add_name(text, names[l], first, false);
+		for (int p = 0; p < c->classes; p++)
+			thaw_text_add(text, "  %*lld", column, (long long)thaw_confusion_at(c, l, p));
+		thaw_text_add(text, "  %7s  %9s  %5s\n", share_text(thaw_recall(of), recall),
+		              share_text(thaw_precision(of), precision), share_text(thaw_f1(of), f1));
+	}
+}
+
+static void add_mistakes(const struct thaw_confusion *c, const char *const *names, struct thaw_text *text)
+{
+	struct thaw_confusion_cell mistakes[MISTAKES];
+	int count = thaw_confusion_mistakes(c, MISTAKES, mistakes), widest = widest_name(c, names);
+
+	if (count > 0)
+		thaw_text_add(text, "most frequent mistakes\n");
+	for (int i = 0; i < count; i++) {
+		thaw_text_add(text, "%7lld of %-5lld  ", (long long)mistakes[i].count,
+		              (long long)c->of[mistakes[i].label].pictures);
+		add_name(text, names[mistakes[i].label], widest < NAME_COLUMNS ? widest : NAME_COLUMNS, false);
+		thaw_text_add(text, "  taken for  %s\n", names[mistakes[i].predicted]);
+	}
+}
+
+void thaw_confusion_add_text(const struct thaw_confusion *confusion, const char *const *names, struct thaw_text *text)
+{
+	if (confusion->classes <= MATRIX_CLASSES)
+		add_matrix(confusion, names, text);
+	else
+		add_mistakes(confusion, names, text);
+	thaw_text_add(text, "balanced accuracy %.4f\n", thaw_balanced_accuracy(confusion));
+}
