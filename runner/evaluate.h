@@ -17,8 +17,8 @@ struct thaw_evaluator;
 thaw_status thaw_evaluator_new(struct thaw_setup *setup, struct thaw_evaluator **evaluator_out);
 void thaw_evaluator_free(struct thaw_evaluator *evaluator); /* NULL is fine */
 
-/* Evaluates the setup's parameters as they are now; all ranks call it and get the same numbers, which mean nothing when a
- * stop was asked for on the way (runner/stop.h). */
+/* Evaluates the setup's parameters as they are now; all ranks call it and get the same numbers, which mean nothing when
+ * a stop was asked for on the way (runner/stop.h). */
 thaw_status thaw_evaluate(struct thaw_evaluator *evaluator, struct thaw_metrics *metrics_out);
 
 /* What the last evaluation said of each picture of the split, in their order (facts->count); on every rank the same. */

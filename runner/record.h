@@ -39,7 +39,7 @@ thaw_status thaw_record_row(const struct thaw_setup *setup, const char *folder, 
 /* The epoch's points in TensorBoard's curves. Rank 0 only. */
 thaw_status thaw_record_curves(struct thaw_events *events, const struct thaw_row *row);
 
-/* "best 0.9477 (145/153, 95% 0.90-0.97) at epoch 8, 1 min 52 s", what the curves say of the fit, and what to do next. */
+/* "best 0.9477 (145/153, 95% 0.90-0.97) at epoch 8, 1 min 52 s", what the curves say of the fit, what to do next. */
 void thaw_record_end(const struct thaw_setup *setup, const char *folder, const struct thaw_row *best, double seconds);
 
 #endif

@@ -1,7 +1,6 @@
 #define _GNU_SOURCE /* isatty, getrusage */
 #include "runner/trainer_parts.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,11 +9,8 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/text.h"
 #include "nn/clip.h"
 #include "runner/fault.h"
-#include "runner/folder.h"
-#include "runner/snapshot.h"
 #include "runner/stop.h"
 #include "runner/watchdog.h"
 #include "runner/world.h"
@@ -88,8 +84,8 @@ static thaw_status skip(struct thaw_trainer *t, const struct trainer_place *plac
 	return THAW_OK;
 }
 
-/* What the whole batch's gradients are to be multiplied by; 0: the step is left out. Every rank has the same sum, and so
- * the same answer: a loss that is not finite makes gradients that are not. */
+/* What the gradients of the whole batch are to be multiplied by; 0: the step is left out. Every rank has the same sum,
+ * and so the same answer: a loss that is not finite makes gradients that are not. */
 static thaw_status check_gradients(struct thaw_trainer *t, const struct trainer_place *place,
                                    const struct thaw_gradients *sum, double *factor_out)
 {
@@ -166,33 +162,6 @@ static thaw_status train_step(struct thaw_trainer *t, const struct trainer_place
 
 /* --- one epoch --------------------------------------------------------------------------------------------------- */
 
-/* What the steps of this epoch have gathered, over all ranks; `losses` (replicas, 2) gets the sums of each. */
-static thaw_status gather_metrics(const struct thaw_trainer *t, double *losses, struct thaw_metrics *metrics_out)
-{
-	struct thaw_metrics metrics = {0};
-	double weight = 0;
-	int64_t correct[3];
-	thaw_status status;
-
-	memcpy(losses, t->losses, 2 * (size_t)t->setup->replicas * sizeof *losses);
-	memcpy(correct, t->correct, sizeof correct);
-	status = thaw_comm_gather_double(t->setup->comm, losses, 2 * t->setup->replicas);
-	if (!status)
-		status = thaw_comm_sum_int64(t->setup->comm, correct, 3);
-	if (status)
-		return status;
-	for (int r = 0; r < t->setup->replicas; r++) {
-		metrics.loss += losses[2 * r];
-		weight += losses[2 * r + 1];
-	}
-	metrics.count = correct[0];
-	metrics.top1 = correct[1];
-	metrics.top5 = correct[2];
-	metrics.loss = weight > 0 ? metrics.loss / weight : 0;
-	*metrics_out = metrics;
-	return THAW_OK;
-}
-
 /* One line on a terminal that is written over as the epoch goes on. On standard error, since mpirun makes standard
  * output look like a terminal always. */
 static void show_progress(struct thaw_trainer *t, const struct trainer_place *place, double seconds)
@@ -213,106 +182,10 @@ static void clear_progress(struct thaw_trainer *t)
 	t->shown = 0;
 }
 
-/* What checkpoint.metric looks at: more is better. All epochs have the same pictures. */
-static double merit(const struct thaw_trainer *t, const struct thaw_metrics *metrics)
-{
-	const char *metric = t->job->checkpoint.metric;
-
-	if (strcmp(metric, "loss") == 0)
-		return -metrics->loss;
-	return (double)(strcmp(metric, "top5") == 0 ? metrics->top5 : metrics->top1) / (double)metrics->count;
-}
-
-/* The better metric, then the smaller loss; of equal ones the first stays. */
-static bool is_better(const struct thaw_trainer *t, const struct thaw_metrics *now)
-{
-	const struct thaw_metrics *best = &t->best.val_metrics;
-
-	return best->count == 0 || merit(t, now) > merit(t, best) ||
-	       (merit(t, now) == merit(t, best) && now->loss < best->loss);
-}
-
-/* Writes last.h5, and the one before it to previous.h5; best.h5 without optimizer for `best`. Rank 0 only. `so_far`:
- * what the epoch under way has gathered, with the sums of its losses in t->sums; all zero between epochs. */
-static thaw_status write_checkpoint(struct thaw_trainer *t, bool best, const struct thaw_metrics *so_far,
-                                    double seconds)
-{
-	struct thaw_text yaml = THAW_TEXT_EMPTY, path = THAW_TEXT_EMPTY, previous = THAW_TEXT_EMPTY;
-	struct thaw_checkpoint_facts facts = {
-		.epoch = t->epoch,
-		.step = t->step,
-		.best_epoch = t->best.epoch,
-		.best_metrics = t->best.val_metrics,
-		.so_far = *so_far,
-		.replicas = t->setup->replicas,
-		.losses = t->sums,
-		.skipped = t->skipped,
-		.seconds = seconds,
-	};
-	thaw_status status = thaw_folder_check(t->folder);
-
-	if (!status)
-		status = thaw_job_dump(t->job, &yaml);
-	thaw_watchdog_at(THAW_AT_CHECKPOINT, t->step);
-	thaw_watchdog_waits("the disk");
-	snprintf(facts.metric, sizeof facts.metric, "%s", t->job->checkpoint.metric);
-	if (t->best.epoch > 0)
-		facts.best = fabs(merit(t, &t->best.val_metrics)); /* a loss as it is */
-	facts.job = yaml.data;
-	thaw_text_add(&path, "%s/%s.h5", t->folder, best ? "best" : "last");
-	thaw_text_add(&previous, "%s/previous.h5", t->folder);
-	if (!status)
-		status = thaw_text_status(&path);
-	if (!status)
-		status = thaw_text_status(&previous);
-	if (!status)
-		status =
-			thaw_snapshot_write(path.data, best ? NULL : previous.data, facts, t->setup, best ? NULL : &t->optimizer);
-	thaw_watchdog_waits(NULL);
-	t->saved = thaw_clock_seconds();
-	thaw_text_release(&yaml);
-	thaw_text_release(&path);
-	thaw_text_release(&previous);
-	return status;
-}
-
-/* A checkpoint between two epochs. Rank 0 only. */
-static thaw_status write_between(struct thaw_trainer *t, bool best)
-{
-	const struct thaw_metrics nothing = {0};
-
-	memset(t->sums, 0, 2 * (size_t)t->setup->replicas * sizeof *t->sums);
-	return write_checkpoint(t, best, &nothing, 0);
-}
-
-/* A checkpoint in the midst of an epoch. */
-static thaw_status write_within(struct thaw_trainer *t, double seconds)
-{
-	struct thaw_metrics so_far;
-	thaw_status status = gather_metrics(t, t->sums, &so_far);
-
-	so_far.loss = 0; /* kept by replica */
-	if (!status && t->setup->rank == 0)
-		status = write_checkpoint(t, false, &so_far, seconds);
-	return thaw_world_agree(status);
-}
-
-/* The same when the last one is too long ago, by rank 0's clock. */
-static thaw_status write_when_due(struct thaw_trainer *t, double seconds)
-{
-	double minutes = t->job->checkpoint.minutes;
-	int due = minutes > 0 && thaw_clock_seconds() - t->saved >= 60 * minutes;
-	thaw_status status = THAW_OK;
-
-	if (minutes > 0)
-		status = thaw_comm_broadcast(t->setup->comm, &due, sizeof due);
-	return status || !due ? status : write_within(t, seconds);
-}
-
 /* A last checkpoint, and the end of the run until it is started again. */
 static thaw_status stop(struct thaw_trainer *t, double seconds)
 {
-	thaw_status status = write_within(t, seconds);
+	thaw_status status = thaw_trainer_save_within(t, seconds);
 
 	if (status)
 		return status;
@@ -320,75 +193,10 @@ static thaw_status stop(struct thaw_trainer *t, double seconds)
 	                                  (long long)t->step, (long long)thaw_trainer_steps_of(t, t->job->epochs)));
 }
 
-static void epoch_path(const struct thaw_trainer *t, int epoch, struct thaw_text *path)
-{
-	thaw_text_add(path, "%s/epoch-%04d.h5", t->folder, epoch);
-}
-
-/* Another name for what last.h5 is now, so that it stays; what is too old goes. A file system without such names costs a
- * warning. */
-static void keep_former(const struct thaw_trainer *t)
-{
-	struct thaw_text last = THAW_TEXT_EMPTY, now = THAW_TEXT_EMPTY, old = THAW_TEXT_EMPTY;
-	int keep = t->job->checkpoint.keep, every = t->job->checkpoint.every;
-
-	thaw_text_add(&last, "%s/last.h5", t->folder);
-	epoch_path(t, t->epoch, &now);
-	epoch_path(t, (t->epoch / every - keep) * every, &old);
-	if (keep > 0 && unlink(now.data) != 0 && errno != ENOENT)
-		thaw_warn("cannot remove '%s': %s", now.data, strerror(errno));
-	if (keep > 0 && link(last.data, now.data) != 0)
-		thaw_warn("cannot keep '%s': %s", now.data, strerror(errno));
-	if (keep > 0 && t->epoch % every == 0 && unlink(old.data) != 0 && errno != ENOENT)
-		thaw_warn("cannot remove '%s': %s", old.data, strerror(errno));
-	thaw_text_release(&last);
-	thaw_text_release(&now);
-	thaw_text_release(&old);
-}
-
-/* best.h5, and what it says of each validation picture. */
-static thaw_status write_best(struct thaw_trainer *t)
-{
-	struct thaw_text path = THAW_TEXT_EMPTY;
-	thaw_status status = write_between(t, true);
-
-	thaw_text_add(&path, "%s/predictions.csv", t->folder);
-	if (!status)
-		status = thaw_text_status(&path);
-	if (!status)
-		status = thaw_predictions_write(path.data, t->setup->val, thaw_evaluator_predictions(t->evaluator),
-		                                t->setup->facts->count);
-	thaw_text_release(&path);
-	return status;
-}
-
-static bool is_done(const struct thaw_trainer *t)
-{
-	return thaw_job_done(t->job, t->epoch, t->best.epoch);
-}
-
-/* best.h5 before the epoch's row says that it is the best; last.h5 after the row, which belongs to what it holds. Rank 0
- * only. */
-static thaw_status write_epoch(struct thaw_trainer *t, const struct thaw_row *row)
-{
-	thaw_status status = row->best ? write_best(t) : thaw_folder_check(t->folder);
-
-	if (!status)
-		status = thaw_record_row(t->setup, t->folder, row);
-	if (!status)
-		status = thaw_record_curves(&t->events, row);
-	if (!status && (is_done(t) || row->epoch % t->job->checkpoint.every == 0)) {
-		status = write_between(t, false);
-		if (!status)
-			keep_former(t);
-	}
-	return status;
-}
-
 /* Validation and what follows from it. THAW_REQUEUE: a signal came before it was over. */
 static thaw_status finish_epoch(struct thaw_trainer *t, struct thaw_row *row, double begun)
 {
-	thaw_status status = gather_metrics(t, t->sums, &row->train_metrics);
+	thaw_status status = thaw_trainer_metrics(t, t->sums, &row->train_metrics);
 
 	if (!status && row->epoch < t->job->epochs) /* the loader works ahead while validation runs */
 		status = thaw_trainer_start_epoch(t, row->epoch, 0);
@@ -412,11 +220,11 @@ static thaw_status finish_epoch(struct thaw_trainer *t, struct thaw_row *row, do
 	memset(t->correct, 0, sizeof t->correct);
 	t->epoch = row->epoch;
 	t->seconds_before = 0;
-	row->best = is_better(t, &row->val_metrics);
+	row->best = thaw_trainer_is_better(t, &row->val_metrics);
 	row->seconds = thaw_clock_seconds() - begun;
 	if (row->best)
 		t->best = *row;
-	return t->setup->rank == 0 ? write_epoch(t, row) : THAW_OK;
+	return t->setup->rank == 0 ? thaw_trainer_save_epoch(t, row) : THAW_OK;
 }
 
 static bool measured_enough(const struct thaw_trainer *t)
@@ -445,7 +253,7 @@ static thaw_status train_epoch(struct thaw_trainer *t)
 	for (; place.step < steps && !measured_enough(t) && !t->stopping && !status; place.step++) {
 		status = train_step(t, &place);
 		if (!status && t->folder && !t->stopping)
-			status = write_when_due(t, thaw_clock_seconds() - begun);
+			status = thaw_trainer_save_when_due(t, thaw_clock_seconds() - begun);
 		show_progress(t, &place, thaw_clock_seconds() - begun);
 	}
 	clear_progress(t);
@@ -502,13 +310,13 @@ thaw_status thaw_trainer_run(struct thaw_trainer *t, const char *folder)
 	if (!measures && t->setup->rank == 0)
 		status = thaw_events_open(folder, thaw_clock_wall_seconds(), t->epoch ? t->epoch + 1 : 0, &t->events);
 	if (!status && !measures && !t->options.resume && t->setup->rank == 0)
-		status = write_between(t, false); /* a disk that is full is found now, not after the first epoch */
-	while (!is_done(t) && !status && !measured_enough(t)) {
+		status = thaw_trainer_save_first(t); /* a disk that is full is found now, not after the first epoch */
+	while (!thaw_trainer_is_done(t) && !status && !measured_enough(t)) {
 		status = change_phase(t);
 		if (!status)
 			status = train_epoch(t);
 	}
-	if (!status && t->epoch < t->job->epochs && is_done(t))
+	if (!status && t->epoch < t->job->epochs && thaw_trainer_is_done(t))
 		thaw_log("stopped early: %d epochs without a better one", t->epoch - t->best.epoch);
 	if (!status && measures)
 		tell_speed(t);

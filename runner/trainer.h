@@ -1,5 +1,5 @@
 /*
- * A trainer: one run, from its parts (runner/trainer.c) through its loop over phases, epochs and steps
+ * A trainer: one run, from its parts (runner/trainer*.c) through its loop over phases, epochs and steps
  * (runner/train.c).
  */
 #ifndef THAW_RUNNER_TRAINER_H

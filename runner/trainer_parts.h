@@ -1,6 +1,7 @@
 /*
- * The inside of a trainer, shared by runner/trainer.c (what it is made of: batches, plans, phases) and runner/train.c
- * (what it does: steps, epochs, the run).
+ * The inside of a trainer, shared by runner/trainer.c (what it is made of: plans, phases, its parts),
+ * runner/trainer_batches.c (what it works on), runner/trainer_save.c (what it leaves) and runner/train.c (what it does:
+ * steps, epochs, the run).
  */
 #ifndef THAW_RUNNER_TRAINER_PARTS_H
 #define THAW_RUNNER_TRAINER_PARTS_H
@@ -61,6 +62,11 @@ struct thaw_trainer {
 	struct thaw_row best;
 };
 
+/* --- runner/trainer_batches.c ------------------------------------------------------------------------------------ */
+
+/* The phase that epoch `epoch` (from 0) belongs to. */
+int thaw_trainer_phase_of(const struct thaw_trainer *t, int epoch);
+
 /* Steps of an epoch of phase `phase` (from 0). */
 int64_t thaw_trainer_steps(const struct thaw_trainer *t, int phase);
 
@@ -74,24 +80,55 @@ int64_t thaw_trainer_pictures(const struct thaw_trainer *t, int phase, int64_t s
  * 0. */
 struct thaw_batch_range thaw_trainer_range(const struct thaw_trainer *t, int phase, int64_t step, int r);
 
-/* The next micro-batch as the network takes it, on `step` of the epoch; borrowed until the next one. */
-thaw_status thaw_trainer_input(struct thaw_trainer *t, int64_t step, struct thaw_input *input_out, int *count_out);
+/* Pictures of phase `phase`'s largest micro-batch. */
+int thaw_trainer_micro_batch(const struct thaw_trainer *t, int phase);
 
-/* The phase's plan for micro-batches of this size, compiled when first asked for. */
-thaw_status thaw_trainer_plan(struct thaw_trainer *t, int batch, struct thaw_plan **plan_out);
+/* How phase `phase` treats its pictures. */
+struct thaw_augment thaw_trainer_augment(const struct thaw_trainer *t, int phase);
 
 /* Shuffles for `epoch` (from 0) and lets the loader begin at step `first` of it. */
 thaw_status thaw_trainer_start_epoch(struct thaw_trainer *t, int epoch, int64_t first);
+
+/* The next micro-batch as the network takes it, on `step` of the epoch; borrowed until the next one. */
+thaw_status thaw_trainer_input(struct thaw_trainer *t, int64_t step, struct thaw_input *input_out, int *count_out);
+
+/* A recipe's schedule; an epoch has so many `steps`. */
+struct thaw_schedule thaw_trainer_schedule(const struct thaw_recipe *recipe, int64_t steps);
 
 /* The learning rate of step `step` of epoch `epoch` (both from 0). A schedule runs over the phases that share it, and
  * begins anew where a phase has another one or says `restart`. */
 double thaw_trainer_rate(const struct thaw_trainer *t, int epoch, int64_t step);
 
-/* The phase that epoch `epoch` (from 0) belongs to. */
-int thaw_trainer_phase_of(const struct thaw_trainer *t, int epoch);
+/* --- runner/trainer.c -------------------------------------------------------------------------------------------- */
+
+/* The phase's plan for micro-batches of this size, compiled when first asked for. */
+thaw_status thaw_trainer_plan(struct thaw_trainer *t, int batch, struct thaw_plan **plan_out);
 
 /* Selects what phase `phase` (from 0) trains and compiles the plan of the largest micro-batch; all ranks succeed or
  * fail together. */
 thaw_status thaw_trainer_begin_phase(struct thaw_trainer *t, int phase);
+
+/* --- runner/trainer_save.c --------------------------------------------------------------------------------------- */
+
+/* What the steps of this epoch have gathered, over all ranks; `losses` (replicas, 2) gets the sums of each. */
+thaw_status thaw_trainer_metrics(const struct thaw_trainer *t, double *losses, struct thaw_metrics *metrics_out);
+
+/* Whether an epoch is better than the best: by checkpoint.metric, then by the smaller loss; of equal ones the first
+ * stays. */
+bool thaw_trainer_is_better(const struct thaw_trainer *t, const struct thaw_metrics *now);
+
+/* Whether all epochs are done, or as many as early stopping allows. */
+bool thaw_trainer_is_done(const struct thaw_trainer *t);
+
+/* The checkpoint before the first step. Rank 0 only. */
+thaw_status thaw_trainer_save_first(struct thaw_trainer *t);
+
+/* A checkpoint in the midst of an epoch, which has taken so many `seconds`; when_due: if the last one is too long ago.
+ * All ranks call it, and succeed or fail together. */
+thaw_status thaw_trainer_save_within(struct thaw_trainer *t, double seconds);
+thaw_status thaw_trainer_save_when_due(struct thaw_trainer *t, double seconds);
+
+/* What an epoch leaves: its row, its points, best.h5 and last.h5. Rank 0 only. */
+thaw_status thaw_trainer_save_epoch(struct thaw_trainer *t, const struct thaw_row *row);
 
 #endif

@@ -1,0 +1,205 @@
+/* What a run leaves on disk: checkpoints, when and which, and the files of an epoch. */
+#define _POSIX_C_SOURCE 200809L
+#include "runner/trainer_parts.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "runner/folder.h"
+#include "runner/snapshot.h"
+#include "runner/watchdog.h"
+#include "runner/world.h"
+
+thaw_status thaw_trainer_metrics(const struct thaw_trainer *t, double *losses, struct thaw_metrics *metrics_out)
+{
+	struct thaw_metrics metrics = {0};
+	double weight = 0;
+	int64_t correct[3];
+	thaw_status status;
+
+	memcpy(losses, t->losses, 2 * (size_t)t->setup->replicas * sizeof *losses);
+	memcpy(correct, t->correct, sizeof correct);
+	status = thaw_comm_gather_double(t->setup->comm, losses, 2 * t->setup->replicas);
+	if (!status)
+		status = thaw_comm_sum_int64(t->setup->comm, correct, 3);
+	if (status)
+		return status;
+	for (int r = 0; r < t->setup->replicas; r++) {
+		metrics.loss += losses[2 * r];
+		weight += losses[2 * r + 1];
+	}
+	metrics.count = correct[0];
+	metrics.top1 = correct[1];
+	metrics.top5 = correct[2];
+	metrics.loss = weight > 0 ? metrics.loss / weight : 0;
+	*metrics_out = metrics;
+	return THAW_OK;
+}
+
+/* What checkpoint.metric looks at: more is better. All epochs have the same pictures. */
+static double merit(const struct thaw_trainer *t, const struct thaw_metrics *metrics)
+{
+	const char *metric = t->job->checkpoint.metric;
+
+	if (strcmp(metric, "loss") == 0)
+		return -metrics->loss;
+	return (double)(strcmp(metric, "top5") == 0 ? metrics->top5 : metrics->top1) / (double)metrics->count;
+}
+
+bool thaw_trainer_is_better(const struct thaw_trainer *t, const struct thaw_metrics *now)
+{
+	const struct thaw_metrics *best = &t->best.val_metrics;
+
+	return best->count == 0 || merit(t, now) > merit(t, best) ||
+	       (merit(t, now) == merit(t, best) && now->loss < best->loss);
+}
+
+/* Writes last.h5, and the one before it to previous.h5; best.h5 without optimizer for `best`. Rank 0 only. `so_far`:
+ * what the epoch under way has gathered, with the sums of its losses in t->sums; all zero between epochs. */
+static thaw_status write_checkpoint(struct thaw_trainer *t, bool best, const struct thaw_metrics *so_far,
+                                    double seconds)
+{
+	struct thaw_text yaml = THAW_TEXT_EMPTY, path = THAW_TEXT_EMPTY, previous = THAW_TEXT_EMPTY;
+	struct thaw_checkpoint_facts facts = {
+		.epoch = t->epoch,
+		.step = t->step,
+		.best_epoch = t->best.epoch,
+		.best_metrics = t->best.val_metrics,
+		.so_far = *so_far,
+		.replicas = t->setup->replicas,
+		.losses = t->sums,
+		.skipped = t->skipped,
+		.seconds = seconds,
+	};
+	thaw_status status = thaw_folder_check(t->folder);
+
+	if (!status)
+		status = thaw_job_dump(t->job, &yaml);
+	thaw_watchdog_at(THAW_AT_CHECKPOINT, t->step);
+	thaw_watchdog_waits("the disk");
+	snprintf(facts.metric, sizeof facts.metric, "%s", t->job->checkpoint.metric);
+	if (t->best.epoch > 0)
+		facts.best = fabs(merit(t, &t->best.val_metrics)); /* a loss as it is */
+	facts.job = yaml.data;
+	thaw_text_add(&path, "%s/%s.h5", t->folder, best ? "best" : "last");
+	thaw_text_add(&previous, "%s/previous.h5", t->folder);
+	if (!status)
+		status = thaw_text_status(&path);
+	if (!status)
+		status = thaw_text_status(&previous);
+	if (!status)
+		status =
+			thaw_snapshot_write(path.data, best ? NULL : previous.data, facts, t->setup, best ? NULL : &t->optimizer);
+	thaw_watchdog_waits(NULL);
+	t->saved = thaw_clock_seconds();
+	thaw_text_release(&yaml);
+	thaw_text_release(&path);
+	thaw_text_release(&previous);
+	return status;
+}
+
+/* A checkpoint between two epochs. Rank 0 only. */
+static thaw_status write_between(struct thaw_trainer *t, bool best)
+{
+	const struct thaw_metrics nothing = {0};
+
+	memset(t->sums, 0, 2 * (size_t)t->setup->replicas * sizeof *t->sums);
+	return write_checkpoint(t, best, &nothing, 0);
+}
+
+thaw_status thaw_trainer_save_within(struct thaw_trainer *t, double seconds)
+{
+	struct thaw_metrics so_far;
+	thaw_status status = thaw_trainer_metrics(t, t->sums, &so_far);
+
+	so_far.loss = 0; /* kept by replica */
+	if (!status && t->setup->rank == 0)
+		status = write_checkpoint(t, false, &so_far, seconds);
+	return thaw_world_agree(status);
+}
+
+thaw_status thaw_trainer_save_when_due(struct thaw_trainer *t, double seconds)
+{
+	double minutes = t->job->checkpoint.minutes;
+	int due = minutes > 0 && thaw_clock_seconds() - t->saved >= 60 * minutes;
+	thaw_status status = THAW_OK;
+
+	if (minutes > 0)
+		status = thaw_comm_broadcast(t->setup->comm, &due, sizeof due); /* rank 0's clock */
+	return status || !due ? status : thaw_trainer_save_within(t, seconds);
+}
+
+static void epoch_path(const struct thaw_trainer *t, int epoch, struct thaw_text *path)
+{
+	thaw_text_add(path, "%s/epoch-%04d.h5", t->folder, epoch);
+}
+
+/* Another name for what last.h5 is now, so that it stays; what is too old goes. A file system without such names costs
+ * a warning. */
+static void keep_former(const struct thaw_trainer *t)
+{
+	struct thaw_text last = THAW_TEXT_EMPTY, now = THAW_TEXT_EMPTY, old = THAW_TEXT_EMPTY;
+	int keep = t->job->checkpoint.keep, every = t->job->checkpoint.every;
+
+	thaw_text_add(&last, "%s/last.h5", t->folder);
+	epoch_path(t, t->epoch, &now);
+	epoch_path(t, (t->epoch / every - keep) * every, &old);
+	if (keep > 0 && unlink(now.data) != 0 && errno != ENOENT)
+		thaw_warn("cannot remove '%s': %s", now.data, strerror(errno));
+	if (keep > 0 && link(last.data, now.data) != 0)
+		thaw_warn("cannot keep '%s': %s", now.data, strerror(errno));
+	if (keep > 0 && t->epoch % every == 0 && unlink(old.data) != 0 && errno != ENOENT)
+		thaw_warn("cannot remove '%s': %s", old.data, strerror(errno));
+	thaw_text_release(&last);
+	thaw_text_release(&now);
+	thaw_text_release(&old);
+}
+
+/* best.h5, and what it says of each validation picture. */
+static thaw_status write_best(struct thaw_trainer *t)
+{
+	struct thaw_text path = THAW_TEXT_EMPTY;
+	thaw_status status = write_between(t, true);
+
+	thaw_text_add(&path, "%s/predictions.csv", t->folder);
+	if (!status)
+		status = thaw_text_status(&path);
+	if (!status)
+		status = thaw_predictions_write(path.data, t->setup->val, thaw_evaluator_predictions(t->evaluator),
+		                                t->setup->facts->count);
+	thaw_text_release(&path);
+	return status;
+}
+
+/* best.h5 before the epoch's row says that it is the best; last.h5 after the row, which belongs to what it holds. */
+thaw_status thaw_trainer_save_epoch(struct thaw_trainer *t, const struct thaw_row *row)
+{
+	thaw_status status = row->best ? write_best(t) : thaw_folder_check(t->folder);
+
+	if (!status)
+		status = thaw_record_row(t->setup, t->folder, row);
+	if (!status)
+		status = thaw_record_curves(&t->events, row);
+	if (!status && (thaw_trainer_is_done(t) || row->epoch % t->job->checkpoint.every == 0)) {
+		status = write_between(t, false);
+		if (!status)
+			keep_former(t);
+	}
+	return status;
+}
+
+thaw_status thaw_trainer_save_first(struct thaw_trainer *t)
+{
+	return write_between(t, false);
+}
+
+bool thaw_trainer_is_done(const struct thaw_trainer *t)
+{
+	return thaw_job_done(t->job, t->epoch, t->best.epoch);
+}
