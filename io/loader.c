@@ -116,7 +116,9 @@ static void *run(void *argument)
 			continue;
 		}
 		pthread_mutex_unlock(&loader->mutex);
-		status = make(loader, &item, &resizer);
+		status = thaw_dataset_check(loader->spec.dataset, item.picture);
+		if (!status)
+			status = make(loader, &item, &resizer);
 		pthread_mutex_lock(&loader->mutex);
 		finish(loader, &item, status);
 	}
