@@ -9,9 +9,10 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "io/h5.h"
+#include "io/h5_read.h"
 #include "io/seal.h"
 
-enum { FORMAT_VERSION = 1, DEPTH_LIMIT = 8, LINKS_LIMIT = 1 << 20, REPLICAS_LIMIT = 1 << 16 };
+enum { FORMAT_VERSION = 1, REPLICAS_LIMIT = 1 << 16 };
 
 static const size_t file_limit = (size_t)64 << 30;
 
@@ -49,7 +50,7 @@ static thaw_status get_metrics(const struct thaw_h5_reader *reader, const char *
 {
 	thaw_status status;
 
-	if ((status = thaw_h5_get_numbers(reader, names[LOSS], H5T_IEEE_F64LE, &metrics->loss, 1)) ||
+	if ((status = thaw_h5_get_numbers(reader, names[LOSS], THAW_H5_F64, &metrics->loss, 1)) ||
 	    (status = thaw_h5_get_int(reader, names[COUNT], &metrics->count)) ||
 	    (status = thaw_h5_get_int(reader, names[TOP1], &metrics->top1)) ||
 	    (status = thaw_h5_get_int(reader, names[TOP5], &metrics->top5)))
@@ -147,7 +148,7 @@ static thaw_status read_losses(const struct thaw_h5_reader *reader, struct thaw_
 		return THAW_OUT_OF_MEMORY;
 	facts->replicas = (int)replicas;
 	facts->losses = checkpoint->losses;
-	return thaw_h5_get_numbers(reader, "losses", H5T_IEEE_F64LE, checkpoint->losses, 2 * facts->replicas);
+	return thaw_h5_get_numbers(reader, "losses", THAW_H5_F64, checkpoint->losses, 2 * facts->replicas);
 }
 
 static thaw_status read_facts(const struct thaw_h5_reader *reader, struct thaw_checkpoint *checkpoint)
@@ -163,16 +164,16 @@ static thaw_status read_facts(const struct thaw_h5_reader *reader, struct thaw_c
 						 (long long)version, FORMAT_VERSION);
 	if ((status = thaw_h5_get_int(reader, "epoch", &facts->epoch)) ||
 		(status = thaw_h5_get_int(reader, "step", &facts->step)) ||
-		(status = thaw_h5_get_numbers(reader, "best", H5T_IEEE_F64LE, &facts->best, 1)) ||
+		(status = thaw_h5_get_numbers(reader, "best", THAW_H5_F64, &facts->best, 1)) ||
 		(status = thaw_h5_get_int(reader, "best_epoch", &facts->best_epoch)) ||
 		(status = get_metrics(reader, best_names, &facts->best_metrics)) ||
 		(status = get_metrics(reader, so_far_names, &facts->so_far)) || (status = read_losses(reader, checkpoint)) ||
 		(status = thaw_h5_get_int(reader, "skipped", &facts->skipped)) ||
-		(status = thaw_h5_get_numbers(reader, "seconds", H5T_IEEE_F64LE, &facts->seconds, 1)) ||
+		(status = thaw_h5_get_numbers(reader, "seconds", THAW_H5_F64, &facts->seconds, 1)) ||
 		(status = thaw_h5_get_text(reader, "metric", facts->metric, sizeof facts->metric)) ||
 		(status = thaw_h5_get_text(reader, "arch", facts->arch, sizeof facts->arch)) ||
-		(status = thaw_h5_get_numbers(reader, "mean", H5T_IEEE_F32LE, facts->mean, 3)) ||
-		(status = thaw_h5_get_numbers(reader, "std", H5T_IEEE_F32LE, facts->std, 3)) ||
+		(status = thaw_h5_get_numbers(reader, "mean", THAW_H5_F32, facts->mean, 3)) ||
+		(status = thaw_h5_get_numbers(reader, "std", THAW_H5_F32, facts->std, 3)) ||
 		(status = thaw_h5_get_texts(reader, "classes", &checkpoint->names, &classes)) ||
 		(status = read_text(reader, "job", &checkpoint->job)) ||
 		(status = read_text(reader, "build", &checkpoint->build)))
@@ -209,73 +210,19 @@ static thaw_status add_entry(struct thaw_checkpoint *checkpoint, const char *nam
 	return THAW_OK;
 }
 
-/* A walk through the groups. */
-struct walk {
-	const struct thaw_h5_reader *reader;
-	struct thaw_checkpoint *checkpoint;
-	thaw_status status;
-	char path[512]; /* of the group it stands in: "" or "model/" */
-	size_t length;
-	int depth, links;
-};
-
-static thaw_status walk_group(struct walk *walk, hid_t group);
-
 /* A dataset in a group is a tensor; those beside the groups are facts. */
-static thaw_status visit_object(struct walk *walk, hid_t object)
+static thaw_status read_object(const struct thaw_h5_reader *reader, const struct thaw_h5_object *object,
+                               struct thaw_checkpoint *checkpoint)
 {
 	struct thaw_h5_plain plain;
 	thaw_status status;
 
-	switch (H5Iget_type(object)) {
-	case H5I_DATASET:
-		if (walk->depth == 1)
-			return THAW_OK;
-		status = thaw_h5_find(walk->reader, walk->path, H5T_IEEE_F32LE, &plain);
-		if (status)
-			return status;
-		H5Dclose(plain.dataset);
-		return add_entry(walk->checkpoint, walk->path, &plain);
-	case H5I_GROUP:
-		walk->path[walk->length++] = '/';
-		walk->path[walk->length] = '\0';
-		return walk_group(walk, object);
-	default:
-		return thaw_fail(THAW_FAILED, "'%s': '%s' is neither a group nor a dataset", walk->reader->path, walk->path);
-	}
-}
-
-/* HDF5 calls this for every link of a group; a positive answer ends the walk. */
-static herr_t visit_link(hid_t group, const char *name, const H5L_info_t *link, void *context)
-{
-	struct walk *walk = context;
-	size_t length = walk->length, name_length = strlen(name);
-	hid_t object;
-
-	if (++walk->links > LINKS_LIMIT || length + name_length + 2 > sizeof walk->path || link->type != H5L_TYPE_HARD) {
-		walk->status = thaw_fail(THAW_FAILED, "'%s': '%s%.100s' is a link to elsewhere, or one too many",
-								 walk->reader->path, walk->path, name);
-		return 1;
-	}
-	memcpy(walk->path + length, name, name_length + 1);
-	walk->length += name_length;
-	object = H5Oopen(group, name, H5P_DEFAULT);
-	walk->status = visit_object(walk, object);
-	H5Oclose(object);
-	walk->length = length;
-	walk->path[length] = '\0';
-	return walk->status != THAW_OK;
-}
-
-static thaw_status walk_group(struct walk *walk, hid_t group)
-{
-	if (walk->depth == DEPTH_LIMIT)
-		return thaw_fail(THAW_FAILED, "'%s': more than %d groups within each other", walk->reader->path, DEPTH_LIMIT);
-	walk->depth++;
-	if (H5Literate(group, H5_INDEX_NAME, H5_ITER_NATIVE, NULL, visit_link, walk) < 0 && !walk->status)
-		walk->status = thaw_fail(THAW_FAILED, "'%s': cannot look into '/%s'", walk->reader->path, walk->path);
-	walk->depth--;
-	return walk->status;
+	if (object->kind == THAW_H5_GROUP || (object->kind == THAW_H5_DATASET && !strchr(object->name, '/')))
+		return THAW_OK;
+	if (object->kind == THAW_H5_OTHER)
+		return thaw_fail(THAW_FAILED, "'%s': '%s' is neither a group nor a dataset", reader->path, object->name);
+	status = thaw_h5_look(reader, object, THAW_H5_F32, &plain);
+	return status ? status : add_entry(checkpoint, object->name, &plain);
 }
 
 static int by_name(const void *a, const void *b)
@@ -283,18 +230,17 @@ static int by_name(const void *a, const void *b)
 	return strcmp(((const struct entry *)a)->tensor.name, ((const struct entry *)b)->tensor.name);
 }
 
-/* Everything that HDF5 has to tell. */
+/* Everything but the tensors' values. */
 static thaw_status parse(struct thaw_checkpoint *checkpoint, size_t length)
 {
 	struct thaw_h5_reader reader;
-	struct walk walk = {.reader = &reader, .checkpoint = checkpoint};
 	thaw_status status = thaw_h5_open(checkpoint->path, checkpoint->bytes, length, &reader);
 
 	if (status)
 		return status;
 	status = read_facts(&reader, checkpoint);
-	if (!status)
-		status = walk_group(&walk, reader.file);
+	for (size_t i = 0; i < reader.objects_count && !status; i++)
+		status = read_object(&reader, &reader.objects[i], checkpoint);
 	thaw_h5_close(&reader);
 	if (!status && checkpoint->count > 0)
 		qsort(checkpoint->entries, (size_t)checkpoint->count, sizeof *checkpoint->entries, by_name);

@@ -1,8 +1,9 @@
 /*
  * Checkpoints: named tensors and facts in one HDF5 file that h5py reads without thaw.
  *
- * HDF5 only builds or parses an image in memory; the bytes are written by thaw_file_publish(). Behind the image stands
- * a seal (io/seal.h) that is checked before HDF5 sees a byte; HDF5 readers ignore what follows their end of file.
+ * HDF5 only builds an image in memory; the bytes are written by thaw_file_publish(). Behind the image stands a seal
+ * (io/seal.h) that is checked before a byte is parsed (io/h5_read.h); HDF5 readers ignore what follows their end of
+ * file.
  *
  * Layout: /model/<torchvision name>, /optimizer/<slot>/<name> (float32, PyTorch's layout), /optimizer/step/<name>
  * (float32, one number); the facts are attributes of /, but for the texts that may be long: /classes (names), /job and

@@ -2,6 +2,7 @@
 #include "io/dataset.h"
 
 #include <glob.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -12,7 +13,8 @@
 struct shard {
 	struct thaw_shard_map map;
 	char *path;
-	int64_t first; /* number of its first picture in the split */
+	int64_t first;        /* number of its first picture in the split */
+	atomic_bool *checked; /* (map.count) whose pixels were compared with their checksum, and are the same */
 };
 
 struct thaw_dataset {
@@ -59,6 +61,7 @@ static thaw_status add_shard(struct thaw_dataset *dataset, const char *path)
 {
 	struct thaw_shard_name name = {0};
 	struct shard *shard;
+	thaw_status status;
 
 	(void)thaw_shard_name_parse(path, &name); /* check_names() has seen that it can */
 	if ((size_t)name.of != dataset->shards_count)
@@ -70,7 +73,11 @@ static thaw_status add_shard(struct thaw_dataset *dataset, const char *path)
 	shard->path = thaw_copy_text(path);
 	if (!shard->path)
 		return THAW_OUT_OF_MEMORY;
-	return thaw_shard_open(path, &shard->map);
+	status = thaw_shard_open(path, &shard->map);
+	if (status)
+		return status;
+	shard->checked = thaw_alloc((size_t)shard->map.count, sizeof *shard->checked);
+	return shard->checked ? THAW_OK : THAW_OUT_OF_MEMORY;
 }
 
 /* Counts pictures and classes over all shards. */
@@ -155,6 +162,9 @@ thaw_status thaw_dataset_open(const char *pattern, const char *split, struct tha
 		break;
 	case GLOB_NOMATCH:
 		return thaw_fail(THAW_BAD_JOB, "no shard matches '%s'", pattern);
+	case GLOB_NOSPACE:
+		globfree(&found);
+		return thaw_fail(THAW_OUT_OF_MEMORY, "out of memory searching for '%s'", pattern);
 	default:
 		globfree(&found);
 		return thaw_fail(THAW_FAILED, "cannot search for '%s'", pattern);
@@ -180,6 +190,7 @@ void thaw_dataset_free(struct thaw_dataset *dataset)
 	for (size_t s = 0; s < dataset->shards_count; s++) {
 		thaw_shard_close(&dataset->shards[s].map);
 		free(dataset->shards[s].path);
+		free(dataset->shards[s].checked);
 	}
 	free(dataset->shards);
 	free(dataset->class_counts);
@@ -234,6 +245,20 @@ const char *thaw_dataset_name(const struct thaw_dataset *dataset, int64_t i)
 	const struct shard *shard = shard_of(dataset, i);
 
 	return shard->map.names[i - shard->first];
+}
+
+thaw_status thaw_dataset_check(const struct thaw_dataset *dataset, int64_t i)
+{
+	const struct shard *shard = shard_of(dataset, i);
+	atomic_bool *checked = &shard->checked[i - shard->first];
+	thaw_status status;
+
+	if (atomic_load_explicit(checked, memory_order_relaxed))
+		return THAW_OK;
+	status = thaw_shard_check(shard->path, &shard->map, i - shard->first);
+	if (!status)
+		atomic_store_explicit(checked, true, memory_order_relaxed);
+	return status;
 }
 
 thaw_status thaw_dataset_verify(const struct thaw_dataset *dataset)

@@ -4,8 +4,7 @@
  * Shards are HDF5 files that tools/pack writes (the format stands in docs/formats.md): `pixels` (uint8, contiguous:
  * RGB pictures one after another, each (H,W,3)), `index` (one thaw_picture each), `names` (source paths), `classes`
  * (byte-wise sorted), and attributes. Opening validates everything once, takes the address of `pixels` in the file and
- * maps the file; after that HDF5 is out of the way and a picture is a pointer. HDF5 is seen only by io/h5.c, io/shard.c
- * and io/checkpoint.c.
+ * maps the file; after that a picture is a pointer.
  *
  * An open dataset does not change: any number of threads may read it.
  */
@@ -57,6 +56,10 @@ const struct thaw_picture *thaw_dataset_picture(const struct thaw_dataset *datas
 
 /* The path that picture was packed from, relative to the split's folder ("ants/0013035.jpg"). */
 const char *thaw_dataset_name(const struct thaw_dataset *dataset, int64_t i);
+
+/* Compares the pixels of a picture with their checksum, when it is asked for the first time: THAW_FAILED naming shard
+ * and picture if they differ. What was right once is taken to stay so. */
+thaw_status thaw_dataset_check(const struct thaw_dataset *dataset, int64_t i);
 
 /* Reads every picture and compares its checksum: THAW_FAILED naming shard and picture of the first that differs. */
 thaw_status thaw_dataset_verify(const struct thaw_dataset *dataset);

@@ -13,32 +13,19 @@
 /* Opened by name before it is made, a file would be read into memory if it existed: this one cannot. */
 static const char no_file[] = "/dev/null/thaw";
 
-/* HDF5's core driver asks these for its memory, and so works in ours: it never copies an image, and what it built is
- * still there after its close. */
-static void *lend(size_t size, H5FD_file_image_op_t why, void *context)
-{
-	const struct thaw_h5_memory *memory = context;
-
-	(void)size, (void)why;
-	return memory->bytes;
-}
-
-static void *keep(void *to, const void *from, size_t size, H5FD_file_image_op_t why, void *context)
-{
-	(void)from, (void)size, (void)why, (void)context; /* lend() made both the same */
-	return to;
-}
-
+/* HDF5's core driver asks these for its memory, and so works in ours: what it built is still there after its close. */
 static void *grow(void *bytes, size_t size, H5FD_file_image_op_t why, void *context)
 {
 	struct thaw_h5_memory *memory = context;
 	char *grown = realloc(bytes, size);
 
 	(void)why;
-	if (grown)
-		*memory = (struct thaw_h5_memory){.bytes = grown, .capacity = size};
-	else
+	if (!grown) {
 		memory->refused = size;
+		return NULL;
+	}
+	memory->bytes = grown;
+	memory->capacity = size;
 	return grown;
 }
 
@@ -59,21 +46,19 @@ static herr_t leave_context(void *context)
 	return 0;
 }
 
-/* File access through `memory`; with `length` > 0 that many bytes of it are the file. Negative on failure. */
-static hid_t access_list(struct thaw_h5_memory *memory, size_t length)
+/* File access through `memory`. Negative on failure. */
+static hid_t access_list(struct thaw_h5_memory *memory)
 {
-	H5FD_file_image_callbacks_t callbacks = {lend, keep, grow, leave, same_context, leave_context, memory};
+	H5FD_file_image_callbacks_t callbacks = {NULL, NULL, grow, leave, same_context, leave_context, memory};
 	hid_t list;
 
 	(void)H5Eset_auto2(H5E_DEFAULT, NULL, NULL); /* thaw words its errors itself */
-	(void)H5PLset_loading_state(0);              /* a file may name filters, and HDF5 would load code for them */
 	list = H5Pcreate(H5P_FILE_ACCESS);
 	if (list < 0)
 		return list;
 	if (H5Pset_fapl_core(list, (size_t)1 << 16, 0) < 0 || H5Pset_fclose_degree(list, H5F_CLOSE_STRONG) < 0 ||
 		H5Pset_libver_bounds(list, H5F_LIBVER_EARLIEST, H5F_LIBVER_LATEST) < 0 || H5Pset_meta_block_size(list, 0) < 0 ||
-		H5Pset_small_data_block_size(list, 0) < 0 || H5Pset_file_image_callbacks(list, &callbacks) < 0 ||
-		(length > 0 && H5Pset_file_image(list, memory->bytes, length) < 0)) {
+		H5Pset_small_data_block_size(list, 0) < 0 || H5Pset_file_image_callbacks(list, &callbacks) < 0) {
 		H5Pclose(list);
 		return H5I_INVALID_HID;
 	}
@@ -96,7 +81,7 @@ void thaw_h5_begin(struct thaw_h5_writer *writer, const char *path)
 	hid_t list;
 
 	*writer = (struct thaw_h5_writer){.path = path, .file = H5I_INVALID_HID, .status = THAW_OK};
-	list = access_list(&writer->memory, 0);
+	list = access_list(&writer->memory);
 	if (list >= 0) {
 		writer->file = H5Fcreate(no_file, H5F_ACC_TRUNC, H5P_DEFAULT, list);
 		H5Pclose(list);
@@ -249,213 +234,4 @@ thaw_status thaw_h5_end(struct thaw_h5_writer *writer, struct thaw_h5_image *ima
 	image.bytes = writer->memory.bytes;
 	*image_out = image;
 	return THAW_OK;
-}
-
-thaw_status thaw_h5_open(const char *path, const void *bytes, size_t length, struct thaw_h5_reader *reader_out)
-{
-	hid_t list;
-
-	*reader_out = (struct thaw_h5_reader){
-		.path = path,
-		.file = H5I_INVALID_HID,
-		.length = length,
-		.memory = {.bytes = (char *)bytes, .capacity = length}, /* only read: the file is opened so */
-	};
-	list = length > 0 ? access_list(&reader_out->memory, length) : H5I_INVALID_HID;
-	if (list >= 0) {
-		reader_out->file = H5Fopen(no_file, H5F_ACC_RDONLY, list);
-		H5Pclose(list);
-	}
-	if (reader_out->file < 0)
-		return thaw_fail(THAW_FAILED, "'%s' is not HDF5", path);
-	return THAW_OK;
-}
-
-void thaw_h5_close(struct thaw_h5_reader *reader)
-{
-	if (reader->file >= 0)
-		H5Fclose(reader->file);
-	reader->file = H5I_INVALID_HID;
-}
-
-/* Opens attribute `name` if it has exactly this many elements; a negative id after thaw_fail(). */
-static hid_t open_attribute(const struct thaw_h5_reader *reader, const char *name, int count)
-{
-	hid_t attribute = H5Aexists(reader->file, name) > 0 ? H5Aopen(reader->file, name, H5P_DEFAULT) : H5I_INVALID_HID;
-	hid_t space;
-	hssize_t elements;
-
-	if (attribute < 0) {
-		thaw_fail(THAW_FAILED, "'%s' has no attribute '%s'", reader->path, name);
-		return attribute;
-	}
-	space = H5Aget_space(attribute);
-	elements = H5Sget_simple_extent_npoints(space);
-	H5Sclose(space);
-	if (elements == count)
-		return attribute;
-	thaw_fail(THAW_FAILED, "'%s': attribute '%s' has %lld value%s, expected %d", reader->path, name, (long long)elements,
-	          elements == 1 ? "" : "s",
-			  count);
-	H5Aclose(attribute);
-	return H5I_INVALID_HID;
-}
-
-thaw_status thaw_h5_get_numbers(const struct thaw_h5_reader *reader, const char *name, hid_t type, void *values_out,
-								int count)
-{
-	hid_t attribute = open_attribute(reader, name, count), found;
-	thaw_status status = THAW_OK;
-
-	if (attribute < 0)
-		return THAW_FAILED;
-	found = H5Aget_type(attribute);
-	if (H5Tequal(found, type) <= 0 || H5Aread(attribute, type, values_out) < 0)
-		status = thaw_fail(THAW_FAILED, "'%s': attribute '%s' is of another type than thaw's", reader->path, name);
-	H5Tclose(found);
-	H5Aclose(attribute);
-	return status;
-}
-
-thaw_status thaw_h5_get_int(const struct thaw_h5_reader *reader, const char *name, int64_t *value_out)
-{
-	return thaw_h5_get_numbers(reader, name, H5T_STD_I64LE, value_out, 1);
-}
-
-/* The number of bytes of each text of a fixed-size UTF-8 type filled up with zeros; 0 if it is anything else. */
-static size_t text_width(hid_t type)
-{
-	size_t width = H5Tget_class(type) == H5T_STRING && H5Tis_variable_str(type) == 0 ? H5Tget_size(type) : 0;
-
-	return width > 0 && H5Tget_strpad(type) == H5T_STR_NULLPAD && H5Tget_cset(type) == H5T_CSET_UTF8 ? width : 0;
-}
-
-thaw_status thaw_h5_get_text(const struct thaw_h5_reader *reader, const char *name, char *text_out, size_t size)
-{
-	hid_t attribute = open_attribute(reader, name, 1), found, type;
-	thaw_status status = THAW_OK;
-	size_t width;
-
-	if (attribute < 0)
-		return THAW_FAILED;
-	found = H5Aget_type(attribute);
-	width = text_width(found);
-	type = text_type(size, H5T_STR_NULLTERM);
-	if (width == 0 || width >= size || H5Aread(attribute, type, text_out) < 0)
-		status = thaw_fail(THAW_FAILED, "'%s': attribute '%s' is not a text of at most %zu bytes", reader->path, name,
-						   size - 1);
-	H5Tclose(type);
-	H5Tclose(found);
-	H5Aclose(attribute);
-	return status;
-}
-
-/* Whether the dataset's bytes stand in this file, in one piece, as they are. */
-static bool is_plain(hid_t dataset)
-{
-	hid_t list = H5Dget_create_plist(dataset);
-	bool plain =
-		H5Pget_layout(list) == H5D_CONTIGUOUS && H5Pget_nfilters(list) == 0 && H5Pget_external_count(list) == 0;
-
-	H5Pclose(list);
-	return plain;
-}
-
-/* Fills in what the dataset's shape and place say; false unless they fit each other and the file. */
-static bool measure(const struct thaw_h5_reader *reader, hid_t dataset, struct thaw_h5_plain *plain)
-{
-	hid_t space = H5Dget_space(dataset), type = H5Dget_type(dataset);
-	uint64_t bytes = H5Tget_size(type);
-	hsize_t dims[H5S_MAX_RANK];
-	int rank = H5Sget_simple_extent_type(space) == H5S_NULL ? -1 : H5Sget_simple_extent_ndims(space);
-	bool fits = bytes > 0 && rank >= 0 && rank <= 4 && H5Sget_simple_extent_dims(space, dims, NULL) == rank;
-
-	for (int i = 0; fits && i < rank; i++) {
-		fits = dims[i] > 0 && bytes <= reader->length / dims[i];
-		bytes *= dims[i];
-		plain->dims[i] = (int64_t)dims[i];
-	}
-	plain->rank = rank;
-	plain->bytes = bytes;
-	plain->offset = fits ? H5Dget_offset(dataset) : HADDR_UNDEF;
-	H5Tclose(type);
-	H5Sclose(space);
-	return fits && H5Dget_storage_size(dataset) == bytes && bytes <= reader->length &&
-		   plain->offset <= reader->length - bytes;
-}
-
-thaw_status thaw_h5_find(const struct thaw_h5_reader *reader, const char *name, hid_t type,
-						 struct thaw_h5_plain *plain_out)
-{
-	struct thaw_h5_plain plain = {.dataset = H5I_INVALID_HID};
-	thaw_status status;
-	H5L_info_t link;
-	hid_t found;
-
-	if (H5Lexists(reader->file, name, H5P_DEFAULT) <= 0 || H5Lget_info(reader->file, name, &link, H5P_DEFAULT) < 0)
-		return thaw_fail(THAW_FAILED, "'%s' has no '%s'", reader->path, name);
-	if (link.type != H5L_TYPE_HARD)
-		return thaw_fail(THAW_FAILED, "'%s': '%s' is a link to elsewhere", reader->path, name);
-	plain.dataset = H5Dopen2(reader->file, name, H5P_DEFAULT);
-	if (plain.dataset < 0)
-		return thaw_fail(THAW_FAILED, "'%s': '%s' is not a dataset", reader->path, name);
-	found = H5Dget_type(plain.dataset);
-	if (!is_plain(plain.dataset))
-		status = thaw_fail(THAW_FAILED, "'%s': '%s' is not stored in one piece as it is", reader->path, name);
-	else if (type >= 0 ? H5Tequal(found, type) <= 0 : text_width(found) == 0)
-		status =
-			thaw_fail(THAW_FAILED, "'%s': the elements of '%s' are of another type than thaw's", reader->path, name);
-	else if (!measure(reader, plain.dataset, &plain))
-		status = thaw_fail(THAW_FAILED, "'%s': '%s' is empty or reaches beyond the file", reader->path, name);
-	else
-		status = THAW_OK;
-	H5Tclose(found);
-	if (status)
-		H5Dclose(plain.dataset);
-	else
-		*plain_out = plain;
-	return status;
-}
-
-/* Reads `count` texts into a block of as many pointers and, behind them, the texts. */
-static thaw_status read_texts(const struct thaw_h5_reader *reader, const char *name, const struct thaw_h5_plain *plain,
-							  char ***texts_out)
-{
-	size_t count = (size_t)plain->dims[0], width = (size_t)plain->bytes / count + 1;
-	char **texts = thaw_alloc(count, sizeof *texts + width), *table;
-	thaw_status status = THAW_OK;
-	hid_t type;
-
-	if (!texts)
-		return THAW_OUT_OF_MEMORY;
-	table = (char *)(texts + count);
-	type = text_type(width, H5T_STR_NULLTERM);
-	if (H5Dread(plain->dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, table) < 0)
-		status = thaw_fail(THAW_FAILED, "'%s': cannot read '%s'", reader->path, name);
-	H5Tclose(type);
-	for (size_t i = 0; i < count; i++)
-		texts[i] = table + i * width;
-	if (status)
-		free(texts);
-	else
-		*texts_out = texts;
-	return status;
-}
-
-thaw_status thaw_h5_get_texts(const struct thaw_h5_reader *reader, const char *name, char ***texts_out,
-							  int64_t *count_out)
-{
-	struct thaw_h5_plain plain;
-	thaw_status status = thaw_h5_find(reader, name, H5I_INVALID_HID, &plain);
-
-	if (status)
-		return status;
-	if (plain.rank != 1)
-		status = thaw_fail(THAW_FAILED, "'%s': '%s' has %d dimensions, expected 1", reader->path, name, plain.rank);
-	else
-		status = read_texts(reader, name, &plain, texts_out);
-	if (!status)
-		*count_out = plain.dims[0];
-	H5Dclose(plain.dataset);
-	return status;
 }

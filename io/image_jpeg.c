@@ -10,7 +10,9 @@
 #include "base/mem.h"
 #include "io/image_formats.h"
 
-enum { scan_limit = 1000 }; /* each scan of a progressive file goes over the whole picture again */
+/* Each scan of a progressive file goes over the whole picture again, and may be a few bytes long. */
+enum { scan_limit = 1000 };
+static const uint64_t scanned_pixels_limit = UINT64_C(1) << 32;
 
 /* libjpeg leaves on an error: what is to be released afterwards stands here and not in variables of the function that
  * longjmp() cuts off. */
@@ -72,8 +74,10 @@ static void on_progress(j_common_ptr jpeg)
 {
 	struct reader *reader = jpeg->client_data;
 
-	if (reader->jpeg.input_scan_number > scan_limit)
-		give_up(reader, thaw_image_damaged(reader->file->name, "more than 1000 scans"));
+	uint64_t scans = (uint64_t)reader->jpeg.input_scan_number;
+
+	if (scans > scan_limit || scans * reader->jpeg.image_width * reader->jpeg.image_height > scanned_pixels_limit)
+		give_up(reader, thaw_image_damaged(reader->file->name, "too many scans"));
 }
 
 static int find_orientation(const struct jpeg_decompress_struct *jpeg)

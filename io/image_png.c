@@ -1,9 +1,12 @@
 #include <setjmp.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <png.h>
 
 #include "io/image_formats.h"
+
+static const size_t spare_memory = (size_t)1 << 24; /* for what libpng needs besides the parts of a file */
 
 /* libpng leaves on an error: what is to be released afterwards stands here and not in variables of the function that
  * longjmp() cuts off. */
@@ -13,6 +16,8 @@ struct reader {
 	const struct thaw_encoded *file;
 	size_t at; /* bytes taken from the file */
 	thaw_status status;
+	size_t limit; /* of a block of memory that libpng may ask for now */
+	bool refused; /* there was none */
 	struct thaw_image image;
 };
 
@@ -26,8 +31,32 @@ static void on_read_error(png_structp png, png_const_charp message)
 {
 	struct reader *reader = png_get_error_ptr(png);
 
-	reader->status = thaw_image_damaged(reader->file->name, message);
+	if (reader->refused)
+		reader->status = thaw_fail(THAW_OUT_OF_MEMORY, "out of memory decoding '%s'", reader->file->name);
+	else
+		reader->status = thaw_image_damaged(reader->file->name, message);
 	png_longjmp(png, 1);
+}
+
+/* libpng's own words do not tell a file that is damaged from memory that is short. And it asks for what a part of the
+ * file says it has, before it looks for it: without memory it passes that part over, and finds that it is cut short. */
+static png_voidp take_memory(png_structp png, png_alloc_size_t size)
+{
+	struct reader *reader = png_get_mem_ptr(png);
+	void *memory;
+
+	if (size > reader->limit)
+		return NULL;
+	memory = malloc(size);
+	if (!memory)
+		reader->refused = true;
+	return memory;
+}
+
+static void give_memory(png_structp png, png_voidp memory)
+{
+	(void)png;
+	free(memory);
 }
 
 /* Warnings are about chunks that are not looked at here. */
@@ -60,7 +89,9 @@ static thaw_status read_picture(struct reader *reader)
 	if (setjmp(png_jmpbuf(png)))
 		return reader->status;
 	png_set_read_fn(png, reader, take_bytes);
+	reader->limit = reader->file->length + spare_memory;
 	png_read_info(png, reader->info);
+	reader->limit = SIZE_MAX; /* rows are as long as the picture is wide */
 	height = png_get_image_height(png, reader->info);
 	width = png_get_image_width(png, reader->info);
 	reader->status = thaw_image_new(reader->file->name, height, width, &reader->image);
@@ -79,18 +110,20 @@ static thaw_status read_picture(struct reader *reader)
 	for (int pass = 0; pass < passes; pass++)
 		for (uint32_t y = 0; y < height; y++)
 			png_read_row(png, reader->image.pixels + y * row_bytes, NULL);
+	reader->limit = reader->file->length + spare_memory;
 	png_read_end(png, reader->info);
 	return THAW_OK;
 }
 
 thaw_status thaw_png_decode(const struct thaw_encoded *file, struct thaw_image *image_out, int *orientation_out)
 {
-	struct reader reader = {.file = file};
+	struct reader reader = {.file = file, .limit = SIZE_MAX};
 	png_bytep exif;
 	uint32_t exif_length;
 	thaw_status status;
 
-	reader.png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &reader, on_read_error, on_warning);
+	reader.png = png_create_read_struct_2(PNG_LIBPNG_VER_STRING, &reader, on_read_error, on_warning, &reader, take_memory,
+	                                      give_memory);
 	reader.info = reader.png ? png_create_info_struct(reader.png) : NULL;
 	if (reader.info)
 		status = read_picture(&reader);

@@ -152,7 +152,9 @@ static void *run(void *argument)
 			continue;
 		}
 		pthread_mutex_unlock(&loader->mutex);
-		status = make(loader, &item, &tools);
+		status = thaw_dataset_check(loader->spec.dataset, item.sample.picture);
+		if (!status)
+			status = make(loader, &item, &tools);
 		pthread_mutex_lock(&loader->mutex);
 		if (++item.slot->done == item.range.count) {
 			pthread_mutex_unlock(&loader->mutex);

@@ -1,9 +1,9 @@
 /*
  * The seal: the last 64 bytes of a shard or checkpoint.
  *
- * HDF5 believes what it reads: nearly every flipped bit passes as another value, and a few crash it. So thaw's files
- * end with a digest of all that HDF5 parses, and nothing is handed to HDF5 before it was checked. HDF5 ignores what
- * stands behind its end of file.
+ * HDF5's format has no checksums of its own where it is simple: nearly every flipped bit passes as another value. So
+ * thaw's files end with a digest of all that is parsed, which is checked before. It tells damage, no more: anyone can
+ * seal a file. HDF5 readers ignore what stands behind its end of file.
  *
  *      0  16  "thaw shard\n" or "thaw checkpoint\n", filled up with zeros
  *     16   8  length of the HDF5 file before the seal, little-endian

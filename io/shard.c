@@ -13,6 +13,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "io/h5.h"
+#include "io/h5_read.h"
 #include "io/mapped.h"
 #include "io/seal.h"
 
@@ -177,8 +178,8 @@ static thaw_status read_facts(const struct thaw_h5_reader *reader, struct thaw_d
 	if ((status = thaw_h5_get_text(reader, "split", facts->split, sizeof facts->split)) ||
 		(status = thaw_h5_get_int(reader, "count", &facts->count)) ||
 		(status = thaw_h5_get_int(reader, "resize", &resize)) ||
-		(status = thaw_h5_get_numbers(reader, "mean", H5T_IEEE_F32LE, facts->mean, 3)) ||
-		(status = thaw_h5_get_numbers(reader, "std", H5T_IEEE_F32LE, facts->std, 3)))
+		(status = thaw_h5_get_numbers(reader, "mean", THAW_H5_F32, facts->mean, 3)) ||
+		(status = thaw_h5_get_numbers(reader, "std", THAW_H5_F32, facts->std, 3)))
 		return status;
 	if (facts->count < 1 || facts->count > INT32_MAX)
 		return thaw_fail(THAW_FAILED, "'%s' is of a split of %lld pictures, allowed are 1 to %d", reader->path,
@@ -214,26 +215,32 @@ static thaw_status read_classes(const struct thaw_h5_reader *reader, struct thaw
 
 static thaw_status read_index(const struct thaw_h5_reader *reader, struct thaw_shard_map *shard)
 {
-	hid_t packed = index_type(true), memory = index_type(false);
+	static const struct thaw_h5_member row[] = {{"offset", THAW_H5_U64},
+	                                            {"height", THAW_H5_U16},
+	                                            {"width", THAW_H5_U16},
+	                                            {"label", THAW_H5_I32},
+	                                            {"crc32c", THAW_H5_U32}};
 	struct thaw_h5_plain plain;
-	thaw_status status = thaw_h5_find(reader, "index", packed, &plain);
+	thaw_status status = thaw_h5_find_rows(reader, "index", row, sizeof row / sizeof *row, &plain);
 
 	if (status)
-		goto close_types;
-	if (plain.rank != 1) {
-		status = thaw_fail(THAW_FAILED, "'%s': 'index' has %d dimensions, expected 1", reader->path, plain.rank);
-		goto close_types;
-	}
+		return status;
 	shard->count = plain.dims[0];
 	shard->index = thaw_alloc((size_t)shard->count, sizeof *shard->index);
 	if (!shard->index)
-		status = THAW_OUT_OF_MEMORY;
-	else if (H5Dread(plain.dataset, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, shard->index) < 0)
-		status = thaw_fail(THAW_FAILED, "'%s': cannot read 'index'", reader->path);
-close_types:
-	H5Tclose(packed);
-	H5Tclose(memory);
-	return status;
+		return THAW_OUT_OF_MEMORY;
+	for (int64_t i = 0; i < shard->count; i++) {
+		const uint8_t *at = plain.data + 20 * i;
+
+		shard->index[i] = (struct thaw_picture){
+			.offset = thaw_h5_number(at, 8),
+			.height = (uint16_t)thaw_h5_number(at + 8, 2),
+			.width = (uint16_t)thaw_h5_number(at + 10, 2),
+			.label = (int32_t)thaw_h5_number(at + 12, 4),
+			.crc32c = (uint32_t)thaw_h5_number(at + 16, 4),
+		};
+	}
+	return THAW_OK;
 }
 
 /* The pictures follow each other without a gap from the first byte of `pixels` to the last. */
@@ -260,7 +267,7 @@ static thaw_status check_index(const char *path, const struct thaw_shard_map *sh
 	return THAW_OK;
 }
 
-/* Everything that HDF5 has to tell, checked. What was allocated stays in `shard` also on failure. */
+/* Everything but the pixels, checked. What was allocated stays in `shard` also on failure. */
 static thaw_status parse(const struct thaw_h5_reader *reader, const struct thaw_seal *seal,
 						 struct thaw_shard_map *shard)
 {
@@ -270,7 +277,7 @@ static thaw_status parse(const struct thaw_h5_reader *reader, const struct thaw_
 
 	if ((status = read_facts(reader, &shard->facts)) || (status = read_classes(reader, shard)) ||
 		(status = read_index(reader, shard)) || (status = thaw_h5_get_texts(reader, "names", &shard->names, &names)) ||
-		(status = thaw_h5_find(reader, "pixels", H5T_STD_U8LE, &pixels)))
+		(status = thaw_h5_find(reader, "pixels", THAW_H5_U8, &pixels)))
 		return status;
 	if (names != shard->count)
 		return thaw_fail(THAW_FAILED, "'%s' has %lld picture%s and %lld name%s", reader->path, (long long)shard->count,
@@ -316,14 +323,21 @@ void thaw_shard_close(struct thaw_shard_map *shard)
 		thaw_mapped_close(shard->map, shard->map_length);
 }
 
+thaw_status thaw_shard_check(const char *path, const struct thaw_shard_map *shard, int64_t i)
+{
+	const struct thaw_picture *picture = &shard->index[i];
+
+	if (thaw_crc32c(0, shard->pixels + picture->offset, (size_t)picture_bytes(picture)) != picture->crc32c)
+		return thaw_fail(THAW_FAILED, "'%s' is damaged: the pixels of '%s' have another checksum", path,
+		                 shard->names[i]);
+	return THAW_OK;
+}
+
 thaw_status thaw_shard_verify(const char *path, const struct thaw_shard_map *shard)
 {
-	for (int64_t i = 0; i < shard->count; i++) {
-		const struct thaw_picture *picture = &shard->index[i];
+	thaw_status status = THAW_OK;
 
-		if (thaw_crc32c(0, shard->pixels + picture->offset, (size_t)picture_bytes(picture)) != picture->crc32c)
-			return thaw_fail(THAW_FAILED, "'%s' is damaged: the pixels of '%s' have another checksum", path,
-			                 shard->names[i]);
-	}
-	return THAW_OK;
+	for (int64_t i = 0; i < shard->count && !status; i++)
+		status = thaw_shard_check(path, shard, i);
+	return status;
 }

@@ -55,7 +55,10 @@ struct thaw_shard_map {
 thaw_status thaw_shard_open(const char *path, struct thaw_shard_map *shard_out);
 void thaw_shard_close(struct thaw_shard_map *shard);
 
-/* Reads every picture and compares its checksum: THAW_FAILED naming `path` and the first picture that differs. */
+/* Compares the pixels of picture `i` with their checksum: THAW_FAILED naming `path` and the picture if they differ. */
+thaw_status thaw_shard_check(const char *path, const struct thaw_shard_map *shard, int64_t i);
+
+/* The same for every picture, up to the first that differs. */
 thaw_status thaw_shard_verify(const char *path, const struct thaw_shard_map *shard);
 
 #endif

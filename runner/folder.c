@@ -1,6 +1,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "runner/folder.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -194,6 +195,23 @@ static thaw_status fail_foreign(const char *path)
 		path);
 }
 
+/* Whether nothing stands in the folder but what a process leaves that was killed before there was a job.yaml. */
+static bool is_unborn(const char *path)
+{
+	DIR *folder = opendir(path);
+	bool unborn = folder != NULL;
+
+	for (struct dirent *entry; unborn && (entry = readdir(folder)) != NULL;) {
+		size_t length = strlen(entry->d_name);
+
+		unborn = strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
+		         strcmp(entry->d_name, "lock") == 0 || (length > 4 && strcmp(entry->d_name + length - 4, ".tmp") == 0);
+	}
+	if (folder)
+		closedir(folder);
+	return unborn;
+}
+
 /* Rank 0's part. */
 static thaw_status look(struct thaw_job *job, bool fresh, struct thaw_run_folder *folder)
 {
@@ -205,7 +223,7 @@ static thaw_status look(struct thaw_job *job, bool fresh, struct thaw_run_folder
 	if (status || !thaw_file_exists(folder->path))
 		return status;
 	if (!thaw_file_exists(file))
-		return fail_foreign(folder->path);
+		return is_unborn(folder->path) ? THAW_OK : fail_foreign(folder->path);
 	folder->found = true;
 	status = take(folder->path);
 	if (!status)
@@ -253,9 +271,12 @@ static thaw_status begin(const struct thaw_run_folder *folder, const char *log, 
 	if (status)
 		return status;
 	status = thaw_folder_make(job->runs);
-	if (!status && mkdir(path, 0777) != 0)
-		status = errno == EEXIST ? fail_foreign(path)
-		                         : thaw_fail(THAW_FAILED, "cannot make folder '%s': %s", path, strerror(errno));
+	if (!status && mkdir(path, 0777) != 0) {
+		if (errno != EEXIST)
+			status = thaw_fail(THAW_FAILED, "cannot make folder '%s': %s", path, strerror(errno));
+		else if (!is_unborn(path))
+			status = fail_foreign(path);
+	}
 	if (status)
 		return status;
 	status = take(path);
@@ -263,7 +284,13 @@ static thaw_status begin(const struct thaw_run_folder *folder, const char *log, 
 		(void)rmdir(path); /* if nobody else is in it */
 		return status;
 	}
-	status = write_job(job, copy);
+	if (!is_unborn(path)) { /* another one began meanwhile, and is over */
+		thaw_folder_leave(folder);
+		return fail_foreign(path);
+	}
+	status = thaw_folder_clean(path, "\\.tmp$");
+	if (!status)
+		status = write_job(job, copy);
 	if (!status)
 		status = thaw_log_open(log);
 	if (status) {

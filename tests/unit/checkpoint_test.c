@@ -355,11 +355,32 @@ static void change_link(struct thaw_h5_writer *writer)
 	CHECK(H5Lcreate_external("elsewhere.h5", "/model", writer->file, "model", H5P_DEFAULT, H5P_DEFAULT) >= 0);
 }
 
+static void change_soft_link(struct thaw_h5_writer *writer)
+{
+	CHECK(H5Lcreate_soft("/classes", writer->file, "model", H5P_DEFAULT, H5P_DEFAULT) >= 0);
+}
+
 static void change_cycle(struct thaw_h5_writer *writer)
 {
 	hid_t group = H5Gcreate2(writer->file, "model", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
 
 	CHECK(H5Lcreate_hard(group, ".", group, "model", H5P_DEFAULT, H5P_DEFAULT) >= 0);
+	H5Gclose(group);
+}
+
+/* Six groups within each other, each under eight names: 8^6 ways down. */
+static void change_lattice(struct thaw_h5_writer *writer)
+{
+	hid_t group = H5Gcreate2(writer->file, "model", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+
+	for (int depth = 0; depth < 6; depth++) {
+		hid_t next = H5Gcreate2(group, "0", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+
+		for (char name[] = "1"; *name < '8'; ++*name)
+			CHECK(H5Lcreate_hard(group, "0", group, name, H5P_DEFAULT, H5P_DEFAULT) >= 0);
+		H5Gclose(group);
+		group = next;
+	}
 	H5Gclose(group);
 }
 
@@ -382,9 +403,59 @@ static void test_well_sealed_but_wrong(void)
 	check_built(change_job, "'job' has 3 texts, expected 1");
 	check_built(change_type, "the elements of 'model/fc.bias' are of another type");
 	check_built(change_rank, "'model/w' is empty or reaches beyond the file");
-	check_built(change_link, "'model' is a link to elsewhere");
+	check_built(change_link, "'/' holds links to elsewhere, or is of a newer HDF5 than thaw reads");
+	check_built(change_soft_link, "'model' is a link to elsewhere");
 	check_built(change_cycle, "more than 8 groups within each other");
+	check_built(change_lattice, " is not as thaw writes it");
 	check_built(change_kind, "'model' is neither a group nor a dataset");
+}
+
+/* Writes `bytes`, a checkpoint that was changed, under a seal that fits again. */
+static void check_resealed(char *bytes, size_t length, const char *words)
+{
+	struct thaw_seal seal = {.kind = "checkpoint", .length = length - THAW_SEAL_LENGTH};
+
+	thaw_seal_make(&seal, bytes, (uint8_t *)bytes + seal.length);
+	CHECK_OK(thaw_file_publish(path, bytes, length));
+	CHECK_FAILS(try_open(), THAW_FAILED, words);
+}
+
+/* The structure of the file itself, byte by byte as HDF5's specification has it. */
+static void test_structure(void)
+{
+	size_t length, layout = 0, tree = 0;
+	uint64_t root;
+	char *bytes;
+
+	CHECK_OK(thaw_checkpoint_write(path, NULL, &facts, tensors, TENSORS));
+	CHECK_OK(thaw_file_read(path, 1 << 20, &bytes, &length));
+	bytes[8] = 2; /* the superblock's version */
+	check_resealed(bytes, length, "last.h5' is of another version of HDF5's format than thaw reads, its first");
+	bytes[8] = 0;
+	bytes[64 + 7] = 1; /* the root group's header, 2^56 bytes further on */
+	check_resealed(bytes, length, "last.h5': the header of '/' is not as thaw writes it");
+	bytes[64 + 7] = 0;
+	memcpy(&root, bytes + 64, 8);
+	bytes[root + 16 + 3] ^= 0x7f; /* the first message's length */
+	check_resealed(bytes, length, "last.h5': the header of '/' is not as thaw writes it");
+	bytes[root + 16 + 3] ^= 0x7f;
+	while (memcmp(bytes + layout, "\x08\0\x18", 3) != 0) /* a message of this kind and length, */
+		layout++;
+	bytes[layout + 8 + 10]++; /* in which behind version, kind and address there is the number of bytes */
+	check_resealed(bytes, length, "' is empty or reaches beyond the file");
+	bytes[layout + 8 + 10]--;
+	while (memcmp(bytes + tree, "TREE", 4) != 0)
+		tree++;
+	CHECK_INT(bytes[tree + 6], 1); /* leaves */
+	bytes[tree + 6] = 2;           /* and both the same: each name twice */
+	memcpy(bytes + tree + 24 + 8 + 16, bytes + tree + 24 + 8, 8);
+	check_resealed(bytes, length, "last.h5': a name of '/' is not as thaw writes it");
+	bytes[tree + 6] = 0; /* no leaf, no names */
+	check_resealed(bytes, length, "last.h5' has no 'classes'");
+	bytes[tree + 6] = 1;
+	bytes[tree + 5] = 3; /* three levels of nodes above the leaves */
+	check_resealed(bytes, length, "last.h5': a node of '/' is not as thaw writes it");
+	free(bytes);
 }
 
 static void check_epoch(const char *file, int64_t want)
@@ -462,6 +533,7 @@ int main(void)
 	test_damage();
 	test_other_seals();
 	test_well_sealed_but_wrong();
+	test_structure();
 	test_failed_writes();
 	test_previous();
 	test_no_memory();

@@ -202,7 +202,7 @@ static const struct {
 	{"empty-pixels", "'pixels' is empty or reaches beyond the file"},
 	{"signed-pixels", "the elements of 'pixels' are of another type"},
 	{"soft-link", "'pixels' is a link to elsewhere"},
-	{"external-link", "'pixels' is a link to elsewhere"},
+	{"external-link", "'/' holds links to elsewhere, or is of a newer HDF5 than thaw reads"},
 	{"group-pixels", "'pixels' is not a dataset"},
 	{"pixels-first", "'pixels' are not what its seal leaves out"},
 	{"not-hdf5", "is not HDF5"},

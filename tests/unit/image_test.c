@@ -152,6 +152,32 @@ static size_t find_marker(const uint8_t *jpeg, size_t from, size_t length, uint8
 	return length;
 }
 
+/* A picture of 2^26 pixels of which each scan takes ten bytes: 64 of them are 2^32 pixels. Progressive and arithmetic
+ * coding, where a scan without data is one of zeros. */
+static void test_long_scans(void)
+{
+	static const uint8_t head[] = {0xff, 0xd8, 0xff, 0xca, 0, 11, 8, 0x20, 0, 0x20, 0, 1, 1, 0x11, 0},
+						 scan[] = {0xff, 0xda, 0, 8, 1, 1, 0, 0, 0, 0}, quants[] = {0xff, 0xdb, 0, 67, 0};
+	enum { SCANS = 65, LENGTH = sizeof head + sizeof quants + 64 + SCANS * sizeof scan + 2 };
+	static uint8_t file[LENGTH];
+	struct thaw_image image;
+	size_t at = sizeof head + sizeof quants;
+
+	memcpy(file, head, sizeof head);
+	memcpy(file + sizeof head, quants, sizeof quants);
+	memset(file + at, 1, 64);
+	at += 64;
+	for (int i = 0; i < SCANS; i++, at += sizeof scan)
+		memcpy(file + at, scan, sizeof scan);
+	file[at] = 0xff;
+	file[at + 1] = 0xd9;
+	CHECK_FAILS(thaw_image_decode("x.jpg", file, LENGTH, &image), THAW_FAILED, "'x.jpg' is damaged: too many scans");
+	memmove(file + at - sizeof scan, file + at, 2);
+	CHECK_OK(thaw_image_decode("x.jpg", file, LENGTH - sizeof scan, &image));
+	CHECK_INT(image.width, 1 << 13);
+	thaw_image_release(&image);
+}
+
 static void test_jpeg_limits(void)
 {
 	size_t length, frame, scan, end;
@@ -176,9 +202,10 @@ static void test_jpeg_limits(void)
 	for (size_t i = 0; i < 1100; i++)
 		memcpy(many + end + i * (end - scan), jpeg + scan, end - scan);
 	CHECK_FAILS(thaw_image_decode("x.jpg", many, end + 1100 * (end - scan), &image), THAW_FAILED,
-	            "'x.jpg' is damaged: more than 1000 scans");
+	            "'x.jpg' is damaged: too many scans");
 	free(many);
 	free(jpeg);
+	test_long_scans();
 }
 
 /* Every cut of a file, and random wrong bytes: refused with words or decoded, but never a crash or a leak (which the

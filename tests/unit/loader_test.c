@@ -293,6 +293,7 @@ static void test_no_memory_in_a_thread(const char *folder)
 	snprintf(path, sizeof path, "%s/large-0-of-1.h5", folder);
 	memcpy(s->pixels[0] = realloc(s->pixels[0], sizeof pixels), pixels, sizeof pixels);
 	s->index[0].height = s->index[0].width = 2000;
+	s->index[0].crc32c = split_crc32c(pixels, sizeof pixels);
 	CHECK_OK(thaw_shard_write(path, &s->shard));
 	split_free(s);
 	CHECK_OK(thaw_dataset_open(path, NULL, &dataset));

@@ -8,6 +8,7 @@ option(THAW_NATIVE "compile for this machine's processor (-march=native)" ON)
 option(THAW_TESTS "build the tests" ON)
 option(THAW_WERROR "treat warnings as errors" ON)
 option(THAW_FAULTS "thaw train --fault, with which tests let a rank hang, die or diverge" OFF)
+option(THAW_FUZZ "build the fuzz targets (clang with libFuzzer)" OFF)
 set(THAW_SANITIZE "" CACHE STRING "sanitizers to build with, as -fsanitize takes them: address,undefined or thread")
 
 set(CMAKE_C_FLAGS_RELEASE -O3) # without -DNDEBUG: assertions cost nothing that can be measured, and stay
@@ -28,6 +29,13 @@ target_compile_options(thaw_options INTERFACE
 if(THAW_SANITIZE)
     target_compile_options(thaw_options INTERFACE -O1 -fsanitize=${THAW_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer -g)
     target_link_options(thaw_options INTERFACE -fsanitize=${THAW_SANITIZE})
+endif()
+
+if(THAW_FUZZ)
+    if(NOT CMAKE_C_COMPILER_ID MATCHES Clang)
+        message(FATAL_ERROR "THAW_FUZZ needs clang, this is ${CMAKE_C_COMPILER_ID}: -DCMAKE_C_COMPILER=clang")
+    endif()
+    target_compile_options(thaw_options INTERFACE -fsanitize=fuzzer-no-link)
 endif()
 
 # thaw_library(NAME SOURCES ... LINK ...): libthaw_NAME.a

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# fault_test.sh THAW: ranks that hang, stop, die or leave: all are gone soon, the words say where it was, and the run
+# ranks_test.sh THAW: ranks that hang, stop, die or leave: all are gone soon, the words say where it was, and the run
 # goes on from its last checkpoint as if nothing had happened.
 . "$(dirname "$0")/lib.sh" "$@"
 
@@ -38,6 +38,8 @@ expect 0 "epoch 3, step 2: the gradient of 'conv1.weight' is not finite: the ste
 expect 0 "1 of 1 that may be" mpirun -n 2 "$thaw" train job.yaml --set name=skip2 --set max_skipped=1 --fault gradient@12
 [ "$(results runs/skip)" = "$(results runs/skip2)" ] || fail "a step left out differs between ranks"
 [ "$(results runs/skip)" != "$whole" ] || fail "a step that was left out changes nothing"
+expect 76 "epoch 2: all its steps were left out" "$thaw" train job.yaml --set name=empty --set max_skipped=99 \
+    --set 'phases=[{epochs: 4, train: all, batch: 65}]' --fault gradient@2
 expect 76 "epoch 2: the validation loss is nan" "$thaw" train job.yaml --set name=worst --fault validation@10
 [ "$(wc -l <runs/worst/metrics.csv)" = 2 ] || fail "an epoch without a loss has a row"
 

@@ -1,0 +1,96 @@
+/*
+ * seeds CORPUS FIXTURES: writes the seeds of the corpora, the files that thaw itself would write, and those of
+ * shards.bin (tests/golden/make_shards.py) whose structure is of another kind each.
+ */
+#define _POSIX_C_SOURCE 200809L
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "io/checkpoint.h"
+#include "tests/unit/split.h"
+
+static int fail(void)
+{
+	fprintf(stderr, "seeds: %s\n", thaw_fail_text());
+	return 1;
+}
+
+static thaw_status write_shard(const char *corpus)
+{
+	char path[512];
+
+	snprintf(path, sizeof path, "%s/shard/two-pictures", corpus);
+	return split_write(path, 2, 0, 2);
+}
+
+/* `count` tensors in two groups; more than one leaf of names can hold, for the larger one. */
+static thaw_status write_checkpoint(const char *corpus, const char *name, int count)
+{
+	static const char *const classes[] = {"ants", "bees"};
+	static const double losses[] = {0.5, 4, 1.5, 4};
+	static float values[24];
+	const struct thaw_checkpoint_facts facts = {
+		.epoch = 3,
+		.step = 12,
+		.best = 0.75,
+		.best_epoch = 2,
+		.best_metrics = {0.5, 8, 6, 8},
+		.replicas = 2,
+		.losses = losses,
+		.metric = "top1",
+		.arch = "resnet18",
+		.mean = {0.5f, 0.5f, 0.5f},
+		.std = {0.25f, 0.25f, 0.25f},
+		.classes = 2,
+		.names = classes,
+		.job = "name: x\n",
+		.build = "thaw",
+	};
+	struct thaw_checkpoint_tensor tensors[16];
+	char names[16][40], path[512];
+
+	for (int i = 0; i < count; i++) {
+		snprintf(names[i], sizeof names[i], i % 4 ? "model/t%d" : "optimizer/momentum/t%d", i);
+		tensors[i] = (struct thaw_checkpoint_tensor){names[i], i % 5, {1, 2, 3, 1}, values};
+	}
+	snprintf(path, sizeof path, "%s/checkpoint/%s", corpus, name);
+	return thaw_checkpoint_write(path, NULL, &facts, tensors, count);
+}
+
+static thaw_status split_fixture(const char *corpus, const char *fixtures)
+{
+	static const char *const wanted[] = {"good",          "variable-split",  "chunked-index", "external-pixels",
+	                                     "external-link", "virtual-pixels", "soft-link",     "group-pixels"};
+	char path[512], name[64], *bytes = NULL;
+	thaw_status status;
+	size_t length, total = 0, at = 0, piece;
+	int skipped;
+
+	snprintf(path, sizeof path, "%s/shards.bin", fixtures);
+	status = thaw_file_read(path, (size_t)1 << 24, &bytes, &total);
+	for (; !status && at < total && sscanf(bytes + at, "%63s %zu\n%n", name, &length, &skipped) == 2; at += piece) {
+		at = (size_t)((char *)memchr(bytes + at, '\n', total - at) - bytes) + 1;
+		piece = length;
+		for (size_t i = 0; i < sizeof wanted / sizeof *wanted && !status; i++)
+			if (strcmp(name, wanted[i]) == 0) {
+				snprintf(path, sizeof path, "%s/shard/%s", corpus, name);
+				status = thaw_file_publish(path, bytes + at, length);
+			}
+	}
+	free(bytes);
+	return status;
+}
+
+int main(int argc, char **argv)
+{
+	if (argc != 3) {
+		fprintf(stderr, "usage: seeds CORPUS FIXTURES\n");
+		return 2;
+	}
+	return write_shard(argv[1]) || write_checkpoint(argv[1], "two-tensors", 2) ||
+	               write_checkpoint(argv[1], "many-tensors", 16) || split_fixture(argv[1], argv[2])
+	           ? fail()
+	           : 0;
+}
