@@ -32,7 +32,7 @@ static thaw_status parse(const struct thaw_command *self, int argc, char **argv,
 		{"steps", 0, THAW_OPTION_INT, &a->steps, 1, 1e9, "N",
 	     "end after N steps and tell their speed; nothing is validated or written"},
 #ifdef THAW_FAULTS
-		{"fault", 0, THAW_OPTION_TEXT, &a->fault, 0, 0, "FAULT", "let NAME[:RANK]@STEP go wrong, for tests"},
+		{"fault", 0, THAW_OPTION_TEXT, &a->fault, 0, 0, "FAULT", "let NAME[:RANK]@[PLACE:]STEP go wrong, for tests"},
 #endif
 	};
 	struct thaw_texts files = {0};

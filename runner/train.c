@@ -200,6 +200,7 @@ static thaw_status finish_epoch(struct thaw_trainer *t, struct thaw_row *row, do
 
 	if (!status && row->epoch < t->job->epochs) /* the loader works ahead while validation runs */
 		status = thaw_trainer_start_epoch(t, row->epoch, 0);
+	thaw_fault_strike_at("validation", t->setup->rank, t->step);
 	if (!status)
 		status = thaw_evaluate(t->evaluator, &row->val_metrics);
 	if (!status)
@@ -294,8 +295,10 @@ static thaw_status change_phase(struct thaw_trainer *t)
 
 	if (phase != t->phase)
 		status = thaw_record_phase(t->setup, phase);
-	if (!status && phase != t->phase)
+	if (!status && phase != t->phase) {
+		thaw_fault_strike_at("phase", t->setup->rank, t->step);
 		status = thaw_trainer_begin_phase(t, phase);
+	}
 	return status;
 }
 
@@ -307,6 +310,7 @@ thaw_status thaw_trainer_run(struct thaw_trainer *t, const char *folder)
 
 	t->folder = folder;
 	t->saved = begun;
+	thaw_fault_strike_at("start", t->setup->rank, t->step);
 	if (!measures && t->setup->rank == 0)
 		status = thaw_events_open(folder, thaw_clock_wall_seconds(), t->epoch ? t->epoch + 1 : 0, &t->events);
 	if (!status && !measures && !t->options.resume && t->setup->rank == 0)
@@ -318,6 +322,7 @@ thaw_status thaw_trainer_run(struct thaw_trainer *t, const char *folder)
 	}
 	if (!status && t->epoch < t->job->epochs && thaw_trainer_is_done(t))
 		thaw_log("stopped early: %d epochs without a better one", t->epoch - t->best.epoch);
+	thaw_fault_strike_at("end", t->setup->rank, t->step);
 	if (!status && measures)
 		tell_speed(t);
 	else if (!status)

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "runner/fault.h"
 #include "runner/folder.h"
 #include "runner/snapshot.h"
 #include "runner/watchdog.h"
@@ -83,6 +84,7 @@ static thaw_status write_checkpoint(struct thaw_trainer *t, bool best, const str
 		status = thaw_job_dump(t->job, &yaml);
 	thaw_watchdog_at(THAW_AT_CHECKPOINT, t->step);
 	thaw_watchdog_waits("the disk");
+	thaw_fault_strike_at("checkpoint", t->setup->rank, t->step);
 	snprintf(facts.metric, sizeof facts.metric, "%s", t->job->checkpoint.metric);
 	if (t->best.epoch > 0)
 		facts.best = fabs(merit(t, &t->best.val_metrics)); /* a loss as it is */

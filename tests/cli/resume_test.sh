@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # resume_test.sh THAW: a run that is killed or stopped, whenever and however, and started again with any number of ranks, ends
-# with the bytes of one that was left alone.
+# with the bytes of one that was left alone. KILLS=100 kills a longer run so often.
 . "$(dirname "$0")/lib.sh" "$@"
 
 small_job 3 5 12
@@ -46,7 +46,7 @@ RANDOM=7
 killed() {
     local times=$1 name=$2 want=$3 kills=0 choices=(1 2 4) ranks
     shift 3
-    for ((try = 0; try < 200 && kills < times; try++)); do
+    for ((try = 0; try < 20 * times && kills < times; try++)); do
         begin "${choices[RANDOM % 3]}" --set "name=$name" "$@"
         sleep "0.$((100 + RANDOM % 700))"
         mapfile -t ranks < <(ranks_of $launcher)
@@ -76,13 +76,16 @@ killed() {
 }
 killed 12 killed "$whole"
 
+long=$((${KILLS:-6} / 6))
+
 # with everything that keeps something from step to step, or has another rate in each
 rich=(--set optimizer.kind=adamw --set optimizer.lr=0.01 --set optimizer.clip=1 --set 'optimizer.lr_scale={layer3: 0.5}'
     --set schedule.kind=one_cycle --set schedule.warmup=1.5 --set loss.smoothing=0.1 --set loss.class_weights=balanced
-    --set 'phases=[{epochs: 4, train: fc}, {epochs: 6, train: [layer3, fc], batch: 11}, {epochs: 6, train: all, restart: true}]'
-    --set early_stopping.patience=15 --set checkpoint.metric=loss)
+    --set "phases=[{epochs: $((4 * long)), train: fc}, {epochs: $((6 * long)), train: [layer3, fc], batch: 11},
+        {epochs: $((6 * long)), train: all, restart: true}]"
+    --set early_stopping.patience=$((15 * long)) --set checkpoint.metric=loss)
 "$thaw" train job.yaml --set name=rich-whole "${rich[@]}" >/dev/null 2>&1 || fail "adamw, left alone"
-killed 6 rich "$(results runs/rich-whole)" "${rich[@]}"
+killed "${KILLS:-6}" rich "$(results runs/rich-whole)" "${rich[@]}"
 
 # --- asked to stop ---------------------------------------------------------------------------------------------------------
 
@@ -154,6 +157,29 @@ for i in $(seq 100); do
 done
 [ $won -ge 1 ] || fail "none of many starts won"
 [ "$(grep -c "^epoch  " race* | grep -c ":1")" = 1 ] || fail "more than one of many starts trained"
+
+# the owner is killed, five want its place: one gets it, and is killed in turn
+for round in $(seq 20); do
+    heirs=()
+    for i in 1 2 3 4 5; do
+        "$thaw" train job.yaml --set name=heirs --set 'phases=[{epochs: 100000, train: fc}]' >"heir$i" 2>&1 &
+        heirs+=($!)
+    done
+    for _ in $(seq 200); do
+        alive=()
+        for heir in "${heirs[@]}"; do kill -0 "$heir" 2>/dev/null && alive+=("$heir"); done
+        [ ${#alive[@]} -gt 1 ] || break
+        sleep 0.05
+    done
+    [ ${#alive[@]} = 1 ] || fail "round $round: ${#alive[@]} processes have the folder: $(cat heir?)"
+    [ "$(grep -l "runs/heirs' is in use by \|runs/heirs' is there already" heir? | wc -l)" = 4 ] ||
+        fail "round $round: $(cat heir?)"
+    for _ in $(seq 100); do [ -s runs/heirs/last.h5 ] && break; sleep 0.02; done
+    [ $round = 1 ] || cat heir? | grep -q "going on from runs/heirs/last.h5" || fail "round $round: does not go on: $(cat heir?)"
+    kill -9 "${heirs[@]}" 2>/dev/null
+    wait "${heirs[@]}" 2>/dev/null
+done
+"$thaw" show runs/heirs/last.h5 >/dev/null || fail "after 20 owners: no checkpoint"
 
 # a lock that was lost, as a network may do: who holds the file is the owner, the other writes nothing more
 begin 1 --set name=lost --set checkpoint.minutes=1e-6
