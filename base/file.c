@@ -250,6 +250,8 @@ thaw_status thaw_file_append(const char *path, const void *bytes, size_t length)
 		status = fail_errno("write", path);
 	else if ((size_t)written != length)
 		status = thaw_fail(THAW_FAILED, "cannot write '%s': only %zd of %zu bytes found room", path, written, length);
+	if (!status && fsync(fd) != 0)
+		status = fail_errno("sync", path);
 	if (close(fd) != 0 && !status)
 		status = fail_errno("close", path);
 	return status;
@@ -343,6 +345,7 @@ thaw_status thaw_file_lock(const char *path, int *lock_out)
 
 void thaw_file_unlock(const char *path, int lock)
 {
-	(void)unlink(path); /* while it is locked: afterwards it could be another's */
+	if (still_names(path, lock))
+		(void)unlink(path); /* while it is locked: afterwards it could be another's */
 	close(lock);
 }

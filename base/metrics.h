@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 struct thaw_metrics {
-	double loss;               /* mean over the pictures */
+	double loss;               /* mean over the pictures; in training with class weights, smoothing and mixing */
 	int64_t count, top1, top5; /* pictures; and those whose label was first, among the first five */
 };
 

@@ -35,16 +35,14 @@ static double smooth(const struct thaw_epoch *epochs, int count, int i, value_fn
 	return sum / (to - from + 1);
 }
 
+/* The last that was the best when it was over. */
 static int find_best(const struct thaw_epoch *epochs, int count)
 {
 	int best = 0;
 
-	for (int i = 1; i < count; i++) {
-		const struct thaw_metrics *now = &epochs[i].val, *then = &epochs[best].val;
-
-		if (now->top1 > then->top1 || (now->top1 == then->top1 && now->loss < then->loss))
+	for (int i = 1; i < count; i++)
+		if (epochs[i].best)
 			best = i;
-	}
 	return best;
 }
 

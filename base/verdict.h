@@ -22,7 +22,7 @@ enum thaw_fit { THAW_FIT_UNKNOWN, THAW_FIT_GOOD, THAW_FIT_UNDER, THAW_FIT_OVER }
 
 struct thaw_verdict {
 	enum thaw_fit fit;   /* unknown: no epoch yet */
-	int best;            /* place of the best epoch in the rows: most right, then the lower loss, then the first */
+	int best;            /* place of the best epoch in the rows: the one that best.h5 is of */
 	int since;           /* overfitting: the epoch it began with */
 	bool improving;      /* the validation loss still falls at the end */
 	double train, val;   /* accuracies of the best epoch; overfitting: of the last */

@@ -26,7 +26,7 @@ struct thaw_comm;
  * each other. */
 thaw_status thaw_comm_start(int *argc, char ***argv, struct thaw_comm **comm_out);
 
-/* Ends communication after success on all ranks, waiting for them; NULL is fine. */
+/* Ends communication when all ranks agree to end, waiting for them; NULL is fine. */
 void thaw_comm_stop(struct thaw_comm *comm);
 
 /* Takes all ranks down with this exit code, at once; does not return. For a rank that cannot go on. */

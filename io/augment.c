@@ -1,5 +1,6 @@
 #include "io/augment.h"
 
+#include <float.h>
 #include <math.h>
 #include <stddef.h>
 
@@ -42,7 +43,7 @@ thaw_status thaw_augment_check(const struct thaw_augment *augment)
 			return thaw_fail(THAW_BAD_JOB, "%s: %g, allowed is 0 to %g", numbers[i].key, value, numbers[i].high);
 	}
 	if (augment->crop == THAW_CROP_RANDOM_RESIZED)
-		status = check_range("augment.scale", augment->scale, 1e-6, 1);
+		status = check_range("augment.scale", augment->scale, DBL_TRUE_MIN, 1);
 	if (!status && augment->crop == THAW_CROP_RANDOM_RESIZED)
 		status = check_range("augment.ratio", augment->ratio, 0.01, 100);
 	if (!status && augment->blur > 0)

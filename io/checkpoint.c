@@ -12,7 +12,7 @@
 #include "io/h5_read.h"
 #include "io/seal.h"
 
-enum { FORMAT_VERSION = 1, REPLICAS_LIMIT = 1 << 16 };
+enum { FORMAT_VERSION = 1, REPLICAS_LIMIT = 1024 /* as a job */ };
 
 static const size_t file_limit = (size_t)64 << 30;
 

@@ -26,6 +26,7 @@ struct thaw_checkpoint_tensor {
 
 struct thaw_checkpoint_facts {
 	int64_t epoch, step;         /* epochs and optimizer steps done */
+	int64_t skipped;             /* steps of the whole run that were left out */
 	double best;                 /* best value of `metric` so far */
 	int64_t best_epoch;          /* epochs done when it was reached; 0: there was none yet */
 	struct thaw_metrics best_metrics; /* of that epoch's validation */
@@ -34,8 +35,7 @@ struct thaw_checkpoint_facts {
 	struct thaw_metrics so_far;  /* without a loss, */
 	int replicas;                /* which is kept as sums for each replica: */
 	const double *losses;        /* (replicas, 2) of losses, and of their weights */
-	int64_t skipped;             /* steps of the whole run that were left out */
-	double seconds;
+	double seconds;              /* that it has taken */
 
 	char metric[16];             /* "top1" */
 	char arch[32];               /* "resnet18" */

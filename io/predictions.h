@@ -15,7 +15,7 @@ struct thaw_prediction {
 	int64_t index;            /* of the picture in its split */
 	int32_t label, predicted; /* places in the class list */
 	double probability;       /* of `predicted` */
-	double loss;              /* minus the logarithm of the label's probability */
+	double loss;              /* minus the logarithm of the label's probability, which float32 holds: at most 87.4 */
 };
 
 /* Publishes `count` rows; names of pictures and classes are the dataset's. */

@@ -83,7 +83,7 @@ static const struct thaw_type phases_type;
 	AUGMENT_NUMBER(prefix, record, left_out, grey, 1, .meaning = "probability of losing all colour"), \
 	AUGMENT_NUMBER(prefix, record, left_out, blur, 1, .meaning = "probability of Gaussian blur"), \
 	{prefix "augment.blur_sigma", &thaw_type_range, RECIPE(record, augment.blur_sigma), \
-	 left_out("augment.blur_sigma", "[0.1, 2]"), .low = 0, .high = 100, .above_low = true, .unit = "pixels", \
+	 left_out("augment.blur_sigma", "[0.1, 2]"), .low = 0.01, .high = 10, .unit = "pixels", \
 	 .meaning = "blur: deviation"}, \
 	AUGMENT_NUMBER(prefix, record, left_out, erase, 1, .meaning = "probability of erasing a rectangle"), \
 	{prefix "augment.erase_scale", &thaw_type_range, RECIPE(record, augment.erase_scale), \
@@ -91,8 +91,8 @@ static const struct thaw_type phases_type;
 	 .meaning = "erase: share of the area"}, \
 	{prefix "augment.erase_ratio", &thaw_type_range, RECIPE(record, augment.erase_ratio), \
 	 left_out("augment.erase_ratio", "[0.3, 3.3]"), .low = 0.01, .high = 100, .meaning = "erase: height / width"}, \
-	AUGMENT_NUMBER(prefix, record, left_out, mixup, 100, .meaning = "alpha: pairs of pictures are blended"), \
-	AUGMENT_NUMBER(prefix, record, left_out, cutmix, 100, .meaning = "alpha: a rectangle comes from another picture")
+	AUGMENT_NUMBER(prefix, record, left_out, mixup, 10, .meaning = "alpha: pairs of pictures are blended"), \
+	AUGMENT_NUMBER(prefix, record, left_out, cutmix, 10, .meaning = "alpha: a rectangle comes from another picture")
 /* clang-format on */
 
 static const struct thaw_key job_keys[] = {

@@ -2,7 +2,7 @@
  * Schemas: the keys of a job file, as constant tables.
  *
  * Reading files and --set, defaults, the resolved dump and the reference all go through the tables in jobs/schema.c,
- * the one place to add a key, an optimizer or a schedule to. jobs/schema_read.c reads through them.
+ * the one place to add a key to. jobs/schema_read.c reads through them.
  */
 #ifndef THAW_JOBS_SCHEMA_H
 #define THAW_JOBS_SCHEMA_H

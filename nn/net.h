@@ -34,7 +34,7 @@ enum thaw_op_kind {
 	THAW_OP_GLOBAL_POOL, /* mean over H and W: (C,1,1) */
 	THAW_OP_SHORTCUT,    /* every stride-th pixel, zero channels added on both sides: He et al. 2015, option A */
 	THAW_OP_LINEAR,      /* y = W x + b; weight (K, C), bias (K) */
-	THAW_OP_LOSS,        /* softmax cross-entropy, mean over the global batch */
+	THAW_OP_LOSS,        /* softmax cross-entropy, mean over the global batch: struct thaw_loss, nn/plan.h */
 	THAW_OP_KINDS
 };
 

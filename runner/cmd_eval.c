@@ -80,6 +80,8 @@ static thaw_status evaluate(struct thaw_setup *setup, const char *checkpoint)
 	thaw_status status = thaw_world_agree(thaw_snapshot_read(checkpoint, setup, nothing_else, &facts));
 
 	if (!status)
+		status = thaw_setup_compare(checkpoint, thaw_setup_checksum(setup));
+	if (!status)
 		status = thaw_evaluator_new(setup, &evaluator);
 	if (status)
 		return status;
@@ -99,7 +101,9 @@ static thaw_status evaluate(struct thaw_setup *setup, const char *checkpoint)
 		thaw_log("val loss %.9g  top1 %.6f (%lld/%lld)%s  %.1f s  %.1f img/s", m.loss, (double)m.top1 / count,
 		         (long long)m.top1, (long long)m.count, top5.data, seconds, count / seconds);
 		thaw_text_release(&top5);
-		status = tell_classes(setup, thaw_evaluator_predictions(evaluator));
+		if (setup->rank == 0)
+			status = tell_classes(setup, thaw_evaluator_predictions(evaluator));
+		status = thaw_world_agree(status);
 	}
 	thaw_evaluator_free(evaluator);
 	return status;

@@ -72,7 +72,8 @@ static thaw_status train(struct thaw_setup *setup, struct thaw_job *job, const s
 	status = thaw_world_agree(status);
 	if (!status)
 		status = thaw_trainer_run(trainer, folder ? folder->path : NULL);
-	thaw_trainer_free(trainer);
+	if (!thaw_world_alone(status))
+		thaw_trainer_free(trainer);
 	return status;
 }
 
@@ -82,24 +83,28 @@ static thaw_status run_job(struct thaw_job *job, const struct arguments *a, doub
 	struct thaw_train_options options = {.measure_steps = a->steps, .begun_seconds = begun};
 	struct thaw_run_folder folder = {0};
 	struct thaw_setup setup;
-	thaw_status status = THAW_OK;
+	thaw_status status;
 
-	if (a->steps)
-		thaw_stop_listen(false); /* there is nothing to keep */
-	else
+	if (a->steps) { /* there is nothing to keep */
+		thaw_stop_listen(false);
+		status = thaw_world_agree(thaw_stop_asked() ? thaw_fail(THAW_FAILED, "stopped by signal %s", thaw_stop_asked())
+		                                            : THAW_OK);
+	} else {
 		thaw_stop_by(job->checkpoint.signal);
-	if (!a->steps)
 		status = thaw_folder_find(job, a->fresh, &folder);
+	}
 	if (status)
 		return status;
 	options.resume = *folder.resume ? folder.resume : NULL;
 	if (thaw_job_done(job, folder.epoch, folder.best_epoch))
-		thaw_log("'%s' is finished, all %d epochs: --fresh begins beside it", folder.path, folder.epoch);
+		thaw_log("'%s' is finished, %s %d epochs: --fresh begins beside it", folder.path,
+		         folder.epoch < job->epochs ? "early, after" : "all", folder.epoch);
 	else
 		status = thaw_setup_open(job, true, &setup);
 	if (!status && !thaw_job_done(job, folder.epoch, folder.best_epoch)) {
 		status = train(&setup, job, a->steps ? NULL : &folder, options);
-		thaw_setup_release(&setup);
+		if (!thaw_world_alone(status))
+			thaw_setup_release(&setup);
 	}
 	thaw_folder_leave(&folder);
 	return status;

@@ -49,6 +49,9 @@ static thaw_status deal_out(struct thaw_evaluator *e)
 	int64_t count = e->setup->facts->count;
 	size_t crop = (size_t)e->setup->job->data.crop;
 
+	if (count > INT32_MAX / 3) /* what ranks exchange at once */
+		return thaw_fail(THAW_BAD_JOB, "data.val: %lld pictures, allowed are up to %d", (long long)count,
+		                 INT32_MAX / 3);
 	e->batches = (count + BATCH - 1) / BATCH;
 	e->order = thaw_alloc((size_t)count, sizeof *e->order);
 	e->ranges = thaw_alloc((size_t)e->batches, sizeof *e->ranges);

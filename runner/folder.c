@@ -16,8 +16,12 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "io/checkpoint.h"
+#include "io/seal.h"
 #include "runner/record.h"
 #include "runner/world.h"
+
+/* What thaw_file_publish() leaves of this folder's files when it is killed. */
+static const char temporaries[] = "^[a-z-]+\\.(yaml|csv|jsonl|json|h5)\\..+\\.[0-9]+\\.tmp$";
 
 /* "FOLDER/NAME" in `out`. */
 static thaw_status join(const char *folder, const char *name, char out[THAW_PATH])
@@ -50,17 +54,27 @@ static void name_owner(char text[OWNER])
 	         job ? job : "", since, now.tv_nsec);
 }
 
-/* Whose the lock at `path` is, as it says; "another process" where it does not. */
-static void read_owner(const char *path, char text[OWNER])
+/* Whose the lock at `path` is, as it says; "another process" where it does not, or is gone. False, with errno, if it
+ * cannot be read. */
+static bool read_owner(const char *path, char text[OWNER])
 {
 	int file = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t length = file < 0 ? 0 : read(file, text, OWNER - 1);
+	ssize_t length = file < 0 && errno == ENOENT ? 0 : -1;
 
-	if (file >= 0)
+	if (file >= 0) {
+		int error;
+
+		do
+			length = read(file, text, OWNER - 1);
+		while (length < 0 && errno == EINTR);
+		error = errno;
 		close(file);
+		errno = error;
+	}
 	text[length > 0 ? length : 0] = '\0';
 	if (!*text)
 		strcpy(text, "another process");
+	return length >= 0;
 }
 
 static thaw_status take(const char *folder)
@@ -73,7 +87,7 @@ static thaw_status take(const char *folder)
 	if (status)
 		return status;
 	if (lock < 0) {
-		read_owner(path, text);
+		(void)read_owner(path, text);
 		return thaw_fail(THAW_BAD_JOB,
 		                 "run folder '%s' is in use by %s: --fresh begins beside it, --set name=... elsewhere", folder,
 		                 text);
@@ -93,7 +107,8 @@ thaw_status thaw_folder_check(const char *folder)
 
 	if (status || !*owner)
 		return status;
-	read_owner(path, text);
+	if (!read_owner(path, text))
+		return thaw_fail(THAW_FAILED, "cannot read '%s': %s", path, strerror(errno));
 	if (strcmp(text, owner) == 0)
 		return THAW_OK;
 	return thaw_fail(THAW_FAILED, "run folder '%s' was taken over by %s: nothing more is written to it", folder, text);
@@ -101,10 +116,13 @@ thaw_status thaw_folder_check(const char *folder)
 
 void thaw_folder_leave(const struct thaw_run_folder *folder)
 {
-	char path[THAW_PATH];
+	char path[THAW_PATH], text[OWNER];
+	bool named = lock >= 0 && join(folder->path, "lock", path) == THAW_OK;
 
-	if (lock >= 0 && join(folder->path, "lock", path) == THAW_OK)
+	if (named && (!*owner || (read_owner(path, text) && strcmp(text, owner) == 0)))
 		thaw_file_unlock(path, lock);
+	else if (lock >= 0) /* of the file there is another owner */
+		close(lock);
 	lock = -1;
 }
 
@@ -166,13 +184,48 @@ static thaw_status try_checkpoint(const char *name, struct thaw_run_folder *fold
 	return THAW_OK;
 }
 
+/* Whether a file that cannot be opened as a checkpoint is damaged for sure: it was read to its end, and its seal does
+ * not hold. One that cannot be read now, or is of another version, may be whole. */
+static bool is_damaged(const char *folder, const char *name)
+{
+	struct thaw_seal seal;
+	char path[THAW_PATH], *bytes;
+	size_t length;
+	bool damaged;
+
+	if (join(folder, name, path) || thaw_file_read(path, SIZE_MAX - 1, &bytes, &length))
+		return false;
+	damaged = thaw_seal_check(path, "checkpoint", bytes, length, &seal) == THAW_FAILED;
+	free(bytes);
+	return damaged;
+}
+
+static bool has(const struct thaw_run_folder *folder, const char *name)
+{
+	char path[THAW_PATH];
+
+	return join(folder->path, name, path) == THAW_OK && thaw_file_exists(path);
+}
+
+/* Results that belong to no checkpoint any more are not written over; a best one that is gone is missed. */
+static thaw_status check_results(const struct thaw_run_folder *folder)
+{
+	if (!*folder->resume && (has(folder, "best.h5") || has(folder, "metrics.csv")))
+		return thaw_fail(THAW_FAILED, "'%s' has results but no last.h5 to go on from: --fresh begins beside it",
+		                 folder->path);
+	if (folder->best_epoch > 0 && !has(folder, "best.h5"))
+		thaw_warn("'%s/best.h5' is gone, that of epoch %d: only a better epoch makes another", folder->path,
+		          folder->best_epoch);
+	return THAW_OK;
+}
+
 /* last.h5, or, where that is damaged, the one before. A run without any ended before its first and begins again; one
  * whose checkpoints are all damaged does not, for it would write over them. */
 static thaw_status find_checkpoint(struct thaw_run_folder *folder)
 {
 	thaw_status status = try_checkpoint("last.h5", folder);
 
-	folder->damaged = status == THAW_FAILED;
+	folder->damaged = status == THAW_FAILED && is_damaged(folder->path, "last.h5");
 	if (folder->damaged)
 		thaw_warn("%s", thaw_fail_text());
 	if ((!status || folder->damaged) && !*folder->resume) {
@@ -183,16 +236,15 @@ static thaw_status find_checkpoint(struct thaw_run_folder *folder)
 	}
 	if (!status && folder->damaged)
 		thaw_warn("going on from '%s', the checkpoint before", folder->resume);
-	return status;
+	return status ? status : check_results(folder);
 }
 
 static thaw_status fail_foreign(const char *path)
 {
-	return thaw_fail(
-		THAW_BAD_JOB,
-		"'%s' is there already and holds no run that could go on: --fresh begins beside it, --set name=... "
-		"elsewhere",
-		path);
+	return thaw_fail(THAW_BAD_JOB,
+	                 "'%s' is there already and holds no run that could go on (no job.yaml): --fresh begins beside it, "
+	                 "--set name=... elsewhere",
+	                 path);
 }
 
 /* Whether nothing stands in the folder but what a process leaves that was killed before there was a job.yaml. */
@@ -201,12 +253,9 @@ static bool is_unborn(const char *path)
 	DIR *folder = opendir(path);
 	bool unborn = folder != NULL;
 
-	for (struct dirent *entry; unborn && (entry = readdir(folder)) != NULL;) {
-		size_t length = strlen(entry->d_name);
-
+	for (struct dirent *entry; unborn && (entry = readdir(folder)) != NULL;)
 		unborn = strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
-		         strcmp(entry->d_name, "lock") == 0 || (length > 4 && strcmp(entry->d_name + length - 4, ".tmp") == 0);
-	}
+		         strcmp(entry->d_name, "lock") == 0 || strncmp(entry->d_name, "job.yaml.", strlen("job.yaml.")) == 0;
 	if (folder)
 		closedir(folder);
 	return unborn;
@@ -288,7 +337,7 @@ static thaw_status begin(const struct thaw_run_folder *folder, const char *log, 
 		thaw_folder_leave(folder);
 		return fail_foreign(path);
 	}
-	status = thaw_folder_clean(path, "\\.tmp$");
+	status = thaw_folder_clean(path, temporaries);
 	if (!status)
 		status = write_job(job, copy);
 	if (!status)
@@ -322,7 +371,7 @@ thaw_status thaw_folder_enter(const struct thaw_run_folder *folder, const struct
 		return status;
 	if (!folder->found)
 		return begin(folder, log, job);
-	status = thaw_folder_clean(folder->path, "\\.tmp$");
+	status = thaw_folder_clean(folder->path, temporaries);
 	if (!status && folder->damaged)
 		status = put_aside(folder);
 	if (!status)

@@ -4,7 +4,7 @@
  * thaw_folder_find() looks and changes nothing, so that a job that cannot be run leaves nothing behind;
  * thaw_folder_enter() makes the folder or takes it up once everything else has been found to work. A folder has one
  * owner at a time: the file `lock` in it is locked, and says whose it is. A file system may lose a lock (a network that
- * was cut for too long); so the owner also looks, before it publishes anything, that the file still names it.
+ * was cut for too long); so the owner also looks, before each checkpoint and each row, that the file still names it.
  */
 #ifndef THAW_RUNNER_FOLDER_H
 #define THAW_RUNNER_FOLDER_H

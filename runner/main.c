@@ -102,16 +102,15 @@ static thaw_status check_output(void)
 static int end(thaw_status status)
 {
 	struct thaw_comm *world = thaw_world();
-	int rank = world ? thaw_comm_rank(world) : 0, ranks = world ? thaw_comm_size(world) : 1;
-	int code = thaw_status_exit_code(status);
-	bool alone = status && ranks > 1 && !thaw_world_agreed();
+	int rank = world ? thaw_comm_rank(world) : 0, code = thaw_status_exit_code(status);
+	bool alone = thaw_world_alone(status);
 
 	if (alone)
 		thaw_log_failure("rank %d: %s", rank, thaw_fail_text());
 	else if (status && rank == 0)
 		thaw_log_failure("%s", thaw_fail_text());
 	thaw_log_open(NULL);
-	thaw_watchdog_at(THAW_AT_END, 0);
+	thaw_watchdog_at(THAW_AT_END, -1);
 	if (alone)
 		thaw_comm_abort(world, code);
 	thaw_comm_stop(world);

@@ -249,10 +249,11 @@ static thaw_status cut_file(const char *folder, const char *name, int lines)
 	status = thaw_text_status(&path);
 	if (!status && thaw_file_exists(path.data))
 		status = thaw_file_read(path.data, SIZE_MAX - 1, &bytes, &length);
-	for (; !status && found < lines && memchr(bytes + keep, '\n', length - keep); found++)
+	for (; !status && bytes && found < lines && memchr(bytes + keep, '\n', length - keep); found++)
 		keep = (size_t)((char *)memchr(bytes + keep, '\n', length - keep) - bytes) + 1;
 	if (!status && found < lines)
-		status = thaw_fail(THAW_FAILED, "'%s' has %d lines, the checkpoint belongs to %d", path.data, found, lines);
+		status = thaw_fail(THAW_FAILED, "'%s' %s %d lines, the checkpoint belongs to %d: --fresh begins beside it",
+		                   path.data, bytes ? "has" : "is gone, and with it its", bytes ? found : lines, lines);
 	if (!status && keep < length)
 		status = thaw_file_publish(path.data, bytes, keep);
 	free(bytes);

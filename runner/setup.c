@@ -50,6 +50,14 @@ static thaw_status open_data(struct thaw_setup *setup, bool training)
 	return status;
 }
 
+uint32_t thaw_setup_checksum(const struct thaw_setup *setup)
+{
+	const struct thaw_params *params = &setup->params;
+	uint32_t crc = thaw_crc32c(0, params->values, (size_t)thaw_net_param_elems(params->net) * sizeof *params->values);
+
+	return thaw_crc32c(crc, params->states, (size_t)thaw_net_state_elems(params->net) * sizeof *params->states);
+}
+
 /* Of all that tells one split from another: labels, sizes, the pictures' own checksums, classes, normalisation. */
 static uint32_t data_checksum(const struct thaw_dataset *dataset)
 {

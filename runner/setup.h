@@ -31,6 +31,9 @@ thaw_status thaw_setup_load(const char *path, const struct thaw_texts *sets, str
  * find different files under one path, and would then wait for each other for ever, or compute what no job says. */
 thaw_status thaw_setup_compare(const char *path, uint32_t checksum);
 
+/* Of the parameters and running statistics. */
+uint32_t thaw_setup_checksum(const struct thaw_setup *setup);
+
 /* Opens and builds everything that `job` names; all ranks call it, and succeed or fail together. `training`: with the
  * training split, which must match the other. */
 thaw_status thaw_setup_open(const struct thaw_job *job, bool training, struct thaw_setup *setup_out);

@@ -225,7 +225,7 @@ static thaw_status finish_epoch(struct thaw_trainer *t, struct thaw_row *row, do
 	row->seconds = thaw_clock_seconds() - begun;
 	if (row->best)
 		t->best = *row;
-	return t->setup->rank == 0 ? thaw_trainer_save_epoch(t, row) : THAW_OK;
+	return thaw_trainer_save_epoch(t, row);
 }
 
 static bool measured_enough(const struct thaw_trainer *t)

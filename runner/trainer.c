@@ -60,22 +60,22 @@ static void end_phase(struct thaw_trainer *t)
 }
 
 /* A norm by the batch needs more than one number per channel of each replica: with one it gives out its bias alone. */
-static thaw_status check_norms(const struct thaw_trainer *t)
+static thaw_status check_norms(const struct thaw_trainer *t, int phase, const bool *trains)
 {
 	const struct thaw_net *net = t->setup->net;
 	bool always = training_spec(t, 1).frozen_batch_statistics;
-	int smallest = (int)(thaw_trainer_pictures(t, t->phase, 0) / t->setup->replicas); /* of a full batch */
+	int smallest = (int)(thaw_trainer_pictures(t, phase, 0) / t->setup->replicas); /* of a full batch */
 
 	for (int i = 0; i < thaw_net_ops(net) && smallest <= 1; i++) {
 		const struct thaw_op *op = thaw_net_op(net, i);
 
 		if (op->kind == THAW_OP_BATCH_NORM && op->out_shape.h * op->out_shape.w == 1 &&
-		    thaw_uses_batch_statistics(op, t->trains, always))
+		    thaw_uses_batch_statistics(op, trains, always))
 			return thaw_fail(
 				THAW_BAD_JOB,
 				"batch: %d in %d replicas leaves '%s' one number per channel to normalise: a larger batch, "
 				"fewer replicas or a larger data.crop is needed",
-				t->job->phases[t->phase].recipe.batch, t->setup->replicas, op->name);
+				t->job->phases[phase].recipe.batch, t->setup->replicas, op->name);
 	}
 	return THAW_OK;
 }
@@ -89,8 +89,6 @@ thaw_status thaw_trainer_begin_phase(struct thaw_trainer *t, int phase)
 	t->phase = phase;
 	t->plan_batch[0] = thaw_trainer_micro_batch(t, phase);
 	status = thaw_setup_select(t->setup, phase, &t->trains);
-	if (!status)
-		status = check_norms(t);
 	if (!status)
 		status = thaw_exchange_new(t->setup, t->trains, &t->exchange);
 	status = thaw_world_agree(status);
@@ -125,7 +123,10 @@ static thaw_status check_job(const struct thaw_trainer *t)
 			status = thaw_setup_select(setup, i, &trains);
 		if (status)
 			return status;
+		status = check_norms(t, i, trains);
 		free(trains);
+		if (status)
+			return status;
 	}
 	return THAW_OK;
 }
@@ -189,6 +190,10 @@ static thaw_status weigh_classes(struct thaw_trainer *t)
 
 	if (strcmp(t->job->loss.class_weights, "balanced") != 0)
 		return THAW_OK;
+	for (int c = 0; c < classes; c++)
+		if (thaw_dataset_class_count(train, c) == 0)
+			return thaw_fail(THAW_BAD_JOB, "loss.class_weights: class '%s' has no training picture to weigh",
+			                 thaw_dataset_class(train, c));
 	t->class_weights = thaw_alloc((size_t)classes, sizeof *t->class_weights);
 	for (int c = 0; c < classes && t->class_weights; c++)
 		t->class_weights[c] = (double)t->count / ((double)classes * (double)thaw_dataset_class_count(train, c));
@@ -258,21 +263,18 @@ static thaw_status resume(struct thaw_trainer *t)
 /* Of the step and the parameters, by which one checkpoint differs from the next. */
 static uint32_t resume_checksum(const struct thaw_trainer *t)
 {
-	const struct thaw_params *params = &t->setup->params;
-
-	return thaw_crc32c(thaw_crc32c(0, &t->step, sizeof t->step), params->values,
-	                   (size_t)thaw_net_param_elems(params->net) * sizeof *params->values);
+	return thaw_crc32c(thaw_setup_checksum(t->setup), &t->step, sizeof t->step);
 }
 
 /* Of this rank alone. */
 static thaw_status open_parts(struct thaw_trainer *t)
 {
-	thaw_status status = check_job(t);
+	thaw_status status;
 
-	if (status)
-		return status;
 	t->count = thaw_dataset_facts(t->setup->train)->count;
-	status = allocate(t);
+	status = check_job(t);
+	if (!status)
+		status = allocate(t);
 	if (!status)
 		status = weigh_classes(t);
 	if (!status)

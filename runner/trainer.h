@@ -16,8 +16,8 @@ struct thaw_train_options {
 struct thaw_trainer;
 
 /* Checks the job, fills the parameters with random numbers, and compiles and allocates what the first phase and
- * validation need: whatever the job asks for that cannot be done fails here. All ranks call it, and succeed or fail
- * together. */
+ * validation need: whatever the job asks for that cannot be done fails here, but for a later phase's memory. All ranks
+ * call it, and succeed or fail together. */
 thaw_status thaw_trainer_new(struct thaw_setup *setup, const struct thaw_train_options *options,
                              struct thaw_trainer **trainer_out);
 void thaw_trainer_free(struct thaw_trainer *trainer); /* NULL is fine */

@@ -128,7 +128,8 @@ thaw_status thaw_trainer_save_first(struct thaw_trainer *t);
 thaw_status thaw_trainer_save_within(struct thaw_trainer *t, double seconds);
 thaw_status thaw_trainer_save_when_due(struct thaw_trainer *t, double seconds);
 
-/* What an epoch leaves: its row, its points, best.h5 and last.h5. Rank 0 only. */
+/* What an epoch leaves: its row, its points, best.h5 and last.h5, written by rank 0. All ranks call it, and succeed or
+ * fail together. */
 thaw_status thaw_trainer_save_epoch(struct thaw_trainer *t, const struct thaw_row *row);
 
 #endif

@@ -99,7 +99,8 @@ static thaw_status write_checkpoint(struct thaw_trainer *t, bool best, const str
 		status =
 			thaw_snapshot_write(path.data, best ? NULL : previous.data, facts, t->setup, best ? NULL : &t->optimizer);
 	thaw_watchdog_waits(NULL);
-	t->saved = thaw_clock_seconds();
+	if (!best && !status)
+		t->saved = thaw_clock_seconds();
 	thaw_text_release(&yaml);
 	thaw_text_release(&path);
 	thaw_text_release(&previous);
@@ -179,21 +180,37 @@ static thaw_status write_best(struct thaw_trainer *t)
 	return status;
 }
 
-/* best.h5 before the epoch's row says that it is the best; last.h5 after the row, which belongs to what it holds. */
-thaw_status thaw_trainer_save_epoch(struct thaw_trainer *t, const struct thaw_row *row)
+static thaw_status write_row(struct thaw_trainer *t, const struct thaw_row *row)
 {
 	thaw_status status = row->best ? write_best(t) : thaw_folder_check(t->folder);
 
 	if (!status)
 		status = thaw_record_row(t->setup, t->folder, row);
+	return status ? status : thaw_record_curves(&t->events, row);
+}
+
+static thaw_status write_last(struct thaw_trainer *t)
+{
+	thaw_status status = write_between(t, false);
+
 	if (!status)
-		status = thaw_record_curves(&t->events, row);
-	if (!status && (thaw_trainer_is_done(t) || row->epoch % t->job->checkpoint.every == 0)) {
-		status = write_between(t, false);
-		if (!status)
-			keep_former(t);
-	}
+		keep_former(t);
 	return status;
+}
+
+/* best.h5 before the epoch's row says that it is the best; last.h5 after the row, which belongs to what it holds. The
+ * other ranks wait for each as for a checkpoint of their own. */
+thaw_status thaw_trainer_save_epoch(struct thaw_trainer *t, const struct thaw_row *row)
+{
+	bool writes = t->setup->rank == 0, due = thaw_trainer_is_done(t) || row->epoch % t->job->checkpoint.every == 0;
+	thaw_status status;
+
+	thaw_watchdog_at(THAW_AT_CHECKPOINT, t->step);
+	status = thaw_world_agree(writes ? write_row(t, row) : THAW_OK);
+	if (status || !due)
+		return status;
+	thaw_watchdog_at(THAW_AT_CHECKPOINT, t->step);
+	return thaw_world_agree(writes ? write_last(t) : THAW_OK);
 }
 
 thaw_status thaw_trainer_save_first(struct thaw_trainer *t)

@@ -17,7 +17,7 @@ enum { SAMPLES = 31, FACTOR = 20 };
 static const double period = 0.05; /* seconds from one look to the next */
 
 static const char *const names[THAW_SECTIONS] = {"start", "step", "validation batch", "checkpoint of step",
-                                                 "end, step"};
+                                                 "the end, step"};
 
 /* What the thread reads, written by the rank's main thread. */
 static atomic_int at;
@@ -122,7 +122,8 @@ void thaw_watchdog_at(enum thaw_section section, int64_t number_now)
 	begun = now;
 	log_file = thaw_log_file();
 	atomic_store(&at, section);
-	atomic_store(&number, number_now);
+	if (number_now >= 0)
+		atomic_store(&number, number_now);
 	atomic_store(&limit, least > FACTOR * median(section) ? least : FACTOR * median(section));
 	atomic_fetch_add(&beats, 1);
 }

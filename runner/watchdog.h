@@ -20,7 +20,7 @@ enum thaw_section { THAW_AT_START, THAW_AT_STEP, THAW_AT_VALIDATION, THAW_AT_CHE
 /* Starts the thread, which ends with the process; `seconds` 0: does nothing, as do all calls then. */
 thaw_status thaw_watchdog_start(int rank, int seconds);
 
-/* The rank got on: from now on it is at this kind of work, `number` tells where ("step 12"). */
+/* The rank got on: from now on it is at this kind of work, `number` tells where ("step 12"); -1: where it was. */
 void thaw_watchdog_at(enum thaw_section section, int64_t number);
 
 /* What it waits for from now on: "the other ranks' gradients", a constant text; NULL: it computes. */

@@ -1,7 +1,6 @@
-#define _GNU_SOURCE /* sched_getaffinity */
+#define _POSIX_C_SOURCE 200809L
 #include "runner/world.h"
 
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,32 +48,18 @@ bool thaw_world_agreed(void)
 	return agreed;
 }
 
+bool thaw_world_alone(thaw_status status)
+{
+	return status && world && thaw_comm_size(world) > 1 && !agreed;
+}
+
 /* A number for the processors that this rank may use, and the host they are of. */
 static double place(void)
 {
-	struct {
-		char host[256];
-		cpu_set_t processors;
-	} place;
+	char host[256] = "";
 
-	memset(&place, 0, sizeof place);
-	(void)gethostname(place.host, sizeof place.host - 1);
-	(void)sched_getaffinity(0, sizeof place.processors, &place.processors);
-	return 1.0 + thaw_crc32c(0, &place, sizeof place);
-}
-
-/* The processors this process could use if its launcher had not bound it. */
-static int unbound_processors(void)
-{
-	cpu_set_t before, all;
-	int count = thaw_processors();
-
-	memset(&all, 0xff, sizeof all);
-	if (sched_getaffinity(0, sizeof before, &before) == 0 && sched_setaffinity(0, sizeof all, &all) == 0) {
-		count = thaw_processors();
-		(void)sched_setaffinity(0, sizeof before, &before);
-	}
-	return count;
+	(void)gethostname(host, sizeof host - 1);
+	return 1.0 + thaw_crc32c(thaw_processors_checksum(), host, sizeof host);
 }
 
 thaw_status thaw_world_threads(int *threads_out)
@@ -95,9 +80,9 @@ thaw_status thaw_world_threads(int *threads_out)
 	count = thaw_processors() / sharers;
 	if (count < 1)
 		count = 1;
-	if (size > 1 && count * thaw_comm_local_size(world) <= unbound_processors() / 2)
+	if (size > 1 && count * thaw_comm_local_size(world) <= thaw_processors_unbound() / 2)
 		thaw_warn("the %d ranks here use %d of the %d processors: mpirun --bind-to none gives them all",
-		          thaw_comm_local_size(world), count * thaw_comm_local_size(world), unbound_processors());
+		          thaw_comm_local_size(world), count * thaw_comm_local_size(world), thaw_processors_unbound());
 	*threads_out = count;
 	return THAW_OK;
 }

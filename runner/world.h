@@ -23,6 +23,9 @@ thaw_status thaw_world_agree(thaw_status mine);
 /* Whether the last failure was agreed on by all. */
 bool thaw_world_agreed(void);
 
+/* Whether this rank has failed with `status` and the others do not know: they may still be sending what it holds. */
+bool thaw_world_alone(thaw_status status);
+
 /* Compute threads for this rank: the processors it may use, divided by the ranks on this host that may use the same
  * ones; at least 1. */
 thaw_status thaw_world_threads(int *threads_out);

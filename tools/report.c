@@ -1,9 +1,11 @@
 /* thaw report: what run folders hold, as one page. */
+#define _POSIX_C_SOURCE 200809L
 #include "tools/report.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/file.h"
 #include "base/log.h"
@@ -160,6 +162,26 @@ static thaw_status gather(const char *folder, struct thaw_report_run *run)
 	return status;
 }
 
+/* A page takes the place of a page, and of nothing else that has this name. */
+static thaw_status check_out(const char *out)
+{
+	static const char mark[] = "<!DOCTYPE html>";
+	char start[sizeof mark - 1] = "";
+	struct stat info;
+	FILE *file;
+
+	if (lstat(out, &info) != 0)
+		return THAW_OK;
+	file = S_ISREG(info.st_mode) ? fopen(out, "rb") : NULL;
+	if (file) {
+		(void)!fread(start, 1, sizeof start, file);
+		fclose(file);
+	}
+	if (memcmp(start, mark, sizeof start) == 0)
+		return THAW_OK;
+	return thaw_fail(THAW_BAD_JOB, "--out: '%s' is there already and is no HTML page: another name is needed", out);
+}
+
 static thaw_status report(const struct thaw_texts *folders, const char *out)
 {
 	struct thaw_report_run *runs = thaw_alloc((size_t)folders->count, sizeof *runs);
@@ -199,7 +221,8 @@ static thaw_status run(const struct thaw_command *self, int argc, char **argv)
 		return status;
 	if (folders.count == 0)
 		return thaw_fail(THAW_BAD_JOB, "thaw report: run folders are needed: thaw report runs/NAME");
-	return report(&folders, out);
+	status = check_out(out);
+	return status ? status : report(&folders, out);
 }
 
 const struct thaw_command thaw_command_report = {

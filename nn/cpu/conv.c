@@ -123,11 +123,11 @@ static thaw_status time_of(struct thaw_onednn_conv *conv, const struct thaw_conv
 
 	thaw_tensor_layout(&x, s->x_block);
 	thaw_tensor_layout(&y, s->y_block);
-	m.x = thaw_alloc_slab(x.size_bytes, "timing of convolutions");
-	m.y = thaw_alloc_slab(y.size_bytes, "timing of convolutions");
-	m.weights = thaw_alloc_slab(thaw_onednn_conv_weight_bytes(conv), "timing of convolutions");
-	m.bias = thaw_alloc_slab((size_t)s->k * sizeof(float), "timing of convolutions");
-	m.scratch = thaw_alloc_slab(thaw_onednn_conv_scratch_bytes(conv), "timing of convolutions");
+	m.x = thaw_alloc_slab(x.size_bytes, "tensors that convolutions are timed with");
+	m.y = thaw_alloc_slab(y.size_bytes, "tensors that convolutions are timed with");
+	m.weights = thaw_alloc_slab(thaw_onednn_conv_weight_bytes(conv), "tensors that convolutions are timed with");
+	m.bias = thaw_alloc_slab((size_t)s->k * sizeof(float), "tensors that convolutions are timed with");
+	m.scratch = thaw_alloc_slab(thaw_onednn_conv_scratch_bytes(conv), "tensors that convolutions are timed with");
 	if (m.x && m.y && m.weights && m.bias && m.scratch)
 		status = THAW_OK;
 	for (int run = 0; run <= TIMED_RUNS && !status; run++) {

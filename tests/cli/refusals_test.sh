@@ -186,10 +186,10 @@ cat >table <<END
 2|'runs/folder-yaml/job.yaml': not a plain file|train job.yaml --set name=folder-yaml $three
 1|'runs/empty-last' has no whole checkpoint|train job.yaml --set name=empty-last $three
 1|'runs/text-last' has no whole checkpoint|train job.yaml --set name=text-last $three
-1|'runs/folder-last' has no whole checkpoint|train job.yaml --set name=folder-last $three
+1|cannot read 'runs/folder-last/last.h5': not a plain file|train job.yaml --set name=folder-last $three
 1|'runs/shard-last' has no whole checkpoint|train job.yaml --set name=shard-last $three
 1|'runs/cut-both/previous.h5' is cut short|train job.yaml --set name=cut-both $three
-1|'runs/no-rows/metrics.csv' has 0 lines|train job.yaml --set name=no-rows $three
+1|'runs/no-rows/metrics.csv' is gone|train job.yaml --set name=no-rows $three
 1|'runs/few-rows/metrics.jsonl' has|train job.yaml --set name=few-rows $three
 1|'runs/folder-rows/metrics.csv': not a plain file|train job.yaml --set name=folder-rows $three
 END

@@ -15,6 +15,11 @@ page() {
 
 # what the run itself left suits the report
 expect 0 "wrote 'report.html': 1 run" "$thaw" report runs/small
+expect 0 "wrote 'report.html': 1 run" "$thaw" report runs/small # again
+cp job.yaml kept.yaml
+expect 2 "--out: 'kept.yaml' is there already and is no HTML page" "$thaw" report runs/small -o kept.yaml
+cmp -s job.yaml kept.yaml || fail "a report was written over a job file"
+expect 2 "--out: '/dev/null' is there already" "$thaw" report runs/small -o /dev/null
 ! grep -q warning said || fail "a warning: $(cat said)"
 page "Confusion matrix" "balanced accuracy"
 rm runs/small/predictions.csv

@@ -174,8 +174,8 @@ for round in $(seq 20); do
     [ ${#alive[@]} = 1 ] || fail "round $round: ${#alive[@]} processes have the folder: $(cat heir?)"
     [ "$(grep -l "runs/heirs' is in use by \|runs/heirs' is there already" heir? | wc -l)" = 4 ] ||
         fail "round $round: $(cat heir?)"
-    for _ in $(seq 100); do [ -s runs/heirs/last.h5 ] && break; sleep 0.02; done
-    [ $round = 1 ] || cat heir? | grep -q "going on from runs/heirs/last.h5" || fail "round $round: does not go on: $(cat heir?)"
+    for _ in $(seq 100); do [ -s runs/heirs/last.h5 ] && grep -q "^epoch" heir? && break; sleep 0.02; done
+    [ $round = 1 ] || grep -q "going on from runs/heirs/last.h5" heir? || fail "round $round: does not go on: $(cat heir?)"
     kill -9 "${heirs[@]}" 2>/dev/null
     wait "${heirs[@]}" 2>/dev/null
 done
@@ -189,6 +189,7 @@ wait $launcher
 [ $? = 1 ] || fail "a run whose folder was taken over: $(cat said)"
 grep -q "run folder 'runs/lost' was taken over by process 1 on elsewhere: nothing more is written to it" said ||
     fail "taken over: $(cat said)"
+[ "$(cat runs/lost/lock 2>/dev/null)" = "process 1 on elsewhere" ] || fail "who lost a lock took it away"
 
 # --- finished, another job, in use, damaged -----------------------------------------------------------------------------------
 
@@ -229,6 +230,33 @@ expect 1 "'runs/hurt' has no whole checkpoint to go on from" "$thaw" train job.y
 [ "$(cd runs/hurt && sha256sum ./*.h5 ./metrics.* 2>/dev/null)" = "$(grep -v previous.h5 <<<"$before")" ] ||
     fail "a refused start changed the run"
 
+# one that cannot be read now is not damaged: nothing is put aside, and nothing cut
+"$thaw" train job.yaml --set name=unread >/dev/null 2>&1 &
+launcher=$!
+for _ in $(seq 200); do [ -s runs/unread/previous.h5 ] && break; sleep 0.02; done
+kill -9 $launcher
+wait $launcher 2>/dev/null
+mv runs/unread/last.h5 runs/unread/kept.h5
+mkdir runs/unread/last.h5
+before=$(cd runs/unread && sha256sum ./*.h5 ./metrics.* 2>/dev/null)
+expect 1 "cannot read 'runs/unread/last.h5': not a plain file" "$thaw" train job.yaml --set name=unread
+[ "$(cd runs/unread && sha256sum ./*.h5 ./metrics.* 2>/dev/null)" = "$before" ] || fail "a refused start changed the run"
+
+# results without the checkpoint they belong to are not written over; a best checkpoint that is gone is missed
+cp -r runs/whole runs/bare
+sed -i 's/^name: .*/name: bare/' runs/bare/job.yaml
+rm runs/bare/best.h5
+expect 0 "'runs/bare/best.h5' is gone, that of epoch" "$thaw" train job.yaml --set name=bare
+rm runs/bare/last.h5 runs/bare/previous.h5
+before=$(cd runs/bare && sha256sum ./*)
+expect 1 "'runs/bare' has results but no last.h5 to go on from" "$thaw" train job.yaml --set name=bare
+[ "$(cd runs/bare && sha256sum ./*)" = "$before" ] || fail "a refused start changed the run"
+
+# what is not thaw's stays
+mkdir runs/notes && touch runs/notes/notes.tmp
+expect 2 "'runs/notes' is there already and holds no run" "$thaw" train job.yaml --set name=notes
+[ "$(ls runs/notes)" = notes.tmp ] || fail "somebody's file was removed"
+
 # the second of two signals does not wait: both are there when the process wakes up
 begin 1 --set name=twice
 one_that_listens $launcher >/dev/null
@@ -242,7 +270,7 @@ got=$?
 "$thaw" train job.yaml --set name=twice >/dev/null 2>&1
 [ "$(results runs/twice)" = "$whole" ] || fail "after two signals: another result"
 
-expect 1 "metrics.csv' has 0 lines" sh -c "'$thaw' train job.yaml --set name=cut & sleep 0.7; kill -TERM \$!; wait
+expect 1 "metrics.csv' is gone" sh -c "'$thaw' train job.yaml --set name=cut & sleep 0.7; kill -TERM \$!; wait
     rm runs/cut/metrics.csv; '$thaw' train job.yaml --set name=cut"
 
 finish

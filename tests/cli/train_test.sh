@@ -118,6 +118,8 @@ expect 2 "leaves 'layer4.0.bn1' one number per channel to normalise" "${one_numb
     --set 'phases=[{epochs: 1, train: all}]'
 expect 2 "leaves 'layer4.0.bn1' one number per channel to normalise" "${one_number[@]}" --set batch=4 \
     --set 'phases=[{epochs: 1, train: [fc]}]' --set batchnorm=train
+expect 2 "leaves 'layer4.0.bn1' one number per channel to normalise" "${one_number[@]}" --set batch=4 \
+    --set 'phases=[{epochs: 1, train: [fc]}, {epochs: 1, train: all}]'
 expect 2 "unknown implementation 'winogrd': there are direct" env THAW_CONVOLUTION=winogrd "$thaw" train job.yaml --fresh
 [ ! -e runs/small-3 ] || fail "a refused run left a folder"
 
@@ -219,7 +221,7 @@ for _ in $(seq 100); do [ -s runs/full/best.h5 ] && break; sleep 0.1; done
 for pid in $(ranks_of $launcher); do prlimit --pid "$pid" --fsize=204800 || fail "no limit on $pid"; done
 wait $launcher
 got=$?
-[ $got = 1 ] && grep -qF "thaw: rank 0: cannot write" said || fail "a full disk: exit code $got, want 1: $(cat said)"
+[ $got = 1 ] && grep -qF "thaw: cannot write" said || fail "a full disk: exit code $got, want 1: $(cat said)"
 [ "$(grep -c ',1$' runs/full/metrics.csv)" = "$(grep -c 'best$' runs/full/log.txt)" ] || fail "other rows are best than were said"
 [ -z "$(find runs/full -name '*.tmp')" ] || fail "half a checkpoint stays: $(ls runs/full)"
 expect 0 "" "$thaw" eval job.yaml --checkpoint runs/full/best.h5

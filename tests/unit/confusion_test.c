@@ -120,9 +120,14 @@ static struct thaw_verdict judge(const struct point *points, int count, int clas
 	struct thaw_epoch epochs[16];
 	struct thaw_text text = THAW_TEXT_EMPTY;
 	struct thaw_verdict verdict;
+	int best = 0; /* by accuracy, then by the loss */
 
 	memset(epochs, 0, sizeof epochs);
 	for (int i = 0; i < count; i++) {
+		if (i == 0 || points[i].val_top1 > points[best].val_top1 ||
+		    (points[i].val_top1 == points[best].val_top1 && points[i].val_loss < points[best].val_loss))
+			best = i;
+		epochs[i].best = best == i;
 		epochs[i].epoch = i + 1;
 		epochs[i].train = (struct thaw_metrics){points[i].train_loss / 100.0, 1000, points[i].train_top1, 0};
 		epochs[i].val = (struct thaw_metrics){points[i].val_loss / 100.0, 1000, points[i].val_top1, 0};
@@ -189,6 +194,8 @@ static void test_gap(void)
 		epochs[i].val = (struct thaw_metrics){0.5, 20, 16, 0};
 	}
 	CHECK_INT(thaw_verdict_of(epochs, 4, 2).fit, THAW_FIT_GOOD);
+	epochs[0].best = epochs[2].best = true; /* whatever made it so: not the most right of them need be */
+	CHECK_INT(thaw_verdict_of(epochs, 4, 2).best, 2);
 }
 
 /* 145 of 153: (0.947712 + 3.841459 / 306) / (1 + 3.841459 / 153) = 0.936747 +- 0.036523 */

@@ -297,12 +297,12 @@ static void random_recipe(struct thaw_recipe *r)
 	r->augment.hue = 0.5 * thaw_random_uniform(&dice);
 	r->augment.grey = random_number(1);
 	r->augment.blur = random_number(1);
-	random_range(r->augment.blur_sigma, 0, 100);
+	random_range(r->augment.blur_sigma, 0.01, 10);
 	r->augment.erase = random_number(1);
 	random_range(r->augment.erase_scale, 0, 1);
 	random_range(r->augment.erase_ratio, 0.01, 100);
-	r->augment.mixup = random_number(100);
-	r->augment.cutmix = random_number(100);
+	r->augment.mixup = random_number(10);
+	r->augment.cutmix = random_number(10);
 }
 
 /* The job's recipe, or parts of another, or another. */
