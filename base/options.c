@@ -6,60 +6,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/text.h"
+#include "base/help.h"
 
-/* Adds `text`, each line after the first indented by `columns`, and a newline. */
-static void add_hanging(struct thaw_text *help, int columns, const char *text)
+typedef void add_help(struct thaw_text *text, const struct thaw_command *command, const struct thaw_option *options,
+                      int count);
+
+static thaw_status print_help(const struct thaw_command *command, const struct thaw_option *options, int count,
+                              add_help *add)
 {
-	size_t length = strcspn(text, "\n");
-
-	thaw_text_add_bytes(help, text, length);
-	for (text += length; *text; text += length) {
-		text++;
-		length = strcspn(text, "\n");
-		thaw_text_add(help, "\n%*s", length > 0 ? columns : 0, "");
-		thaw_text_add_bytes(help, text, length);
-	}
-	thaw_text_add_bytes(help, "\n", 1);
-}
-
-/* Adds "  -o, --out FOLDER" filled up to `columns`, and the help text behind it. */
-static void add_option(struct thaw_text *help, int columns, const struct thaw_option *option)
-{
-	size_t begin = help->length;
-
-	if (option->letter)
-		thaw_text_add(help, "  -%c, --%s", option->letter, option->name);
-	else
-		thaw_text_add(help, "      --%s", option->name);
-	if (option->argument)
-		thaw_text_add(help, " %s", option->argument);
-	thaw_text_add(help, "%*s", columns - (int)(help->length - begin), "");
-	add_hanging(help, columns, option->help);
-}
-
-static thaw_status print_help(const struct thaw_command *command, const struct thaw_option *options, int count)
-{
-	static const struct thaw_option help_option = {.name = "help", .letter = 'h', .help = "print this"};
 	struct thaw_text help = THAW_TEXT_EMPTY;
-	size_t widest = strlen(help_option.name);
 	thaw_status status;
-	int columns;
 
-	for (int i = 0; i < count; i++) {
-		size_t width = strlen(options[i].name) + (options[i].argument ? 1 + strlen(options[i].argument) : 0);
-
-		widest = width > widest ? width : widest;
-	}
-	columns = (int)widest + 10; /* "  -o, --" before, two spaces behind */
-	thaw_text_add(&help, "usage: ");
-	add_hanging(&help, 7, command->synopsis);
-	thaw_text_add(&help, "\n%s\n\noptions:\n", command->summary);
-	for (int i = 0; i < count; i++)
-		add_option(&help, columns, &options[i]);
-	add_option(&help, columns, &help_option);
-	if (command->notes)
-		thaw_text_add(&help, "\n%s\n", command->notes);
+	add(&help, command, options, count);
 	status = thaw_text_status(&help);
 	if (!status)
 		fputs(help.data, stdout);
@@ -189,7 +147,10 @@ thaw_status thaw_options_parse(const struct thaw_command *command, const struct 
 			ended = true;
 		} else if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
 			*help_out = true;
-			return print_help(command, options, count);
+			return print_help(command, options, count, thaw_help_add);
+		} else if (strcmp(word, "--help=man") == 0) {
+			*help_out = true;
+			return print_help(command, options, count, thaw_help_add_man);
 		} else if ((option = find(options, count, word, &attached)) != NULL) {
 			status = take(command, option, attached, argv, &i);
 		} else {

@@ -2,7 +2,8 @@
  * Commands and their options.
  *
  * Each command is one constant thaw_command; runner/main.c holds the table of all. A command describes its options in
- * one table that parses the command line and prints `thaw COMMAND --help`.
+ * one table that parses the command line and makes `thaw COMMAND --help` and the manual page (base/help.h). Completion
+ * (tools/completion.bash) reads the former: an argument called FOLDER is completed with folders, WORD.h5 with such files.
  */
 #ifndef THAW_BASE_OPTIONS_H
 #define THAW_BASE_OPTIONS_H
@@ -38,15 +39,15 @@ struct thaw_option {
 	enum thaw_option_kind kind;
 	void *value;          /* holds the default before parsing */
 	double low, high;
-	const char *argument; /* "N", NULL for a flag */
+	const char *argument; /* "N", "FOLDER"; NULL for a flag */
 	const char *help;     /* "length of the shorter edge, pixels (256)"; may have several lines */
 };
 
 /* Parses argv[1 .. argc - 1]; argv[argc] is NULL. Options may stand anywhere, `--` ends them; of an option given twice
  * the last counts. What is not an option goes, in order, to positionals_out->text; all texts are borrowed from argv.
- * `--help` prints the command's help and sets *help_out: the caller then returns THAW_OK. An unknown option, a missing
- * or bad argument, a number out of range are THAW_BAD_JOB, naming option and what is allowed:
- * "thaw pack: --resize 0: allowed are 1 to 4096". */
+ * `--help` prints the command's help, `--help=man` its part of the manual page, and both set *help_out: the caller then
+ * returns THAW_OK. An unknown option, a missing or bad argument, a number out of range are THAW_BAD_JOB, naming option
+ * and what is allowed: "thaw pack: --resize 0: allowed are 1 to 4096". */
 thaw_status thaw_options_parse(const struct thaw_command *command, const struct thaw_option *options, int count,
                                int argc, char **argv, struct thaw_texts *positionals_out, bool *help_out);
 

@@ -210,22 +210,6 @@ bool thaw_job_done(const struct thaw_job *job, int epoch, int best_epoch)
 	return epoch >= job->epochs || (patience > 0 && best_epoch > 0 && epoch - best_epoch >= patience);
 }
 
-/* The section of a path: how many of its characters stand before the dot, 0 for a key without section. */
-static size_t section_length(const char *path)
-{
-	const char *dot = strchr(path, '.');
-
-	return dot ? (size_t)(dot - path) : 0;
-}
-
-/* Whether a key stands in another section than the one before it. */
-static bool begins_section(const struct thaw_key *key, const struct thaw_key *before)
-{
-	size_t length = section_length(key->path);
-
-	return !before || length != section_length(before->path) || strncmp(key->path, before->path, length) != 0;
-}
-
 thaw_status thaw_job_dump(const struct thaw_job *job, struct thaw_text *yaml_out)
 {
 	struct thaw_phase derived;
@@ -235,11 +219,11 @@ thaw_status thaw_job_dump(const struct thaw_job *job, struct thaw_text *yaml_out
 	has_phases = job->phases_count > 1 || memcmp(&job->phases[0], &derived, sizeof derived) != 0;
 	for (int i = 0; i < thaw_job_schema.count; i++) {
 		const struct thaw_key *key = &thaw_job_schema.keys[i];
-		size_t section = section_length(key->path);
+		size_t section = thaw_key_section(key);
 
 		if (strcmp(key->path, "phases") == 0 && !has_phases)
 			continue;
-		if (section > 0 && begins_section(key, i > 0 ? key - 1 : NULL))
+		if (section > 0 && thaw_schema_begins_section(&thaw_job_schema, i))
 			thaw_text_add(yaml_out, "%.*s:\n", (int)section, key->path);
 		thaw_text_add(yaml_out, "%s%s:%s", section ? "  " : "", key->path + (section ? section + 1 : 0),
 		              key->type->block ? "" : " ");
@@ -247,47 +231,4 @@ thaw_status thaw_job_dump(const struct thaw_job *job, struct thaw_text *yaml_out
 		thaw_text_add(yaml_out, "\n");
 	}
 	return thaw_text_status(yaml_out);
-}
-
-/* Whether a phase's key is the job's, under the same name. */
-static bool is_inherited(const struct thaw_key *key)
-{
-	return key->derived && strncmp(key->path, "phases.", 7) == 0 && strcmp(key->path + 7, key->derived) == 0;
-}
-
-/* The key with its meaning and default; under that, what is allowed. */
-static void print_keys(FILE *file, const struct thaw_schema *schema)
-{
-	for (int i = 0; i < schema->count; i++) {
-		const struct thaw_key *key = &schema->keys[i];
-		struct thaw_text allowed = THAW_TEXT_EMPTY;
-
-		if (is_inherited(key))
-			continue;
-		if (begins_section(key, i > 0 ? key - 1 : NULL))
-			fprintf(file, "\n");
-		key->type->describe(key, &allowed);
-		fprintf(file, "  %-24s  %s (%s)\n  %-24s  %s\n", key->path, key->meaning,
-		        key->fallback  ? key->fallback
-		        : key->derived ? key->derived
-		                       : "required",
-		        "", allowed.data);
-		thaw_text_release(&allowed);
-	}
-}
-
-void thaw_job_print_keys(FILE *file)
-{
-	fprintf(
-		file,
-		"The keys of a job file: what each is for, in brackets what holds when it is left out, and what is allowed.\n"
-		"A section is a map, `optimizer: {lr: 1e-3}`; on the command line, `--set optimizer.lr=1e-3`.\n"
-		"Paths are relative to the folder that the command is run in.\n");
-	print_keys(file, &thaw_job_schema);
-	fprintf(file, "\nEach entry of `phases`, `{epochs: 3, train: [layer4, fc], lr: 1e-4}`, has\n");
-	print_keys(file, &thaw_phase_schema);
-	fprintf(file,
-	        "\nand may have a `batch`, a `schedule` and an `augment` of its own, as above: what it does not say of "
-	        "them is the\njob's. A schedule runs over the phases that share it, and begins anew where it is "
-	        "another.\n");
 }

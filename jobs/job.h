@@ -2,7 +2,7 @@
  * A job: what `thaw train` is asked to do, as plain data.
  *
  * Job files are YAML, read strictly through one schema table (jobs/schema.c): path, type, default, bounds, unit,
- * meaning. The same table serves `--set KEY=VALUE`, the resolved dump and the key reference (`thaw help job`). Every
+ * meaning. The same table serves `--set KEY=VALUE`, the resolved dump and the key reference (jobs/reference.c). Every
  * fault is one line "file:line:col: what, what is allowed" or "--set path: ...", THAW_BAD_JOB, before anything is
  * written.
  */
@@ -150,7 +150,9 @@ thaw_status thaw_job_match(const struct thaw_job *job, const struct thaw_job *be
  * early_stopping.patience of them brought nothing better. */
 bool thaw_job_done(const struct thaw_job *job, int epoch, int best_epoch);
 
-/* The key reference: a line per key with type, default, bounds, unit, meaning. */
+/* The key reference: per key what is allowed, with bounds and unit, the default, the meaning. As plain text, and as
+ * docs/job.md, which has besides what may change within a run. */
 void thaw_job_print_keys(FILE *file);
+void thaw_job_print_markdown(FILE *file);
 
 #endif

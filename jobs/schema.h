@@ -22,6 +22,12 @@ extern const struct thaw_schema thaw_phase_schema; /* struct thaw_phase, one ent
 /* The key of this path, NULL if there is none. */
 const struct thaw_key *thaw_schema_find(const struct thaw_schema *schema, const char *path);
 
+/* How many characters of a key's path are its section: 9 of "optimizer.lr", 0 of "epochs". */
+size_t thaw_key_section(const struct thaw_key *key);
+
+/* Whether key `i` stands in another section than the one before it. */
+bool thaw_schema_begins_section(const struct thaw_schema *schema, int i);
+
 /* Fails with "unknown key 'optimzer.lr', did you mean 'optimizer.lr'", or that `path` is a section. */
 thaw_status thaw_schema_fail_unknown(const struct thaw_schema *schema, struct thaw_place place, const char *path);
 

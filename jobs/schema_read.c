@@ -14,6 +14,21 @@ const struct thaw_key *thaw_schema_find(const struct thaw_schema *schema, const 
 	return NULL;
 }
 
+size_t thaw_key_section(const struct thaw_key *key)
+{
+	const char *dot = strchr(key->path, '.');
+
+	return dot ? (size_t)(dot - key->path) : 0;
+}
+
+bool thaw_schema_begins_section(const struct thaw_schema *schema, int i)
+{
+	const struct thaw_key *key = &schema->keys[i];
+	size_t length = thaw_key_section(key);
+
+	return i == 0 || thaw_key_section(key - 1) != length || strncmp(key->path, (key - 1)->path, length) != 0;
+}
+
 /* Whether `path` is a section of the schema: "optimizer". */
 static bool is_section(const struct thaw_schema *schema, const char *path)
 {

@@ -21,7 +21,7 @@ struct arguments {
 static thaw_status parse(const struct thaw_command *self, int argc, char **argv, struct arguments *a, bool *help_out)
 {
 	const struct thaw_option options[] = {
-		{"checkpoint", 'c', THAW_OPTION_TEXT, &a->checkpoint, 0, 0, "FILE", "the checkpoint to evaluate (needed)"},
+		{"checkpoint", 'c', THAW_OPTION_TEXT, &a->checkpoint, 0, 0, "FILE.h5", "the checkpoint to evaluate (needed)"},
 		{"set", 0, THAW_OPTION_TEXTS, &a->sets, 0, 0, "KEY=VALUE", "set a key of the job file; may be repeated"},
 	};
 	struct thaw_texts files = {0};
@@ -33,7 +33,7 @@ static thaw_status parse(const struct thaw_command *self, int argc, char **argv,
 	if (files.count != 1)
 		return thaw_fail(THAW_BAD_JOB, "eval takes one job file, not %d", files.count);
 	if (!a->checkpoint)
-		return thaw_fail(THAW_BAD_JOB, "eval needs --checkpoint FILE");
+		return thaw_fail(THAW_BAD_JOB, "eval needs --checkpoint FILE.h5");
 	a->job = files.text[0];
 	return THAW_OK;
 }
@@ -138,7 +138,7 @@ static thaw_status run(const struct thaw_command *self, int argc, char **argv)
 const struct thaw_command thaw_command_eval = {
 	.name = "eval",
 	.summary = "exact loss and accuracy of a checkpoint on the job's validation pictures",
-	.synopsis = "[mpirun -n N] thaw eval JOB.yaml --checkpoint FILE [options]",
+	.synopsis = "[mpirun -n N] thaw eval JOB.yaml --checkpoint FILE.h5 [options]",
 	.notes = "Every picture counts once, whatever N is.\n",
 	.run = run,
 };

@@ -10,10 +10,10 @@
 
 #include "base/log.h"
 #include "base/processors.h"
-#include "jobs/job.h"
 #include "nn/backend.h"
 #include "nn/device.h"
 #include "runner/commands.h"
+#include "runner/help.h"
 #include "runner/watchdog.h"
 #include "runner/world.h"
 #include "tools/commands.h"
@@ -22,17 +22,7 @@ static const struct thaw_command *const commands[] = {
 	&thaw_command_demo,  &thaw_command_pack, &thaw_command_show,
 	&thaw_command_train, &thaw_command_eval, &thaw_command_report,
 };
-enum { COMMANDS = sizeof commands / sizeof *commands };
-
-static void print_help(FILE *file)
-{
-	fprintf(file, "thaw %s: train image classifiers on many processors, one process each\n\n", THAW_VERSION);
-	for (int i = 0; i < COMMANDS; i++)
-		fprintf(file, "  thaw %-6s %s\n", commands[i]->name, commands[i]->summary);
-	fprintf(file, "\n  thaw COMMAND --help   options of a command\n"
-	              "  thaw help job         keys of a job file\n"
-	              "  thaw --version        build, backends, libraries\n");
-}
+static const struct thaw_commands all = {commands, sizeof commands / sizeof *commands};
 
 static void print_version(void)
 {
@@ -47,48 +37,24 @@ static void print_version(void)
 	printf("libraries  %s\n", THAW_LIBRARIES);
 }
 
-static const struct thaw_command *find_command(const char *name)
-{
-	for (int i = 0; i < COMMANDS; i++)
-		if (strcmp(name, commands[i]->name) == 0)
-			return commands[i];
-	return NULL;
-}
-
-/* `thaw help`, `thaw help job`, `thaw help COMMAND` */
-static thaw_status help(const char *topic)
-{
-	const struct thaw_command *command = topic ? find_command(topic) : NULL;
-
-	if (!topic)
-		print_help(stdout);
-	else if (strcmp(topic, "job") == 0)
-		thaw_job_print_keys(stdout);
-	else if (command)
-		return command->run(command, 2, (char *[]){(char[]){""}, (char[]){"--help"}, NULL});
-	else
-		return thaw_fail(THAW_BAD_JOB, "no help on '%s': there is help on commands and on job", topic);
-	return THAW_OK;
-}
-
 static thaw_status run(int argc, char **argv)
 {
 	const char *name = argc > 1 ? argv[1] : "";
-	const struct thaw_command *command = find_command(name);
+	const struct thaw_command *command = thaw_find_command(all, name);
 
 	if (command)
 		return command->run(command, argc - 1, argv + 1);
 	if (strcmp(name, "help") == 0)
-		return help(argc > 2 ? argv[2] : NULL);
+		return thaw_help(all, argc > 2 ? argv[2] : NULL);
 	if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
-		return help(NULL);
+		return thaw_help(all, NULL);
 	if (strcmp(name, "--version") == 0) {
 		print_version();
 		return THAW_OK;
 	}
 	if (*name)
 		return thaw_fail(THAW_BAD_JOB, "unknown command '%s': thaw --help lists them", name);
-	print_help(stderr);
+	thaw_help_list(all, stderr);
 	return thaw_fail(THAW_BAD_JOB, "a command is needed");
 }
 

@@ -17,7 +17,7 @@ static bool agreed;
 
 thaw_status thaw_world_start(int *argc, char ***argv)
 {
-	thaw_status status = thaw_comm_start(argc, argv, &world);
+	thaw_status status = world ? THAW_OK : thaw_comm_start(argc, argv, &world); /* the manual asks all commands */
 
 	if (status || thaw_comm_rank(world) == 0)
 		return status;

@@ -11,7 +11,7 @@
 
 #include "comm/comm.h"
 
-/* Starts communication, once per process. From then on ranks other than 0 print nothing but a failure of their own. */
+/* Starts communication, the first time in a process. From then on ranks other than 0 print nothing but a failure of their own. */
 thaw_status thaw_world_start(int *argc, char ***argv);
 
 /* The communicator, NULL before the start. */

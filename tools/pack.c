@@ -423,7 +423,7 @@ static thaw_status run(const struct thaw_command *self, int argc, char **argv)
 	if (s.check && s.out)
 		return thaw_fail(THAW_BAD_JOB, "thaw pack: --check only reads: --out does not go with it");
 	if (s.check && given.count == 0)
-		return thaw_fail(THAW_BAD_JOB, "thaw pack: --check needs shards: thaw pack --check SHARD...");
+		return thaw_fail(THAW_BAD_JOB, "thaw pack: --check needs shards: thaw pack --check SHARD.h5...");
 	if (s.check)
 		return check_shards(&given);
 	if (given.count != 1 || !s.out)
@@ -442,7 +442,7 @@ static thaw_status run(const struct thaw_command *self, int argc, char **argv)
 const struct thaw_command thaw_command_pack = {
 	.name = "pack",
 	.summary = "class folders of pictures to shards",
-	.synopsis = "thaw pack FOLDER -o FOLDER [options]\nthaw pack --check SHARD...",
+	.synopsis = "thaw pack FOLDER -o FOLDER [options]\nthaw pack --check SHARD.h5...",
 	.notes =
 		"Pictures (JPEG, PNG, WebP, told by content) stand in FOLDER/train/CLASS and FOLDER/val/CLASS; 'valid'\n"
 		"may stand for 'val'. The names of the training folders, sorted byte-wise, are the classes. What cannot be\n"

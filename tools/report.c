@@ -211,7 +211,7 @@ static thaw_status run(const struct thaw_command *self, int argc, char **argv)
 {
 	const char *out = "report.html";
 	const struct thaw_option options[] = {
-		{"out", 'o', THAW_OPTION_TEXT, &out, 0, 0, "FILE", "the page to write (report.html)"},
+		{"out", 'o', THAW_OPTION_TEXT, &out, 0, 0, "FILE.html", "the page to write (report.html)"},
 	};
 	struct thaw_texts folders;
 	bool help;

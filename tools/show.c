@@ -261,7 +261,7 @@ static thaw_status run(const struct thaw_command *self, int argc, char **argv)
 	if (status || help)
 		return status;
 	if (given.count == 0)
-		return thaw_fail(THAW_BAD_JOB, "thaw show: files are needed: thaw show FILE...");
+		return thaw_fail(THAW_BAD_JOB, "thaw show: files are needed: thaw show FILE.h5...");
 	for (int i = 0; !status && i < given.count; i++)
 		status = show(&s, given.text[i], &before);
 	thaw_text_release(&before);
@@ -271,7 +271,7 @@ static thaw_status run(const struct thaw_command *self, int argc, char **argv)
 const struct thaw_command thaw_command_show = {
 	.name = "show",
 	.summary = "what a shard or a checkpoint holds",
-	.synopsis = "thaw show FILE... [options]",
+	.synopsis = "thaw show FILE.h5... [options]",
 	.notes = "A shard stands for its whole split, which is shown once.\n"
 			 "\n"
 			 "  thaw show data/*.h5\n"

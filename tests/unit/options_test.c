@@ -18,7 +18,13 @@ static const struct thaw_command command = {
 	.name = "bake",
 	.summary = "bread from flour",
 	.synopsis = "thaw bake FLOUR -o FOLDER [options]\nthaw bake --force",
-	.notes = "It takes an hour.",
+	.notes = "It takes an hour.\n"
+			 ".5 of it at 200 ~C.\n"
+			 "\n"
+			 "  thaw bake 'rye' -o C:\\bread\n"
+			 "\n"
+			 "  thaw bake --force\n"
+			 "Cool it.",
 };
 
 static const struct thaw_option options[] = {
@@ -130,17 +136,26 @@ static void test_too_many(void)
 	CHECK_INT(given.count, ROOM);
 }
 
-/* Standard output goes to a file while the help is printed. */
-static void print_help_to(FILE *file, const char *word)
+/* What is printed when `word` asks for help: standard output goes to a file meanwhile. */
+static void check_help(const char *word, const char *want)
 {
+	char got[2048] = "";
+	FILE *file = tmpfile();
 	int kept = dup(STDOUT_FILENO);
 
+	if (!file)
+		SKIP("no temporary file");
 	fflush(stdout);
 	dup2(fileno(file), STDOUT_FILENO);
 	CHECK_OK(PARSE(W("a"), (char *)word, W("--unknown")));
 	fflush(stdout);
 	dup2(kept, STDOUT_FILENO);
 	close(kept);
+	rewind(file);
+	got[fread(got, 1, sizeof got - 1, file)] = '\0';
+	fclose(file);
+	CHECK(help);
+	CHECK_TEXT(got, want);
 }
 
 static void test_help(void)
@@ -159,22 +174,58 @@ static void test_help(void)
 							   "  -f, --force          do it\n"
 							   "  -h, --help           print this\n"
 							   "\n"
-							   "It takes an hour.\n";
-	const char *const words[] = {"--help", "-h"};
+							   "It takes an hour.\n"
+							   ".5 of it at 200 ~C.\n"
+							   "\n"
+							   "  thaw bake 'rye' -o C:\\bread\n"
+							   "\n"
+							   "  thaw bake --force\n"
+							   "Cool it.\n";
 
-	for (int i = 0; i < 2; i++) {
-		char got[1024] = "";
-		FILE *file = tmpfile();
+	check_help("--help", want);
+	check_help("-h", want);
+}
 
-		if (!file)
-			SKIP("no temporary file");
-		print_help_to(file, words[i]);
-		rewind(file);
-		got[fread(got, 1, sizeof got - 1, file)] = '\0';
-		fclose(file);
-		CHECK(help);
-		CHECK_TEXT(got, want);
-	}
+/* As man(7) and groff_char(7) want it. */
+static void test_manual(void)
+{
+	check_help("--help=man", ".SS thaw bake\n"
+							 "bread from flour\n"
+							 ".PP\n"
+							 ".EX\n"
+							 "thaw bake FLOUR \\-o FOLDER [options]\n"
+							 "thaw bake \\-\\-force\n"
+							 ".EE\n"
+							 ".TP\n"
+							 "\\fB\\-o\\fR, \\fB\\-\\-out\\fR \\fIFOLDER\\fR\n"
+							 "where to put it\n"
+							 ".TP\n"
+							 "\\fB\\-\\-resize\\fR \\fIN\\fR\n"
+							 "length (256),\n"
+							 "of the shorter edge\n"
+							 ".TP\n"
+							 "\\fB\\-r\\fR, \\fB\\-\\-rate\\fR \\fIX\\fR\n"
+							 "speed\n"
+							 ".TP\n"
+							 "\\fB\\-\\-set\\fR \\fIKEY=VALUE\\fR\n"
+							 "change a key\n"
+							 ".TP\n"
+							 "\\fB\\-f\\fR, \\fB\\-\\-force\\fR\n"
+							 "do it\n"
+							 ".TP\n"
+							 "\\fB\\-h\\fR, \\fB\\-\\-help\\fR\n"
+							 "print this\n"
+							 ".PP\n"
+							 "It takes an hour.\n"
+							 "\\&.5 of it at 200 \\(tiC.\n"
+							 ".PP\n"
+							 ".EX\n"
+							 "  thaw bake \\(aqrye\\(aq \\-o C:\\ebread\n"
+							 ".sp\n"
+							 "  thaw bake \\-\\-force\n"
+							 ".EE\n"
+							 ".PP\n"
+							 "Cool it.\n");
 }
 
 int main(void)
@@ -187,5 +238,6 @@ int main(void)
 	test_refusals();
 	test_too_many();
 	test_help();
+	test_manual();
 	return TEST_END();
 }

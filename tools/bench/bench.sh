@@ -63,6 +63,9 @@ eval_torch() { torch "$1" eval; }
 loader_thaw() { bench_loader 'data/train-*.h5'; }
 loader_torch() { torch "$(nproc)" loader --photos "$photos/train"; }
 
+distort_thaw() { on 1 bench_loader 'data/train-*.h5' 224 usual; }
+distort_torch() { torch 1 distort --photos "$photos/train" --distortion usual; }
+
 start_thaw() { seconds thaw train job.yaml --steps 1 --set batch=4; }
 start_torch() { seconds torch "$(nproc)" start --photos "$photos/train" --batch 4; }
 
@@ -76,6 +79,7 @@ measures=(
     "eval|1|evaluation, 1 thread, img/s|+"
     "eval|2|evaluation, 2 threads, img/s|+"
     "loader||loader, 1 thread, img/s|+"
+    "distort||the same with rotation, colours, blur, erasing, img/s|+"
     "start||start to end of the first step, batch 4, s|-"
     "cold||the same, convolutions not timed before, s|-"
     "memory|2|peak memory of training, 2 threads, MiB|-"

@@ -38,6 +38,7 @@ static const struct distortion {
 	{"erase", {ERASE}},
 	{"mixup", {.mixup = 0.2}},
 	{"cutmix", {.cutmix = 1}},
+	{"usual", {.rotation = 15, COLOUR, BLUR, ERASE}},
 	{"all", {.rotation = 15, COLOUR, .grey = 0.2, BLUR, ERASE, .mixup = 0.2, .cutmix = 1}},
 };
 

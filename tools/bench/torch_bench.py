@@ -74,9 +74,11 @@ def load(args):
 
 COLOUR = [v2.ColorJitter(0.4, 0.4, 0.4, 0.1)]
 BLUR = [v2.GaussianBlur(13, (0.1, 2))]
+ROTATION = [v2.RandomRotation(15, v2.InterpolationMode.BILINEAR)]
+ERASE = [v2.RandomErasing(1)]
 DISTORTIONS = {  # what is done to a picture, and to a batch
     "none": ([], []),
-    "rotation": ([v2.RandomRotation(15, v2.InterpolationMode.BILINEAR)], []),
+    "rotation": (ROTATION, []),
     "brightness": ([v2.ColorJitter(brightness=0.4)], []),
     "contrast": ([v2.ColorJitter(contrast=0.4)], []),
     "saturation": ([v2.ColorJitter(saturation=0.4)], []),
@@ -84,7 +86,8 @@ DISTORTIONS = {  # what is done to a picture, and to a batch
     "colour": (COLOUR, []),
     "grey": ([v2.RandomGrayscale(1)], []),
     "blur": (BLUR, []),
-    "erase": ([v2.RandomErasing(1)], []),
+    "erase": (ERASE, []),
+    "usual": (ROTATION + COLOUR + BLUR + ERASE, []),
     "mixup": ([], [v2.ToDtype(torch.float32, scale=True), v2.MixUp(alpha=0.2, num_classes=2)]),
     "cutmix": ([], [v2.CutMix(alpha=1.0, num_classes=2)]),
 }
