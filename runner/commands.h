@@ -4,7 +4,9 @@
 
 #include "base/options.h"
 
-extern const struct thaw_command thaw_command_train; /* train as a job file says */
-extern const struct thaw_command thaw_command_eval;  /* exact metrics of a checkpoint */
+extern const struct thaw_command thaw_command_plan;    /* what a job would do */
+extern const struct thaw_command thaw_command_lr_find; /* a learning rate for it */
+extern const struct thaw_command thaw_command_train;   /* train as a job file says */
+extern const struct thaw_command thaw_command_eval;    /* exact metrics of a checkpoint */
 
 #endif

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "io/loader.h"
 #include "nn/plan.h"
@@ -12,7 +13,10 @@
 #include "runner/watchdog.h"
 #include "runner/world.h"
 
-enum { BATCH = 32 };
+enum {
+	BATCH = 32,
+	MEASURED = 8, /* batches that are timed, after one that warms up */
+};
 
 struct thaw_evaluator {
 	struct thaw_setup *setup;
@@ -204,4 +208,47 @@ thaw_status thaw_evaluate(struct thaw_evaluator *e, struct thaw_metrics *metrics
 	metrics.loss /= (double)metrics.count;
 	*metrics_out = metrics;
 	return THAW_OK;
+}
+
+size_t thaw_evaluator_arena(const struct thaw_evaluator *evaluator)
+{
+	return thaw_plan_facts(evaluator->plan).arena_bytes;
+}
+
+/* Of this rank's batches alone, as far as it has any. */
+static thaw_status measure(struct thaw_evaluator *e, double *seconds_out)
+{
+	thaw_status status = thaw_loader_start(e->loader, 0, e->order, e->ranges, e->mine);
+	double begun = thaw_clock_seconds();
+	int64_t done = 0;
+
+	*seconds_out = 0;
+	for (; done < e->mine && done <= MEASURED && !status; done++) {
+		struct thaw_score score;
+
+		if (done == 1)
+			begun = thaw_clock_seconds();
+		thaw_watchdog_at(THAW_AT_VALIDATION, done + 1);
+		status = evaluate_batch(e, e->ranges[done].first, &score);
+	}
+	if (!status && done > 0)
+		*seconds_out = (thaw_clock_seconds() - begun) * (double)e->mine / (double)(done > 1 ? done - 1 : 1);
+	return status;
+}
+
+thaw_status thaw_evaluator_measure(struct thaw_evaluator *e, double *seconds_out)
+{
+	double *seconds = thaw_alloc((size_t)e->setup->ranks, sizeof *seconds); /* of each rank; the slowest counts */
+	double slowest = 0;
+	thaw_status status = seconds ? measure(e, &seconds[e->setup->rank]) : THAW_OUT_OF_MEMORY;
+
+	status = thaw_world_agree(status);
+	if (!status)
+		status = thaw_comm_gather_double(e->setup->comm, seconds, e->setup->ranks);
+	for (int r = 0; r < e->setup->ranks && !status; r++)
+		slowest = fmax(slowest, seconds[r]);
+	free(seconds);
+	if (!status)
+		*seconds_out = slowest;
+	return status;
 }

@@ -21,6 +21,12 @@ void thaw_evaluator_free(struct thaw_evaluator *evaluator); /* NULL is fine */
  * a stop was asked for on the way (runner/stop.h). */
 thaw_status thaw_evaluate(struct thaw_evaluator *evaluator, struct thaw_metrics *metrics_out);
 
+/* Bytes of the arena that an evaluation needs. */
+size_t thaw_evaluator_arena(const struct thaw_evaluator *evaluator);
+
+/* Seconds that an evaluation will take, from a few of its batches; all ranks call it and get the same. */
+thaw_status thaw_evaluator_measure(struct thaw_evaluator *evaluator, double *seconds_out);
+
 /* What the last evaluation said of each picture of the split, in their order (facts->count); on every rank the same. */
 const struct thaw_prediction *thaw_evaluator_predictions(const struct thaw_evaluator *evaluator);
 

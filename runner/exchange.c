@@ -116,6 +116,11 @@ int thaw_exchange_count(const struct thaw_exchange *exchange)
 	return exchange->count;
 }
 
+size_t thaw_exchange_bytes(const struct thaw_exchange *exchange)
+{
+	return (size_t)exchange->depth * (size_t)exchange->elems * sizeof(float);
+}
+
 static struct thaw_gradients slab_at(const struct thaw_exchange *e, int i)
 {
 	return (struct thaw_gradients){.values = e->slabs[i], .states = e->slabs[i] + e->param_elems};

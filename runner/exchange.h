@@ -22,6 +22,9 @@ void thaw_exchange_free(struct thaw_exchange *exchange); /* NULL is fine */
 int thaw_exchange_first(const struct thaw_exchange *exchange);
 int thaw_exchange_count(const struct thaw_exchange *exchange);
 
+/* Memory of this rank's slabs. */
+size_t thaw_exchange_bytes(const struct thaw_exchange *exchange);
+
 /* Where the next replica's forward and backward write. */
 struct thaw_gradients thaw_exchange_slab(const struct thaw_exchange *exchange);
 

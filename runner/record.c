@@ -12,57 +12,7 @@
 #include "base/text.h"
 #include "base/verdict.h"
 #include "io/history.h"
-
-const char *thaw_patterns_text(const struct thaw_patterns *patterns, char *text, size_t size)
-{
-	size_t at = 0;
-
-	text[0] = '\0';
-	for (int i = 0; i < patterns->count && at < size; i++)
-		at += (size_t)snprintf(text + at, size - at, "%s%s", i ? " " : "", patterns->text[i]);
-	return text;
-}
-
-/* "244 train (ants 123, bees 121)": the first few classes by name. */
-static void add_split(struct thaw_text *text, const struct thaw_dataset *dataset)
-{
-	const struct thaw_dataset_facts *facts = thaw_dataset_facts(dataset);
-	const int named = facts->classes <= 6 ? facts->classes : 3;
-	char count[32];
-
-	thaw_text_add(text, "%s %s (", thaw_count_text(facts->count, count), facts->split);
-	for (int i = 0; i < named; i++)
-		thaw_text_add(text, "%s%s %lld", i ? ", " : "", thaw_dataset_class(dataset, i),
-		              (long long)thaw_dataset_class_count(dataset, i));
-	if (named < facts->classes)
-		thaw_text_add(text, ", ... %d classes", facts->classes);
-	thaw_text_add(text, ")");
-}
-
-static thaw_status add_phases(struct thaw_text *text, const struct thaw_setup *setup)
-{
-	int64_t all = thaw_net_count(setup->net, NULL);
-	int epoch = 1;
-
-	for (int i = 0; i < setup->job->phases_count; i++) {
-		const struct thaw_phase *phase = &setup->job->phases[i];
-		char names[256], count[32];
-		bool *trains;
-		thaw_status status = thaw_setup_select(setup, i, &trains);
-
-		if (status)
-			return status;
-		thaw_text_add(text, "%s%d", i ? "  " : "", epoch);
-		if (phase->epochs > 1)
-			thaw_text_add(text, "-%d", epoch + phase->epochs - 1);
-		thaw_text_add(text, " %s %s (%.1f%%)", thaw_patterns_text(&phase->train, names, sizeof names),
-		              thaw_count_text(thaw_net_count(setup->net, trains), count),
-		              100.0 * (double)thaw_net_count(setup->net, trains) / (double)all);
-		epoch += phase->epochs;
-		free(trains);
-	}
-	return THAW_OK;
-}
+#include "runner/head.h"
 
 /* Characters for what trains, in every row of the table. */
 static int trained_width(const struct thaw_job *job)
@@ -79,50 +29,26 @@ static int trained_width(const struct thaw_job *job)
 	return (int)width;
 }
 
-/* Pictures are cut out of the middle for validation: a crop far from their size sees a part, or blown-up pixels. */
-static void warn_crop(const struct thaw_setup *setup)
-{
-	int crop = setup->job->data.crop, edge = setup->facts->resize;
-
-	if (crop > edge)
-		thaw_warn("data.crop is %d, but the shorter edge of the pictures is %d: they are enlarged", crop, edge);
-	else if (crop < edge / 2)
-		thaw_warn("data.crop is %d, but the shorter edge of the pictures is %d: validation sees only their middle; "
-		          "thaw pack --resize %d would suit",
-		          crop, edge, crop * 8 / 7);
-}
-
 thaw_status thaw_record_head(const struct thaw_setup *setup, const char *folder)
 {
-	const struct thaw_job *job = setup->job;
-	struct thaw_text data = THAW_TEXT_EMPTY, phases = THAW_TEXT_EMPTY;
-	thaw_status status = add_phases(&phases, setup);
-	char count[32];
+	struct thaw_text lines = THAW_TEXT_EMPTY;
+	thaw_status status;
 
-	add_split(&data, setup->train);
-	thaw_text_add(&data, "  ");
-	add_split(&data, setup->val);
+	thaw_head_add(setup, folder ? folder : "measuring", &lines);
+	status = thaw_head_add_phases(setup, &lines);
 	if (!status)
-		status = thaw_text_status(&data);
+		status = thaw_head_add_advice(setup, false, &lines);
 	if (!status)
-		status = thaw_text_status(&phases);
+		status = thaw_text_status(&lines);
 	if (!status) {
-		thaw_log("thaw %s  %s  %d rank%s, %s, %d thread%s each", THAW_VERSION, folder ? folder : "measuring",
-		         setup->ranks, setup->ranks == 1 ? "" : "s", setup->device->backend->describe(), setup->threads,
-		         setup->threads == 1 ? "" : "s");
-		thaw_log("data    %s  crop %d  batch %d = %d x %g", data.data, job->data.crop, job->recipe.batch,
-		         setup->replicas, (double)job->recipe.batch / setup->replicas);
-		thaw_log("model   %s %s parameters  weights random (seed %llu)", job->model.arch,
-		         thaw_count_text(thaw_net_count(setup->net, NULL), count), (unsigned long long)job->seed);
-		thaw_log("phases  %s", phases.data);
-		warn_crop(setup);
+		thaw_log_lines(lines.data);
+		status = thaw_head_warn(setup);
 		thaw_log("%s", "");
 	}
 	if (!status && folder)
 		thaw_log("epoch  %-*s  lr        train loss  acc     val loss  acc     %s correct        s     img/s",
-		         trained_width(job), "trained", setup->facts->classes > 5 ? "top5   " : "");
-	thaw_text_release(&data);
-	thaw_text_release(&phases);
+		         trained_width(setup->job), "trained", setup->facts->classes > 5 ? "top5   " : "");
+	thaw_text_release(&lines);
 	return status;
 }
 

@@ -18,9 +18,6 @@ struct thaw_row {
 	bool best;
 };
 
-/* "layer4 fc" */
-const char *thaw_patterns_text(const struct thaw_patterns *patterns, char *text, size_t size);
-
 /* The lines on ranks, data, model and phases, with warnings about what fits badly; then the table's head. `folder`
  * NULL: a measurement, without a table. */
 thaw_status thaw_record_head(const struct thaw_setup *setup, const char *folder);

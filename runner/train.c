@@ -19,6 +19,7 @@
 struct trainer_place {
 	int epoch;               /* from 1 */
 	int64_t step;            /* within the epoch, from 0 */
+	double rate;             /* learning rate */
 	int64_t pictures_before; /* the epoch, in the whole run */
 };
 
@@ -123,7 +124,7 @@ static thaw_status train_step(struct thaw_trainer *t, const struct trainer_place
 		.gradients = &sum,
 		.trains = t->trains,
 		.updates = updates(t),
-		.rate = thaw_trainer_rate(t, t->epoch, place->step),
+		.rate = place->rate,
 	};
 	thaw_status status = THAW_OK;
 
@@ -158,6 +159,28 @@ static thaw_status train_step(struct thaw_trainer *t, const struct trainer_place
 		t->first_pictures = t->pictures;
 	}
 	return THAW_OK;
+}
+
+thaw_status thaw_trainer_probe(struct thaw_trainer *t, double rate, struct thaw_metrics *metrics_out)
+{
+	struct trainer_place place = {
+		.epoch = t->epoch + 1,
+		.step = t->step % thaw_trainer_steps(t, t->phase),
+		.rate = rate,
+	};
+	thaw_status status = THAW_OK;
+
+	if (place.step == 0 && t->step > 0) {
+		bool last = t->epoch + 1 == t->job->epochs || thaw_trainer_phase_of(t, t->epoch + 1) != t->phase;
+
+		t->epoch += !last;
+		status = thaw_trainer_start_epoch(t, t->epoch, 0);
+	}
+	memset(t->losses, 0, 2 * (size_t)t->setup->replicas * sizeof *t->losses);
+	memset(t->correct, 0, sizeof t->correct);
+	if (!status)
+		status = train_step(t, &place);
+	return status ? status : thaw_trainer_metrics(t, t->sums, metrics_out);
 }
 
 /* --- one epoch --------------------------------------------------------------------------------------------------- */
@@ -252,6 +275,7 @@ static thaw_status train_epoch(struct thaw_trainer *t)
 	thaw_status status = THAW_OK;
 
 	for (; place.step < steps && !measured_enough(t) && !t->stopping && !status; place.step++) {
+		place.rate = thaw_trainer_rate(t, t->epoch, place.step);
 		status = train_step(t, &place);
 		if (!status && t->folder && !t->stopping)
 			status = thaw_trainer_save_when_due(t, thaw_clock_seconds() - begun);

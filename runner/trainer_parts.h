@@ -1,7 +1,8 @@
 /*
  * The inside of a trainer, shared by runner/trainer.c (what it is made of: plans, phases, its parts),
  * runner/trainer_batches.c (what it works on), runner/trainer_save.c (what it leaves) and runner/train.c (what it does:
- * steps, epochs, the run).
+ * steps, epochs, the run). Commands that only look at what a run would be use them as well: runner/forecast.c,
+ * runner/cmd_plan.c, runner/cmd_lr_find.c.
  */
 #ifndef THAW_RUNNER_TRAINER_PARTS_H
 #define THAW_RUNNER_TRAINER_PARTS_H
@@ -107,6 +108,14 @@ thaw_status thaw_trainer_plan(struct thaw_trainer *t, int batch, struct thaw_pla
 /* Selects what phase `phase` (from 0) trains and compiles the plan of the largest micro-batch; all ranks succeed or
  * fail together. */
 thaw_status thaw_trainer_begin_phase(struct thaw_trainer *t, int phase);
+
+/* --- runner/train.c ---------------------------------------------------------------------------------------------- */
+
+/* One step of the trainer's phase at this learning rate, whatever the schedule says; steps follow one another from the
+ * first of epoch t->epoch with t->step 0, without validation and beyond the phase's end, where its last epoch comes
+ * again. *metrics_out: of the step's pictures on all ranks, before the update. THAW_DIVERGED: its gradients are not
+ * finite, nothing was updated. All ranks call it. */
+thaw_status thaw_trainer_probe(struct thaw_trainer *t, double rate, struct thaw_metrics *metrics_out);
 
 /* --- runner/trainer_save.c --------------------------------------------------------------------------------------- */
 

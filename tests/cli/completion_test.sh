@@ -29,7 +29,7 @@ wants() {
 commands=$(sed -n 's/^\.SS thaw //p' thaw.1 | sed 's/\\-/-/g')
 [ "$(wc -w <<<"$commands")" -ge 6 ] || fail "only these commands: $commands"
 wants "$(printf '%s\n' --help --version help $commands | LC_ALL=C sort | tr '\n' ' ' | sed 's/ $//')" ""
-wants "pack" p
+wants "pack" pa
 wants "report" rep
 wants "--version" --v
 for command in $commands; do

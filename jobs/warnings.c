@@ -1,0 +1,168 @@
+#include "jobs/warnings.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#include "base/printable.h"
+
+enum { FEW = 10, RATIO = 10, NAMED = 3 };
+
+/* Pictures are cut out of the middle for validation: a crop far from their size sees a part, or blown-up pixels. */
+static void check_crop(int crop, int edge, struct thaw_text *lines)
+{
+	if (crop > edge)
+		thaw_text_add(lines, "data.crop is %d, but the shorter edge of the pictures is %d: they are enlarged\n", crop,
+		              edge);
+	else if (crop < edge / 2)
+		thaw_text_add(lines,
+		              "data.crop is %d, but the shorter edge of the pictures is %d: validation sees only their "
+		              "middle; thaw pack --resize %d would suit\n",
+		              crop, edge, crop * 8 / 7);
+}
+
+/* --- learning rates ---------------------------------------------------------------------------------------------- */
+
+/* Rates that trainings of image classifiers are published with. Those of SGD grow with the batch, 0.1 per 256 pictures
+ * (Goyal et al. 2017); Adam's default is 1e-3 (Kingma & Ba 2015). */
+static const struct usual {
+	const char *kind;
+	double low, high;
+	int batch; /* larger batches allow rates that are larger by as much; 0: no */
+} usual_rates[] = {
+	{"sgd", 1e-4, 0.5, 256},
+	{"adam", 1e-6, 1e-2, 0},
+	{"adamw", 1e-6, 1e-2, 0},
+};
+
+/* Whether an earlier phase has the same rate and batch, and so the same warnings. */
+static bool is_repeated(const struct thaw_job *job, int phase)
+{
+	const struct thaw_recipe *now = &job->phases[phase].recipe;
+
+	for (int i = 0; i < phase; i++)
+		if (job->phases[i].recipe.lr == now->lr && job->phases[i].recipe.batch == now->batch)
+			return true;
+	return false;
+}
+
+static void check_rate(const struct thaw_job *job, int phase, struct thaw_text *lines)
+{
+	const struct thaw_recipe *recipe = &job->phases[phase].recipe;
+
+	for (size_t i = 0; i < sizeof usual_rates / sizeof *usual_rates; i++) {
+		const struct usual *usual = &usual_rates[i];
+		double high = usual->high;
+
+		if (usual->batch && recipe->batch > usual->batch)
+			high *= (double)recipe->batch / usual->batch;
+		if (strcmp(usual->kind, job->optimizer.kind) == 0 && !(recipe->lr >= usual->low && recipe->lr <= high))
+			thaw_text_add(lines,
+			              "phase %d: a learning rate of %g; usual for %s with batches of %d is %g to %g: thaw lr-find "
+			              "suggests one\n",
+			              phase + 1, recipe->lr, usual->kind, recipe->batch, usual->low, high);
+	}
+}
+
+/* --- batches ----------------------------------------------------------------------------------------------------- */
+
+/* Whether batches of this size leave a last one in which some replica has a single picture. */
+static bool leaves_single(int64_t count, int batch, int replicas)
+{
+	int64_t tail = count % batch;
+
+	return count > batch && tail > 0 && tail < 2 * (int64_t)replicas;
+}
+
+/* The size nearest to `batch` that leaves none, the smaller of two; 0: there is none within half of it. */
+static int better_batch(int64_t count, int batch, int replicas)
+{
+	for (int d = 1; d <= batch / 2; d++) {
+		if (batch - d >= replicas && !leaves_single(count, batch - d, replicas))
+			return batch - d;
+		if (!leaves_single(count, batch + d, replicas))
+			return batch + d;
+	}
+	return 0;
+}
+
+static void check_tail(const struct thaw_job *job, int phase, int64_t count, int replicas, struct thaw_text *lines)
+{
+	int batch = job->phases[phase].recipe.batch;
+	int64_t tail = count % batch;
+	int better = better_batch(count, batch, replicas);
+
+	if (!leaves_single(count, batch, replicas))
+		return;
+	thaw_text_add(lines, "phase %d: %lld pictures leave %lld for the last batch", phase + 1, (long long)count,
+	              (long long)tail);
+	if (replicas > 1)
+		thaw_text_add(lines, ", a single one for some of %d replicas", replicas);
+	thaw_text_add(lines, ": norms that train take their statistics from it");
+	if (better)
+		thaw_text_add(lines, "; batch: %d would not", better);
+	thaw_text_add(lines, "\n");
+}
+
+/* --- classes ----------------------------------------------------------------------------------------------------- */
+
+/* "2 of 5 classes have fewer than 10 training pictures: moth 3, wasp 7" */
+static void check_few(const struct thaw_data_counts *data, const int64_t *counts, int64_t fewer, const char *what,
+                      struct thaw_text *lines)
+{
+	int found = 0;
+
+	for (int c = 0; c < data->classes; c++)
+		found += counts[c] < fewer;
+	if (found == 0)
+		return;
+	thaw_text_add(lines, "%d of %d classes ha%s %s:", found, data->classes, found == 1 ? "s" : "ve", what);
+	for (int c = 0, named = 0; c < data->classes && named < NAMED; c++) {
+		if (counts[c] >= fewer)
+			continue;
+		thaw_text_add(lines, "%s", named++ ? ", " : " ");
+		thaw_text_add_printable(lines, data->names[c]);
+		thaw_text_add(lines, " %lld", (long long)counts[c]);
+	}
+	thaw_text_add(lines, "%s\n", found > NAMED ? ", ..." : "");
+}
+
+static void check_balance(const struct thaw_job *job, const struct thaw_data_counts *data, struct thaw_text *lines)
+{
+	int most = 0, least = 0;
+
+	for (int c = 1; c < data->classes; c++) {
+		if (data->train[c] > data->train[most])
+			most = c;
+		if (data->train[c] < data->train[least])
+			least = c;
+	}
+	if (data->train[most] <= RATIO * data->train[least] || strcmp(job->loss.class_weights, "none") != 0 ||
+	    strcmp(job->data.sampling, "shuffle") != 0)
+		return;
+	thaw_text_add(lines, "class '");
+	thaw_text_add_printable(lines, data->names[most]);
+	thaw_text_add(lines, "' has %lld training pictures, '", (long long)data->train[most]);
+	thaw_text_add_printable(lines, data->names[least]);
+	thaw_text_add(lines,
+	              "' %lld: with loss.class_weights: balanced, or data.sampling: balanced, both would weigh the same\n",
+	              (long long)data->train[least]);
+}
+
+void thaw_job_add_warnings(const struct thaw_job *job, const struct thaw_data_counts *data, int replicas,
+                           struct thaw_text *lines)
+{
+	int64_t count = 0;
+
+	for (int c = 0; c < data->classes; c++)
+		count += data->train[c];
+	check_crop(job->data.crop, data->resize, lines);
+	for (int i = 0; i < job->phases_count; i++) {
+		if (is_repeated(job, i))
+			continue;
+		check_rate(job, i, lines);
+		check_tail(job, i, count, replicas, lines);
+	}
+	check_few(data, data->train, FEW, "fewer than 10 training pictures", lines);
+	check_few(data, data->val, 1, "no validation picture", lines);
+	check_balance(job, data, lines);
+}

@@ -1,0 +1,29 @@
+/*
+ * What is allowed and yet looks wrong: a job seen together with the counts of its data.
+ *
+ *     crop          larger than the stored pictures, or less than half of them
+ *     learning rate outside of what is usual for the optimizer (a table in jobs/warnings.c)
+ *     last batch    so small that a replica has a single picture
+ *     classes       fewer than 10 training pictures, no validation picture, or more than 10 times as many as another
+ *                   class, with nothing in the job that weighs them alike
+ *
+ * Pure.
+ */
+#ifndef THAW_JOBS_WARNINGS_H
+#define THAW_JOBS_WARNINGS_H
+
+#include "base/text.h"
+#include "jobs/job.h"
+
+struct thaw_data_counts {
+	int classes;
+	const char *const *names;  /* (classes) */
+	const int64_t *train, *val; /* (classes) pictures */
+	int resize;                /* shorter edge of the stored pictures */
+};
+
+/* Appends a line for each, ended by '\n'. `replicas`: what the job's 0 has become. */
+void thaw_job_add_warnings(const struct thaw_job *job, const struct thaw_data_counts *data, int replicas,
+                           struct thaw_text *lines);
+
+#endif

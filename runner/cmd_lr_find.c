@@ -1,0 +1,302 @@
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/lr_range.h"
+#include "base/mem.h"
+#include "runner/commands.h"
+#include "runner/head.h"
+#include "runner/snapshot.h"
+#include "runner/trainer_parts.h"
+#include "runner/watchdog.h"
+#include "runner/world.h"
+
+enum {
+	EPOCHS = 1000000, /* more than any sweep needs */
+	ROWS = 25,        /* of the curve on a terminal, about */
+	BAR = 30,         /* characters for the first loss */
+};
+
+static const double flat = 0.05; /* a fall that may be chance */
+
+struct arguments {
+	const char *job, *checkpoint, *out;
+	struct thaw_texts sets;
+	struct thaw_lr_range range;
+	int64_t steps, phase;
+};
+
+/* What a sweep came to. */
+struct sweep {
+	const struct thaw_lr_range *range;
+	int count;        /* steps done */
+	double *loss;     /* (steps) */
+	double *smoothed; /* (steps) */
+	bool broke;       /* the loss was not finite in the step after them */
+};
+
+static thaw_status check(struct arguments *a, const struct thaw_texts *files)
+{
+	if (files->count != 1)
+		return thaw_fail(THAW_BAD_JOB, "lr-find takes one job file, not %d", files->count);
+	if (!(a->range.from < a->range.to))
+		return thaw_fail(THAW_BAD_JOB, "thaw lr-find: --from %g: allowed is less than --to %g", a->range.from,
+		                 a->range.to);
+	a->job = files->text[0];
+	a->range.steps = (int)a->steps;
+	return THAW_OK;
+}
+
+static thaw_status parse(const struct thaw_command *self, int argc, char **argv, struct arguments *a, bool *help_out)
+{
+	const struct thaw_option options[] = {
+		{"set", 0, THAW_OPTION_TEXTS, &a->sets, 0, 0, "KEY=VALUE", "set a key of the job file; may be repeated"},
+		{"from", 0, THAW_OPTION_NUMBER, &a->range.from, 1e-12, 1e6, "RATE", "the first learning rate (1e-7)"},
+		{"to", 0, THAW_OPTION_NUMBER, &a->range.to, 1e-12, 1e6, "RATE", "the last learning rate (10)"},
+		{"steps", 0, THAW_OPTION_INT, &a->steps, 10, 10000, "N", "steps from the first to the last (100)"},
+		{"phase", 0, THAW_OPTION_INT, &a->phase, 1, THAW_PHASES, "N", "the phase of the job to look at (1)"},
+		{"checkpoint", 'c', THAW_OPTION_TEXT, &a->checkpoint, 0, 0, "FILE",
+	     "weights to begin with, such as the end of the phase before"},
+		{"out", 'o', THAW_OPTION_TEXT, &a->out, 0, 0, "FILE", "write the curve as CSV"},
+	};
+	struct thaw_texts files = {0};
+	thaw_status status =
+		thaw_options_parse(self, options, sizeof options / sizeof *options, argc, argv, &files, help_out);
+
+	return status || *help_out ? status : check(a, &files);
+}
+
+/* --- the sweep --------------------------------------------------------------------------------------------------- */
+
+static void tell_step(const struct sweep *sweep, int i)
+{
+	double loss = sweep->smoothed[i];
+	double length = fmin(BAR * loss / sweep->smoothed[0], 2 * BAR);
+	char bar[2 * BAR + 1];
+	int n = 0;
+
+	while (n < 2 * BAR && n + 0.5 < length)
+		bar[n++] = '#';
+	bar[n] = '\0';
+	thaw_log("%5d  %.2e  %9.4g  %9.4g  %s", i + 1, thaw_lr_range_rate(sweep->range, i), sweep->loss[i], loss, bar);
+}
+
+/* Steps at rising rates until the last, or until the loss has run away. */
+static thaw_status run_sweep(struct thaw_trainer *trainer, struct sweep *sweep)
+{
+	int every = (sweep->range->steps + ROWS - 1) / ROWS;
+	thaw_status status = THAW_OK;
+
+	thaw_log(" step  lr             loss   smoothed");
+	for (int i = 0; i < sweep->range->steps && !status && !sweep->broke; i++) {
+		struct thaw_metrics metrics;
+
+		status = thaw_trainer_probe(trainer, thaw_lr_range_rate(sweep->range, i), &metrics);
+		sweep->broke = status == THAW_DIVERGED || (!status && !isfinite(metrics.loss));
+		if (status || sweep->broke)
+			break;
+		sweep->loss[i] = metrics.loss;
+		sweep->count = i + 1;
+		thaw_lr_range_smooth(sweep->loss, sweep->count, sweep->smoothed);
+		if (i % every == 0 || i == sweep->range->steps - 1)
+			tell_step(sweep, i);
+		if (thaw_lr_range_ends(sweep->smoothed, sweep->count))
+			break;
+	}
+	return sweep->broke ? THAW_OK : status;
+}
+
+static thaw_status write_curve(const char *path, const struct sweep *sweep)
+{
+	struct thaw_text csv = THAW_TEXT_EMPTY;
+	thaw_status status;
+
+	thaw_text_add(&csv, "step,lr,loss,smoothed\n");
+	for (int i = 0; i < sweep->count; i++)
+		thaw_text_add(&csv, "%d,%.9g,%.9g,%.9g\n", i + 1, thaw_lr_range_rate(sweep->range, i), sweep->loss[i],
+		              sweep->smoothed[i]);
+	status = thaw_text_status(&csv);
+	if (!status)
+		status = thaw_file_publish(path, csv.data, csv.length);
+	thaw_text_release(&csv);
+	return status;
+}
+
+/* --- what it says ------------------------------------------------------------------------------------------------ */
+
+static void tell_end(const struct sweep *sweep)
+{
+	double rate = thaw_lr_range_rate(sweep->range, sweep->count);
+
+	if (sweep->broke)
+		thaw_log("ended at step %d of %d, rate %.2e: the loss is no longer finite", sweep->count + 1,
+		         sweep->range->steps, rate);
+	else if (sweep->count < sweep->range->steps)
+		thaw_log("ended after step %d of %d, rate %.2e: the smoothed loss is over 4 times the least", sweep->count,
+		         sweep->range->steps, thaw_lr_range_rate(sweep->range, sweep->count - 1));
+}
+
+/* How a job takes over the rate: a phase that has one of its own does not look at optimizer.lr. */
+static void tell_use(double rate, int phase, bool own)
+{
+	if (own)
+		thaw_log("use       lr: %.1e in phase %d of the job file, which has a rate of its own", rate, phase);
+	else
+		thaw_log("use       --set optimizer.lr=%.1e", rate);
+}
+
+static void warn_if_flat(const struct sweep *sweep)
+{
+	double fall = thaw_lr_range_fall(sweep->smoothed, sweep->count);
+
+	if (!(fall >= flat))
+		thaw_warn(
+			"the smoothed loss falls by %.1f%% at most, which may be chance: more --steps or a larger batch would "
+			"tell more",
+			100 * fall);
+}
+
+/* No rate can be read off the curve. */
+static thaw_status fail_without(const struct sweep *sweep)
+{
+	if (sweep->broke)
+		return thaw_fail(THAW_DIVERGED,
+		                 "the loss is not finite at step %d, rate %.2e: too soon to suggest a rate; a lower --from may "
+		                 "help",
+		                 sweep->count + 1, thaw_lr_range_rate(sweep->range, sweep->count));
+	return thaw_fail(
+		THAW_FAILED,
+		"no rate to suggest: the loss does not fall in %d steps from %.2e on; other --from and --to, or more "
+		"--steps, may help",
+		sweep->count, sweep->range->from);
+}
+
+/* The file last, so that one that cannot be written costs nothing of what was found. */
+static thaw_status tell(const struct sweep *sweep, const struct arguments *a, bool own)
+{
+	struct thaw_lr_suggestion suggestion;
+	thaw_status status = thaw_lr_range_suggest(sweep->range, sweep->smoothed, sweep->count, &suggestion);
+
+	if (!status) {
+		tell_end(sweep);
+		if (suggestion.valley >= 0) {
+			thaw_log("valley    %.1e", thaw_lr_range_rate(sweep->range, suggestion.valley));
+			thaw_log("steepest  %.1e", thaw_lr_range_rate(sweep->range, suggestion.steepest));
+			tell_use(thaw_lr_range_rate(sweep->range, suggestion.valley), (int)a->phase, own);
+			warn_if_flat(sweep);
+		}
+	}
+	if (!status && a->out && thaw_comm_rank(thaw_world()) == 0)
+		status = write_curve(a->out, sweep);
+	if (!status && suggestion.valley < 0)
+		status = fail_without(sweep);
+	return thaw_world_agree(status);
+}
+
+/* --- the command ------------------------------------------------------------------------------------------------- */
+
+/* Leaves of the job the phase alone, as long as it takes. A step that cannot be made ends a sweep. */
+static thaw_status keep_phase(struct thaw_job *job, int phase, bool *own_out)
+{
+	if (phase > job->phases_count)
+		return thaw_fail(THAW_BAD_JOB, "thaw lr-find: --phase %d: the job has %d", phase, job->phases_count);
+	job->phases[0] = job->phases[phase - 1];
+	job->phases[0].epochs = job->epochs = EPOCHS;
+	job->phases_count = 1;
+	job->max_skipped = 0;
+	*own_out = job->phases[0].recipe.lr != job->recipe.lr;
+	job->recipe = job->phases[0].recipe;
+	return THAW_OK;
+}
+
+static thaw_status tell_head(const struct thaw_setup *setup, const struct arguments *a)
+{
+	struct thaw_text lines = THAW_TEXT_EMPTY;
+	char names[256];
+	thaw_status status;
+
+	thaw_head_add(setup, "lr-find", &lines);
+	if (a->checkpoint)
+		thaw_text_add(&lines, "        weights of %s\n", a->checkpoint);
+	thaw_text_add(&lines, "sweep   phase %d, %s: %d steps from %g to %g\n\n", (int)a->phase,
+	              thaw_patterns_text(&setup->job->phases[0].train, names, sizeof names), a->range.steps, a->range.from,
+	              a->range.to);
+	status = thaw_text_status(&lines);
+	if (!status)
+		thaw_log_lines(lines.data);
+	thaw_text_release(&lines);
+	return status;
+}
+
+static thaw_status find(struct thaw_setup *setup, const struct arguments *a, bool own)
+{
+	struct thaw_train_options options = {.measure_steps = a->steps, .begun_seconds = thaw_clock_seconds()};
+	struct sweep sweep = {.range = &a->range};
+	struct thaw_checkpoint_facts facts;
+	struct thaw_trainer *trainer;
+	thaw_status status = thaw_trainer_new(setup, &options, &trainer);
+
+	if (status)
+		return status;
+	if (a->checkpoint)
+		status = thaw_snapshot_read(a->checkpoint, setup, (struct thaw_snapshot_wanted){NULL, NULL}, &facts);
+	sweep.loss = thaw_alloc((size_t)a->steps, sizeof *sweep.loss);
+	sweep.smoothed = thaw_alloc((size_t)a->steps, sizeof *sweep.smoothed);
+	if (!status)
+		status = sweep.loss && sweep.smoothed ? tell_head(setup, a) : THAW_OUT_OF_MEMORY;
+	status = thaw_world_agree(status);
+	if (!status)
+		status = run_sweep(trainer, &sweep);
+	if (!status)
+		status = tell(&sweep, a, own);
+	free(sweep.loss);
+	free(sweep.smoothed);
+	thaw_trainer_free(trainer);
+	return status;
+}
+
+static thaw_status run(const struct thaw_command *self, int argc, char **argv)
+{
+	struct arguments arguments = {.range = {.from = 1e-7, .to = 10}, .steps = 100, .phase = 1};
+	struct thaw_setup setup;
+	struct thaw_job *job;
+	bool help, own = false;
+	thaw_status status = thaw_world_start(&argc, &argv);
+
+	if (!status)
+		status = thaw_world_agree(parse(self, argc, argv, &arguments, &help));
+	if (status || help)
+		return status;
+	status = thaw_setup_load(arguments.job, &arguments.sets, &job);
+	if (status)
+		return status;
+	status = thaw_world_agree(keep_phase(job, (int)arguments.phase, &own));
+	if (!status)
+		status = thaw_watchdog_start(thaw_comm_rank(thaw_world()), job->timeout);
+	if (!status)
+		status = thaw_setup_open(job, true, &setup);
+	if (!status) {
+		status = find(&setup, &arguments, own);
+		thaw_setup_release(&setup);
+	}
+	free(job);
+	return status;
+}
+
+const struct thaw_command thaw_command_lr_find = {
+	.name = "lr-find",
+	.summary = "a learning rate for a job, from a short training at rising rates",
+	.synopsis = "[mpirun -n N] thaw lr-find JOB.yaml [options]",
+	.notes =
+		"The rate rises with every step, by equal factors. At first the loss stays, then it falls, and at the end it\n"
+		"runs away: the sweep is over when the smoothed loss is 4 times its least, or not finite. `valley` lies in\n"
+		"the middle of the fall, `steepest` where it is fastest (Smith 2017; fastai's lr_find). Schedules are left\n"
+		"out, factors of optimizer.lr_scale are not. No run folder is touched, and no weights are kept.\n"
+		"\n"
+		"    mpirun -n 2 thaw lr-find job.yaml -o curve.csv\n"
+		"    thaw lr-find job.yaml --phase 2 -c runs/job/epoch-0003.h5 --from 1e-5 --to 1\n",
+	.run = run,
+};
