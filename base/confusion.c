@@ -10,7 +10,9 @@
 
 enum {
 	MATRIX_CLASSES = 10, /* up to so many classes the matrix itself is shown, otherwise */
-	MISTAKES = 10,       /* so many mistakes */
+	MISTAKES = 10,       /* so many mistakes, */
+	ALL_CLASSES = 20,    /* and up to so many classes all of them, otherwise */
+	WORST_CLASSES = 10,  /* so many */
 	NAME_COLUMNS = 24,   /* of a name at the beginning of a line */
 	HEAD_COLUMNS = 8,    /* of a name over a column; with longer ones, columns are numbered */
 };
@@ -176,6 +178,17 @@ static const char *share_text(double value, char text[16])
 	return text;
 }
 
+/* What is said of a class at the end of its line, under this head. */
+static const char shares_head[] = "  pictures   recall  precision     F1\n";
+
+static void add_shares(struct thaw_text *text, const struct thaw_class_counts *of)
+{
+	char recall[16], precision[16], f1[16];
+
+	thaw_text_add(text, "  %8lld  %7s  %9s  %5s\n", (long long)of->pictures, share_text(thaw_recall(of), recall),
+	              share_text(thaw_precision(of), precision), share_text(thaw_f1(of), f1));
+}
+
 static void add_matrix(const struct thaw_confusion *c, const char *const *names, struct thaw_text *text)
 {
 	const char *corner = "true / predicted";
@@ -183,7 +196,7 @@ static void add_matrix(const struct thaw_confusion *c, const char *const *names,
 	bool numbered = widest > HEAD_COLUMNS;
 	int column = numbered ? most(digits, 2) : most(digits, widest);
 	int first = most(widest < NAME_COLUMNS ? widest : NAME_COLUMNS, (int)strlen(corner) - (numbered ? 3 : 0));
-	char number[16], recall[16], precision[16], f1[16];
+	char number[16];
 
 	add_name(text, corner, first + (numbered ? 3 : 0), false);
 	for (int p = 0; p < c->classes; p++) {
@@ -191,17 +204,53 @@ static void add_matrix(const struct thaw_confusion *c, const char *const *names,
 		thaw_text_add(text, "  ");
 		add_name(text, numbered ? number : names[p], column, true);
 	}
-	thaw_text_add(text, "   recall  precision     F1\n");
+	thaw_text_add(text, "%s", shares_head);
 	for (int l = 0; l < c->classes; l++) {
-		const struct thaw_class_counts *of = &c->of[l];
-
 		if (numbered)
 			thaw_text_add(text, "%-3d", l);
 		add_name(text, names[l], first, false);
 		for (int p = 0; p < c->classes; p++)
 			thaw_text_add(text, "  %*lld", column, (long long)thaw_confusion_at(c, l, p));
-		thaw_text_add(text, "  %7s  %9s  %5s\n", share_text(thaw_recall(of), recall),
-		              share_text(thaw_precision(of), precision), share_text(thaw_f1(of), f1));
+		add_shares(text, &c->of[l]);
+	}
+}
+
+/* The classes of the lowest F1, lowest first; those that nothing can be said of are left out. */
+static int worst_classes(const struct thaw_confusion *c, int limit, int *worst_out)
+{
+	int found = 0;
+
+	for (int l = 0; l < c->classes; l++) {
+		double f1 = thaw_f1(&c->of[l]);
+		int at = found;
+
+		while (at > 0 && thaw_f1(&c->of[worst_out[at - 1]]) > f1)
+			at--;
+		if (isnan(f1) || at == limit)
+			continue;
+		found += found < limit;
+		memmove(worst_out + at + 1, worst_out + at, (size_t)(found - 1 - at) * sizeof *worst_out);
+		worst_out[at] = l;
+	}
+	return found;
+}
+
+static void add_classes(const struct thaw_confusion *c, const char *const *names, struct thaw_text *text)
+{
+	int shown[ALL_CLASSES], count = c->classes, widest = widest_name(c, names);
+	int width = most(widest < NAME_COLUMNS ? widest : NAME_COLUMNS, (int)strlen("class"));
+
+	for (int i = 0; i < count && i < ALL_CLASSES; i++)
+		shown[i] = i;
+	if (c->classes > ALL_CLASSES) {
+		count = worst_classes(c, WORST_CLASSES, shown);
+		thaw_text_add(text, "of %d classes the %d of the lowest F1\n", c->classes, count);
+	}
+	add_name(text, "class", width, false);
+	thaw_text_add(text, "%s", shares_head);
+	for (int i = 0; i < count; i++) {
+		add_name(text, names[shown[i]], width, false);
+		add_shares(text, &c->of[shown[i]]);
 	}
 }
 
@@ -222,9 +271,11 @@ static void add_mistakes(const struct thaw_confusion *c, const char *const *name
 
 void thaw_confusion_add_text(const struct thaw_confusion *confusion, const char *const *names, struct thaw_text *text)
 {
-	if (confusion->classes <= MATRIX_CLASSES)
+	if (confusion->classes <= MATRIX_CLASSES) {
 		add_matrix(confusion, names, text);
-	else
+	} else {
+		add_classes(confusion, names, text);
 		add_mistakes(confusion, names, text);
+	}
 	thaw_text_add(text, "balanced accuracy %.4f\n", thaw_balanced_accuracy(confusion));
 }

@@ -235,6 +235,26 @@ thaw_status thaw_file_publish(const char *path, const void *bytes, size_t length
 	return thaw_file_publish_keeping(path, NULL, bytes, length);
 }
 
+thaw_status thaw_file_replace(const char *path, const void *bytes, size_t length)
+{
+	struct thaw_text temporary = THAW_TEXT_EMPTY;
+	thaw_status status = add_temporary(path, &temporary);
+	int fd = status ? -1 : open(temporary.data, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+
+	if (!status && fd < 0)
+		status = fail_errno("create", temporary.data);
+	if (!status)
+		status = thaw_file_write_all(fd, temporary.data, bytes, length);
+	if (fd >= 0 && close(fd) != 0 && !status)
+		status = fail_errno("close", temporary.data);
+	if (!status && rename(temporary.data, path) != 0)
+		status = fail_errno("rename to", path);
+	if (status && fd >= 0)
+		(void)unlink(temporary.data);
+	thaw_text_release(&temporary);
+	return status;
+}
+
 thaw_status thaw_file_append(const char *path, const void *bytes, size_t length)
 {
 	thaw_status status = THAW_OK;

@@ -27,6 +27,10 @@ thaw_status thaw_file_publish(const char *path, const void *bytes, size_t length
  * failure `previous` is what it was, or the same as `path`. NULL keeps nothing. */
 thaw_status thaw_file_publish_keeping(const char *path, const char *previous, const void *bytes, size_t length);
 
+/* Lets `path` hold these bytes for whoever looks now: whole as well, but neither synced nor read back, so that it costs
+ * next to nothing. After a crash of the machine the file may be empty. For what only the present is interested in. */
+thaw_status thaw_file_replace(const char *path, const void *bytes, size_t length);
+
 /* Writes all `length` bytes at the place where `fd` stands; `path` is for the message. */
 thaw_status thaw_file_write_all(int fd, const char *path, const void *bytes, size_t length);
 

@@ -4,10 +4,13 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 #include "base/printable.h"
 
-static bool mute;
+static bool mute, hidden;
+static bool live; /* a line stands on the terminal that the next one takes the place of */
 static FILE *file;
 static struct thaw_text early = THAW_TEXT_EMPTY; /* said before there was a file */
 
@@ -49,20 +52,42 @@ static void keep(const char *line)
 	}
 }
 
-/* One line to `stream` and to the log file. */
-static void tell(FILE *stream, const char *kind, const char *format, va_list args)
+void thaw_log_live(const char *line)
+{
+	struct winsize size = {0};
+
+	if (mute || (!*line && !live))
+		return;
+	if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0)
+		size.ws_col = 80;
+	fprintf(stderr, "\r%.*s\033[K", size.ws_col - 1, line); /* one that is broken in two could not be written over */
+	fflush(stderr);
+	live = *line;
+}
+
+/* One line to `stream`, unless that is NULL, and to the log file, if it is to be kept. */
+static void tell(FILE *stream, bool kept, const char *kind, const char *format, va_list args)
 {
 	struct thaw_text words = THAW_TEXT_EMPTY, line = THAW_TEXT_EMPTY;
 
 	thaw_text_add_list(&words, format, args);
 	thaw_text_add(&line, "%s", kind);
 	thaw_text_add_printable(&line, words.data);
-	fflush(stdout);
-	fprintf(stream, "%s\n", line.data);
-	fflush(stream);
-	keep(line.data);
+	if (stream) {
+		fflush(stdout);
+		thaw_log_live("");
+		fprintf(stream, "%s\n", line.data);
+		fflush(stream);
+	}
+	if (kept)
+		keep(line.data);
 	thaw_text_release(&words);
 	thaw_text_release(&line);
+}
+
+void thaw_log_hide(bool hides)
+{
+	hidden = hides;
 }
 
 void thaw_log(const char *format, ...)
@@ -72,7 +97,18 @@ void thaw_log(const char *format, ...)
 	if (mute)
 		return;
 	va_start(args, format);
-	tell(stdout, "", format, args);
+	tell(hidden ? NULL : stdout, true, "", format, args);
+	va_end(args);
+}
+
+void thaw_log_print(const char *format, ...)
+{
+	va_list args;
+
+	if (mute)
+		return;
+	va_start(args, format);
+	tell(stdout, false, "", format, args);
 	va_end(args);
 }
 
@@ -93,7 +129,7 @@ void thaw_warn(const char *format, ...)
 	if (mute)
 		return;
 	va_start(args, format);
-	tell(stderr, "thaw: warning: ", format, args);
+	tell(stderr, true, "thaw: warning: ", format, args);
 	va_end(args);
 }
 
@@ -102,6 +138,6 @@ void thaw_log_failure(const char *format, ...)
 	va_list args;
 
 	va_start(args, format);
-	tell(stderr, "thaw: ", format, args);
+	tell(stderr, true, "thaw: ", format, args);
 	va_end(args);
 }

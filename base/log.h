@@ -25,6 +25,16 @@ int thaw_log_file(void);
 
 void thaw_log(const char *format, ...) THAW_PRINTF(1, 2);
 
+/* With true, what thaw_log() says goes to the log file alone: standard output is for something else. */
+void thaw_log_hide(bool hides);
+
+/* A line on standard output alone. */
+void thaw_log_print(const char *format, ...) THAW_PRINTF(1, 2);
+
+/* A line on standard error, which is a terminal, that stands until the next one, or any other line, takes its place;
+ * cut to the terminal's width. "" takes it away. */
+void thaw_log_live(const char *line);
+
 /* Each line of a text on its own. */
 void thaw_log_lines(const char *text);
 

@@ -17,6 +17,7 @@ struct thaw_epoch {
 	double lr;                      /* at the epoch's first step */
 	struct thaw_metrics train, val; /* train.top5 is not kept: 0 */
 	double seconds;                 /* training and validation */
+	bool mixed;                     /* train.top1 is of mixed pictures: the label of the larger share counts as right */
 	bool best;                      /* best.h5 was written */
 };
 

@@ -24,15 +24,18 @@ static double accuracy_gap(const struct thaw_epoch *epoch)
 	return thaw_accuracy(&epoch->train) - thaw_accuracy(&epoch->val);
 }
 
-/* Mean over epoch i and its neighbours. */
+/* Mean over epoch i and those of its neighbours that saw the same kind of pictures. */
 static double smooth(const struct thaw_epoch *epochs, int count, int i, value_fn *value)
 {
 	double sum = 0;
-	int from = i > 0 ? i - 1 : 0, to = i + 1 < count ? i + 1 : count - 1;
+	int from = i > 0 ? i - 1 : 0, to = i + 1 < count ? i + 1 : count - 1, summed = 0;
 
 	for (int j = from; j <= to; j++)
-		sum += value(&epochs[j]);
-	return sum / (to - from + 1);
+		if (epochs[j].mixed == epochs[i].mixed) {
+			sum += value(&epochs[j]);
+			summed++;
+		}
+	return sum / summed;
 }
 
 /* The last that was the best when it was over. */
@@ -46,6 +49,14 @@ static int find_best(const struct thaw_epoch *epochs, int count)
 	return best;
 }
 
+/* Whether the training loss fell from epoch i to j. Losses of mixed pictures and of others cannot be compared: then it
+ * may have. */
+static bool may_have_fallen(const struct thaw_epoch *epochs, int count, int i, int j)
+{
+	return epochs[i].mixed != epochs[j].mixed ||
+	       smooth(epochs, count, j, train_loss) < smooth(epochs, count, i, train_loss);
+}
+
 /* The epoch after the lowest validation loss, if it rose from there while the training loss went on falling; else 0. */
 static int rises_since(const struct thaw_epoch *epochs, int count)
 {
@@ -55,7 +66,7 @@ static int rises_since(const struct thaw_epoch *epochs, int count)
 		if (smooth(epochs, count, i, val_loss) < smooth(epochs, count, lowest, val_loss))
 			lowest = i;
 	if (last - lowest >= 2 && smooth(epochs, count, last, val_loss) > rise * smooth(epochs, count, lowest, val_loss) &&
-	    smooth(epochs, count, last, train_loss) < smooth(epochs, count, lowest, train_loss))
+	    may_have_fallen(epochs, count, lowest, last))
 		return epochs[lowest].epoch + 1;
 	return 0;
 }
@@ -93,14 +104,20 @@ struct thaw_verdict thaw_verdict_of(const struct thaw_epoch *epochs, int count, 
 	told = v.since > 0 ? &epochs[count - 1] : &epochs[v.best];
 	v.train = thaw_accuracy(&told->train);
 	v.val = thaw_accuracy(&told->val);
+	v.mixed = told->mixed;
 	v.improving = count >= 3 && epochs[count - 1].val.loss < still_falls * epochs[count - 3].val.loss;
-	v.fit = v.since > 0 ? THAW_FIT_OVER : v.train < limit && v.val < limit ? THAW_FIT_UNDER : THAW_FIT_GOOD;
+	if (v.since > 0)
+		v.fit = THAW_FIT_OVER;
+	else if (v.train < limit && v.val < limit)
+		v.fit = v.mixed && !v.improving ? THAW_FIT_WEAK : THAW_FIT_UNDER;
+	else
+		v.fit = THAW_FIT_GOOD;
 	return v;
 }
 
 void thaw_verdict_add_name(const struct thaw_verdict *verdict, struct thaw_text *text)
 {
-	static const char *const names[] = {"no epoch yet", "good", "underfitting", "overfitting"};
+	static const char *const names[] = {"no epoch yet", "good", "underfitting", "overfitting", "weak"};
 
 	thaw_text_add(text, "%s", names[verdict->fit]);
 	if (verdict->fit == THAW_FIT_OVER)
@@ -112,11 +129,13 @@ void thaw_verdict_add_text(const struct thaw_verdict *verdict, struct thaw_text 
 	thaw_verdict_add_name(verdict, text);
 	if (verdict->fit == THAW_FIT_UNKNOWN)
 		return;
-	thaw_text_add(text, ": train %.3f, val %.3f", verdict->train, verdict->val);
+	thaw_text_add(text, ": train %s%.3f, val %.3f", verdict->mixed ? "~" : "", verdict->train, verdict->val);
 	if (verdict->fit == THAW_FIT_UNDER)
 		thaw_text_add(text, ": train longer, a higher rate, unfreeze more");
 	else if (verdict->fit == THAW_FIT_OVER)
 		thaw_text_add(text, ": fewer epochs, more pictures or augmentation, weight decay, freeze more");
+	else if (verdict->fit == THAW_FIT_WEAK)
+		thaw_text_add(text, ": of mixed pictures, training does not tell why; less mixup and cutmix would");
 	else if (verdict->improving)
 		thaw_text_add(text, ", still improving at the end: more epochs may help");
 }

@@ -11,15 +11,15 @@
 
 enum { FILE_LIMIT = 1 << 28 };
 
-/* The columns that are read. */
+/* The columns that are read; from NEEDED on, if they are there: older files have not got them. */
 enum column {
 	EPOCH, PHASE, TRAINED, LR, TRAIN_LOSS, TRAIN_CORRECT, TRAIN_COUNT, VAL_LOSS, VAL_TOP5, VAL_CORRECT, VAL_COUNT,
-	SECONDS, BEST, COLUMNS
+	SECONDS, BEST, NEEDED, TRAIN_MIXED = NEEDED, COLUMNS
 };
 
 static const char *const column_names[COLUMNS] = {
 	"epoch", "phase", "trained", "lr", "train_loss", "train_correct", "train_count", "val_loss", "val_top5",
-	"val_correct", "val_count", "seconds", "best",
+	"val_correct", "val_count", "seconds", "best", "train_mixed",
 };
 
 /* Finds the columns in the head. */
@@ -29,7 +29,7 @@ static thaw_status find_columns(const struct thaw_csv *csv, int columns[COLUMNS]
 		columns[c] = 0;
 		while (columns[c] < csv->count && strcmp(csv->fields[columns[c]], column_names[c]) != 0)
 			columns[c]++;
-		if (columns[c] == csv->count)
+		if (columns[c] == csv->count && c < NEEDED)
 			return thaw_fail(THAW_FAILED, "'%s' has no column '%s'", csv->path, column_names[c]);
 	}
 	return THAW_OK;
@@ -77,6 +77,7 @@ static thaw_status read_epoch(const struct thaw_csv *csv, const int columns[COLU
 	epoch->val.top1 = integer(&row, VAL_CORRECT, 0, epoch->val.count);
 	epoch->val.top5 = (int64_t)(number(&row, VAL_TOP5, 1) * (double)epoch->val.count + 0.5);
 	epoch->seconds = number(&row, SECONDS, DBL_MAX);
+	epoch->mixed = columns[TRAIN_MIXED] < csv->count && integer(&row, TRAIN_MIXED, 0, 1);
 	epoch->best = integer(&row, BEST, 0, 1);
 	return row.status;
 }

@@ -203,6 +203,11 @@ thaw_status thaw_job_load(const char *path, const char *const *sets, int sets_co
 	return status;
 }
 
+bool thaw_recipe_mixes(const struct thaw_recipe *recipe)
+{
+	return recipe->augment.mixup > 0 || recipe->augment.cutmix > 0;
+}
+
 bool thaw_job_done(const struct thaw_job *job, int epoch, int best_epoch)
 {
 	int patience = job->early_stopping.patience;

@@ -67,6 +67,9 @@ struct thaw_recipe {
 	} augment;
 };
 
+/* Whether pictures are mixed in pairs: a training picture then has two labels. */
+bool thaw_recipe_mixes(const struct thaw_recipe *recipe);
+
 struct thaw_phase {
 	int epochs;                        /* >= 1 */
 	struct thaw_patterns train;

@@ -2,10 +2,10 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
-#include "base/confusion.h"
 #include "base/log.h"
-#include "base/mem.h"
+#include "base/meter.h"
 #include "base/text.h"
+#include "runner/classes.h"
 #include "runner/commands.h"
 #include "runner/evaluate.h"
 #include "runner/record.h"
@@ -38,36 +38,12 @@ static thaw_status parse(const struct thaw_command *self, int argc, char **argv,
 	return THAW_OK;
 }
 
-/* Which classes are taken for which. */
-static thaw_status tell_classes(const struct thaw_setup *setup, const struct thaw_prediction *predictions)
+static void tell_progress(void *context, int64_t done, int64_t batches)
 {
-	size_t count = (size_t)setup->facts->count;
-	int32_t *labels = thaw_alloc(count, sizeof *labels), *predicted = thaw_alloc(count, sizeof *predicted);
-	const char **names = thaw_setup_class_names(setup);
-	struct thaw_confusion confusion = {0};
-	struct thaw_text text = THAW_TEXT_EMPTY;
-	thaw_status status = labels && predicted && names ? THAW_OK : THAW_OUT_OF_MEMORY;
+	struct thaw_meter *meter = context;
 
-	for (size_t i = 0; i < count && !status; i++) {
-		labels[i] = predictions[i].label;
-		predicted[i] = predictions[i].predicted;
-	}
-	if (!status)
-		status = thaw_confusion_init(labels, predicted, (int64_t)count, setup->facts->classes, &confusion);
-	if (!status) {
-		thaw_confusion_add_text(&confusion, names, &text);
-		status = thaw_text_status(&text);
-	}
-	if (!status) {
-		thaw_log("%s", "");
-		thaw_log_lines(text.data);
-	}
-	thaw_confusion_release(&confusion);
-	thaw_text_release(&text);
-	free(names);
-	free(predicted);
-	free(labels);
-	return status;
+	if (thaw_meter_due(meter))
+		thaw_meter_show(meter, "validation %lld/%lld", (long long)done, (long long)batches);
 }
 
 static thaw_status evaluate(struct thaw_setup *setup, const char *checkpoint)
@@ -76,6 +52,7 @@ static thaw_status evaluate(struct thaw_setup *setup, const char *checkpoint)
 	struct thaw_evaluator *evaluator;
 	struct thaw_metrics m = {0};
 	struct thaw_snapshot_wanted nothing_else = {NULL, NULL};
+	struct thaw_meter meter;
 	double begun;
 	thaw_status status = thaw_world_agree(thaw_snapshot_read(checkpoint, setup, nothing_else, &facts));
 
@@ -85,6 +62,8 @@ static thaw_status evaluate(struct thaw_setup *setup, const char *checkpoint)
 		status = thaw_evaluator_new(setup, &evaluator);
 	if (status)
 		return status;
+	thaw_meter_init(&meter, setup->rank == 0 ? THAW_METER_SECONDS : 0);
+	thaw_evaluator_watch(evaluator, tell_progress, &meter);
 	begun = thaw_clock_seconds();
 	status = thaw_evaluate(evaluator, &m);
 	if (!status && !isfinite(m.loss))
@@ -102,7 +81,7 @@ static thaw_status evaluate(struct thaw_setup *setup, const char *checkpoint)
 		         (long long)m.top1, (long long)m.count, top5.data, seconds, count / seconds);
 		thaw_text_release(&top5);
 		if (setup->rank == 0)
-			status = tell_classes(setup, thaw_evaluator_predictions(evaluator));
+			status = thaw_classes_tell(setup, thaw_evaluator_predictions(evaluator), setup->facts->count);
 		status = thaw_world_agree(status);
 	}
 	thaw_evaluator_free(evaluator);

@@ -5,10 +5,13 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/log.h"
+#include "base/meter.h"
 #include "runner/commands.h"
 #include "runner/fault.h"
 #include "runner/folder.h"
+#include "runner/formats.h"
 #include "runner/record.h"
 #include "runner/stop.h"
 #include "runner/trainer.h"
@@ -20,8 +23,25 @@ struct arguments {
 	struct thaw_texts sets;
 	bool fresh;
 	int64_t steps;
+	double progress;
+	const char *format;
+	bool quiet, json;
 	const char *fault;
 };
+
+/* One of --format, --json, --quiet. */
+static thaw_status choose_format(const struct arguments *a)
+{
+	const char *name = a->quiet ? "quiet" : a->json ? "json" : a->format ? a->format : "table";
+	thaw_status status;
+
+	if (a->quiet + a->json + (a->format != NULL) > 1)
+		return thaw_fail(THAW_BAD_JOB, "of --format, --json and --quiet only one can be given");
+	status = thaw_format_choose(name);
+	if (!status && a->steps && !thaw_format()->shows_log && !thaw_format()->speed)
+		return thaw_fail(THAW_BAD_JOB, "--steps tells a speed, for which --format %s has no words", name);
+	return status;
+}
 
 static thaw_status parse(const struct thaw_command *self, int argc, char **argv, struct arguments *a, bool *help_out)
 {
@@ -31,6 +51,15 @@ static thaw_status parse(const struct thaw_command *self, int argc, char **argv,
 	     "where the run folder is taken, begin beside it: NAME-2, NAME-3, ..."},
 		{"steps", 0, THAW_OPTION_INT, &a->steps, 1, 1e9, "N",
 	     "end after N steps and tell their speed; nothing is validated or written"},
+		{"progress", 0, THAW_OPTION_NUMBER, &a->progress, 0, 86400, "SECONDS",
+	     "between two lines on standard error that say how far the run is (60);\n"
+	     "a terminal has one line that changes; 0: none"},
+		{"format", 0, THAW_OPTION_TEXT, &a->format, 0, 0, "NAME",
+	     "what standard output gets: table, classic (the lines of PyTorch's\n"
+	     "tutorials), json (an object on each line) or quiet (nothing); log.txt\n"
+	     "has the table whatever it is (table)"},
+		{"json", 0, THAW_OPTION_FLAG, &a->json, 0, 0, NULL, "--format json"},
+		{"quiet", 'q', THAW_OPTION_FLAG, &a->quiet, 0, 0, NULL, "--format quiet: warnings and failures only"},
 #ifdef THAW_FAULTS
 		{"fault", 0, THAW_OPTION_TEXT, &a->fault, 0, 0, "FAULT", "let NAME[:RANK]@[PLACE:]STEP go wrong, for tests"},
 #endif
@@ -44,6 +73,9 @@ static thaw_status parse(const struct thaw_command *self, int argc, char **argv,
 	if (files.count != 1)
 		return thaw_fail(THAW_BAD_JOB, "train takes one job file, not %d", files.count);
 	a->job = files.text[0];
+	status = choose_format(a);
+	if (status)
+		return status;
 	return a->fault ? thaw_fault_plan(a->fault, thaw_comm_size(thaw_world())) : THAW_OK;
 }
 
@@ -69,6 +101,8 @@ static thaw_status train(struct thaw_setup *setup, struct thaw_job *job, const s
 		status = thaw_folder_enter(folder, job);
 	if (!status)
 		status = thaw_record_head(setup, folder ? folder->path : NULL);
+	if (!status && setup->rank == 0)
+		thaw_record_begin(setup, folder ? folder->path : NULL, options.resume);
 	status = thaw_world_agree(status);
 	if (!status)
 		status = thaw_trainer_run(trainer, folder ? folder->path : NULL);
@@ -80,7 +114,7 @@ static thaw_status train(struct thaw_setup *setup, struct thaw_job *job, const s
 /* With what the command line said: measuring, beginning a run, or going on with one. */
 static thaw_status run_job(struct thaw_job *job, const struct arguments *a, double begun)
 {
-	struct thaw_train_options options = {.measure_steps = a->steps, .begun_seconds = begun};
+	struct thaw_train_options options = {.measure_steps = a->steps, .begun_seconds = begun, .progress = a->progress};
 	struct thaw_run_folder folder = {0};
 	struct thaw_setup setup;
 	thaw_status status;
@@ -96,15 +130,16 @@ static thaw_status run_job(struct thaw_job *job, const struct arguments *a, doub
 	if (status)
 		return status;
 	options.resume = *folder.resume ? folder.resume : NULL;
-	if (thaw_job_done(job, folder.epoch, folder.best_epoch))
-		thaw_log("'%s' is finished, %s %d epochs: --fresh begins beside it", folder.path,
-		         folder.epoch < job->epochs ? "early, after" : "all", folder.epoch);
-	else
+	if (!thaw_job_done(job, folder.epoch, folder.best_epoch))
 		status = thaw_setup_open(job, true, &setup);
 	if (!status && !thaw_job_done(job, folder.epoch, folder.best_epoch)) {
 		status = train(&setup, job, a->steps ? NULL : &folder, options);
 		if (!thaw_world_alone(status))
 			thaw_setup_release(&setup);
+	}
+	if (thaw_job_done(job, folder.epoch, folder.best_epoch) && thaw_comm_rank(thaw_world()) == 0) {
+		thaw_record_done(folder.path, folder.epoch, folder.epoch < job->epochs);
+		status = thaw_folder_tidy(folder.path); /* it may have been killed in its last words */
 	}
 	thaw_folder_leave(&folder);
 	return status;
@@ -113,7 +148,7 @@ static thaw_status run_job(struct thaw_job *job, const struct arguments *a, doub
 static thaw_status run(const struct thaw_command *self, int argc, char **argv)
 {
 	double begun = thaw_clock_seconds();
-	struct arguments arguments = {0};
+	struct arguments arguments = {.progress = THAW_METER_SECONDS};
 	struct thaw_job *job;
 	bool help;
 	thaw_status status;
@@ -126,12 +161,14 @@ static thaw_status run(const struct thaw_command *self, int argc, char **argv)
 	if (status || help)
 		return status;
 	status = thaw_setup_load(arguments.job, &arguments.sets, &job);
-	if (status)
-		return status;
-	status = thaw_watchdog_start(thaw_comm_rank(thaw_world()), job->timeout);
-	if (!status)
-		status = run_job(job, &arguments, begun);
-	free(job);
+	if (!status) {
+		status = thaw_watchdog_start(thaw_comm_rank(thaw_world()), job->timeout);
+		if (!status)
+			status = run_job(job, &arguments, begun);
+		free(job);
+	}
+	if (status && thaw_comm_rank(thaw_world()) == 0)
+		thaw_record_broken(status);
 	return status;
 }
 
@@ -140,7 +177,8 @@ const struct thaw_command thaw_command_train = {
 	.summary = "train a network as a job file says",
 	.synopsis = "[mpirun -n N] thaw train JOB.yaml [options]",
 	.notes = "Results stand in RUNS/NAME: best.h5 (best validation accuracy), last.h5, metrics.csv, metrics.jsonl,\n"
-			 "job.yaml (the job with every key), log.txt. `thaw help job` lists the keys.\n"
+			 "predictions.csv, job.yaml (the job with every key), log.txt, and while it runs status.json, which\n"
+			 "says how far it is. `thaw help job` lists the keys.\n"
 			 "A run that was killed, or stopped by SIGTERM, SIGINT or SIGUSR2 (exit code 75), goes on when the same\n"
 			 "command is given again. One that does not get on for as long as `timeout` says ends, with exit code 1.\n"
 			 "\n"

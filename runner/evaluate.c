@@ -30,7 +30,15 @@ struct thaw_evaluator {
 	float *probabilities;                /* (BATCH, classes) */
 	struct thaw_prediction *predictions; /* (count) */
 	uint8_t *pixels;                     /* (BATCH,H,W,3) where a last batch is filled up */
+	thaw_evaluated_fn *told;             /* NULL: nobody wants to know */
+	void *context;
 };
+
+void thaw_evaluator_watch(struct thaw_evaluator *evaluator, thaw_evaluated_fn *told, void *context)
+{
+	evaluator->told = told;
+	evaluator->context = context;
+}
 
 void thaw_evaluator_free(struct thaw_evaluator *evaluator)
 {
@@ -184,6 +192,8 @@ thaw_status thaw_evaluate(struct thaw_evaluator *e, struct thaw_metrics *metrics
 		struct thaw_score score;
 
 		thaw_watchdog_at(THAW_AT_VALIDATION, i + 1);
+		if (e->told)
+			e->told(e->context, i, e->mine);
 		status = evaluate_batch(e, e->ranges[i].first, &score);
 		if (status)
 			break;

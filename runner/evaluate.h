@@ -17,6 +17,10 @@ struct thaw_evaluator;
 thaw_status thaw_evaluator_new(struct thaw_setup *setup, struct thaw_evaluator **evaluator_out);
 void thaw_evaluator_free(struct thaw_evaluator *evaluator); /* NULL is fine */
 
+/* Calls `told` before each batch of this rank, with how many of its batches are done. */
+typedef void thaw_evaluated_fn(void *context, int64_t done, int64_t batches);
+void thaw_evaluator_watch(struct thaw_evaluator *evaluator, thaw_evaluated_fn *told, void *context);
+
 /* Evaluates the setup's parameters as they are now; all ranks call it and get the same numbers, which mean nothing when
  * a stop was asked for on the way (runner/stop.h). */
 thaw_status thaw_evaluate(struct thaw_evaluator *evaluator, struct thaw_metrics *metrics_out);

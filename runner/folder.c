@@ -239,6 +239,11 @@ static thaw_status find_checkpoint(struct thaw_run_folder *folder)
 	return status ? status : check_results(folder);
 }
 
+thaw_status thaw_folder_tidy(const char *path)
+{
+	return thaw_folder_clean(path, temporaries);
+}
+
 static thaw_status fail_foreign(const char *path)
 {
 	return thaw_fail(THAW_BAD_JOB,
@@ -337,7 +342,7 @@ static thaw_status begin(const struct thaw_run_folder *folder, const char *log, 
 		thaw_folder_leave(folder);
 		return fail_foreign(path);
 	}
-	status = thaw_folder_clean(path, temporaries);
+	status = thaw_folder_tidy(path);
 	if (!status)
 		status = write_job(job, copy);
 	if (!status)
@@ -371,7 +376,7 @@ thaw_status thaw_folder_enter(const struct thaw_run_folder *folder, const struct
 		return status;
 	if (!folder->found)
 		return begin(folder, log, job);
-	status = thaw_folder_clean(folder->path, temporaries);
+	status = thaw_folder_tidy(folder->path);
 	if (!status && folder->damaged)
 		status = put_aside(folder);
 	if (!status)

@@ -33,6 +33,9 @@ thaw_status thaw_folder_find(struct thaw_job *job, bool fresh, struct thaw_run_f
 /* THAW_FAILED when the folder is no longer this process', and by whom it was taken over. Rank 0 only. */
 thaw_status thaw_folder_check(const char *path);
 
+/* Removes what a process left that was killed while it published a file. The owner's, on rank 0. */
+thaw_status thaw_folder_tidy(const char *path);
+
 /* Gives the folder back to whoever comes next. Rank 0 only; the process' end does the same. */
 void thaw_folder_leave(const struct thaw_run_folder *folder);
 

@@ -7,11 +7,15 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/printable.h"
 #include "base/text.h"
 #include "base/verdict.h"
 #include "io/history.h"
+#include "runner/classes.h"
+#include "runner/formats.h"
 #include "runner/head.h"
 
 /* Characters for what trains, in every row of the table. */
@@ -27,6 +31,15 @@ static int trained_width(const struct thaw_job *job)
 			width = length;
 	}
 	return (int)width;
+}
+
+static bool any_phase_mixes(const struct thaw_job *job)
+{
+	bool mixes = false;
+
+	for (int i = 0; i < job->phases_count; i++)
+		mixes |= thaw_recipe_mixes(&job->phases[i].recipe);
+	return mixes;
 }
 
 thaw_status thaw_record_head(const struct thaw_setup *setup, const char *folder)
@@ -48,8 +61,17 @@ thaw_status thaw_record_head(const struct thaw_setup *setup, const char *folder)
 	if (!status && folder)
 		thaw_log("epoch  %-*s  lr        train loss  acc     val loss  acc     %s correct        s     img/s",
 		         trained_width(setup->job), "trained", setup->facts->classes > 5 ? "top5   " : "");
+	if (!status && folder && any_phase_mixes(setup->job))
+		thaw_log("%*s~ of mixed pictures: the label of the larger share counts as right",
+		         30 + trained_width(setup->job), "");
 	thaw_text_release(&lines);
 	return status;
+}
+
+void thaw_record_begin(const struct thaw_setup *setup, const char *folder, const char *resume)
+{
+	if (thaw_format()->begin)
+		thaw_format()->begin(setup, folder, resume);
 }
 
 /* Whether the parameter is one that begins to train. */
@@ -92,7 +114,7 @@ thaw_status thaw_record_phase(const struct thaw_setup *setup, int phase)
 {
 	struct thaw_text thawed = THAW_TEXT_EMPTY, frozen = THAW_TEXT_EMPTY;
 	bool *before, *now;
-	char count[32];
+	char count[32], trained[256];
 	thaw_status status = thaw_setup_select(setup, phase - 1, &before);
 
 	if (status)
@@ -106,6 +128,9 @@ thaw_status thaw_record_phase(const struct thaw_setup *setup, int phase)
 	         thawed.length && frozen.length ? ", " : "", frozen.data, frozen.length ? " frozen" : "",
 	         thawed.length || frozen.length ? "" : "next phase",
 	         thaw_count_text(thaw_net_count(setup->net, now), count));
+	if (setup->rank == 0 && thaw_format()->phase)
+		thaw_format()->phase(phase + 1, thaw_patterns_text(&setup->job->phases[phase].train, trained, sizeof trained),
+		                     thaw_net_count(setup->net, now));
 	thaw_text_release(&thawed);
 	thaw_text_release(&frozen);
 	free(now);
@@ -124,40 +149,65 @@ static double pictures_per_second(const struct thaw_row *row)
 	return (double)(row->train_metrics.count + row->val_metrics.count) / row->seconds;
 }
 
+void thaw_record_add_json(const struct thaw_row *row, struct thaw_text *json)
+{
+	const struct thaw_metrics *t = &row->train_metrics, *v = &row->val_metrics;
+	char trained[256];
+
+	thaw_json_integer(json, "epoch", row->epoch);
+	thaw_json_integer(json, "phase", row->phase);
+	thaw_json_text(json, "trained", thaw_patterns_text(row->train, trained, sizeof trained));
+	thaw_json_number(json, "lr", row->lr);
+	thaw_json_number(json, "train_loss", t->loss);
+	thaw_json_integer(json, "train_correct", t->top1);
+	thaw_json_integer(json, "train_count", t->count);
+	thaw_json_bool(json, "train_mixed", row->mixed);
+	thaw_json_number(json, "val_loss", v->loss);
+	thaw_json_integer(json, "val_correct", v->top1);
+	thaw_json_integer(json, "val_top5_correct", v->top5);
+	thaw_json_integer(json, "val_count", v->count);
+	thaw_json_fixed(json, "seconds", row->seconds, 3);
+	thaw_json_fixed(json, "images_per_second", pictures_per_second(row), 1);
+	thaw_json_bool(json, "best", row->best);
+}
+
+/* Appends a line to file `name`. */
+static thaw_status append(const char *folder, const char *name, const struct thaw_text *line)
+{
+	struct thaw_text path = THAW_TEXT_EMPTY;
+	thaw_status status = thaw_text_status(line);
+
+	thaw_text_add(&path, "%s/%s", folder, name);
+	if (!status)
+		status = thaw_text_status(&path);
+	if (!status)
+		status = thaw_file_append(path.data, line->data, line->length);
+	thaw_text_release(&path);
+	return status;
+}
+
 static thaw_status append_files(const struct thaw_row *row, const char *trained, const char *folder)
 {
 	const struct thaw_metrics *t = &row->train_metrics, *v = &row->val_metrics;
-	struct thaw_text path = THAW_TEXT_EMPTY, line = THAW_TEXT_EMPTY;
+	struct thaw_text line = THAW_TEXT_EMPTY;
 	thaw_status status;
 
-	thaw_text_add(&path, "%s/metrics.csv", folder);
 	if (row->epoch == 1)
 		thaw_text_add(
 			&line, "epoch,phase,trained,lr,train_loss,train_top1,train_correct,train_count,val_loss,val_top1,val_top5,"
-				   "val_correct,val_count,seconds,images_per_second,best\n");
-	thaw_text_add(&line, "%d,%d,%s,%.9g,%.9g,%.6f,%lld,%lld,%.9g,%.6f,%.6f,%lld,%lld,%.3f,%.1f,%d\n", row->epoch,
+				   "val_correct,val_count,seconds,images_per_second,train_mixed,best\n");
+	thaw_text_add(&line, "%d,%d,%s,%.9g,%.9g,%.6f,%lld,%lld,%.9g,%.6f,%.6f,%lld,%lld,%.3f,%.1f,%d,%d\n", row->epoch,
 	              row->phase, trained, row->lr, t->loss, share(t->top1, t->count), (long long)t->top1,
 	              (long long)t->count, v->loss, share(v->top1, v->count), share(v->top5, v->count), (long long)v->top1,
-	              (long long)v->count, row->seconds, pictures_per_second(row), row->best);
-	status = thaw_text_status(&line);
-	if (!status)
-		status = thaw_file_append(path.data, line.data, line.length);
-	thaw_text_release(&path);
+	              (long long)v->count, row->seconds, pictures_per_second(row), row->mixed, row->best);
+	status = append(folder, "metrics.csv", &line);
 	thaw_text_release(&line);
-	thaw_text_add(&path, "%s/metrics.jsonl", folder);
-	thaw_text_add(&line,
-	              "{\"epoch\": %d, \"phase\": %d, \"trained\": \"%s\", \"lr\": %.9g, \"train_loss\": %.9g, "
-	              "\"train_correct\": %lld, \"train_count\": %lld, \"val_loss\": %.9g, \"val_correct\": %lld, "
-	              "\"val_top5_correct\": %lld, \"val_count\": %lld, "
-	              "\"seconds\": %.3f, \"images_per_second\": %.1f, \"best\": %s}\n",
-	              row->epoch, row->phase, trained, row->lr, t->loss, (long long)t->top1, (long long)t->count, v->loss,
-	              (long long)v->top1, (long long)v->top5, (long long)v->count, row->seconds, pictures_per_second(row),
-	              row->best ? "true" : "false");
+	thaw_json_open(&line, NULL, '{');
+	thaw_record_add_json(row, &line);
+	thaw_json_close(&line, '}');
+	thaw_text_add(&line, "\n");
 	if (!status)
-		status = thaw_text_status(&line);
-	if (!status)
-		status = thaw_file_append(path.data, line.data, line.length);
-	thaw_text_release(&path);
+		status = append(folder, "metrics.jsonl", &line);
 	thaw_text_release(&line);
 	return status;
 }
@@ -210,10 +260,12 @@ thaw_status thaw_record_row(const struct thaw_setup *setup, const char *folder, 
 	snprintf(correct, sizeof correct, "%lld/%lld", (long long)v->top1, (long long)v->count);
 	if (setup->facts->classes > 5)
 		snprintf(top5, sizeof top5, "  %.4f", share(v->top5, v->count));
-	thaw_log("%5d  %-*s  %.2e    %s  %.4f  %s  %.4f%s  %-9s %6.1f  %8.1f%s", row->epoch, trained_width(setup->job),
-	         trained, row->lr, loss_text(t->loss, train_loss), share(t->top1, t->count), loss_text(v->loss, val_loss),
-	         share(v->top1, v->count), top5, correct, row->seconds, pictures_per_second(row),
-	         row->best ? "  best" : "");
+	thaw_log("%5d  %-*s  %.2e    %s %s%.4f  %s  %.4f%s  %-9s %6.1f  %8.1f%s", row->epoch, trained_width(setup->job),
+	         trained, row->lr, loss_text(t->loss, train_loss), row->mixed ? "~" : " ", share(t->top1, t->count),
+	         loss_text(v->loss, val_loss), share(v->top1, v->count), top5, correct, row->seconds,
+	         pictures_per_second(row), row->best ? "  best" : "");
+	if (thaw_format()->row)
+		thaw_format()->row(setup, row);
 	return append_files(row, trained, folder);
 }
 
@@ -229,10 +281,23 @@ thaw_status thaw_record_curves(struct thaw_events *events, const struct thaw_row
 	return thaw_events_flush(events);
 }
 
-/* "fit     good: train 0.967, val 0.948", from the rows of all epochs. */
-static void tell_fit(const struct thaw_setup *setup, const char *folder)
+void thaw_record_speed(const struct thaw_speed *speed)
 {
-	struct thaw_text path = THAW_TEXT_EMPTY, words = THAW_TEXT_EMPTY;
+	if (isnan(speed->images_per_second))
+		thaw_log("start to first step %.3f s  peak memory %.0f MiB a rank", speed->first_step_seconds,
+		         speed->memory_mib);
+	else
+		thaw_log("start to first step %.3f s  then %.2f img/s over %lld step%s  peak memory %.0f MiB a rank",
+		         speed->first_step_seconds, speed->images_per_second, (long long)speed->steps - 1,
+		         thaw_plural(speed->steps - 1), speed->memory_mib);
+	if (thaw_format()->speed)
+		thaw_format()->speed(speed);
+}
+
+/* What the rows of all epochs say: the verdict, how many there are, and how long they took. */
+static thaw_status sum_up(const char *folder, int classes, struct thaw_run_end *end, struct thaw_verdict *verdict_out)
+{
+	struct thaw_text path = THAW_TEXT_EMPTY;
 	struct thaw_history history = {0};
 	thaw_status status;
 
@@ -241,33 +306,66 @@ static void tell_fit(const struct thaw_setup *setup, const char *folder)
 	if (!status)
 		status = thaw_history_read(path.data, &history);
 	if (!status) {
-		const struct thaw_verdict verdict = thaw_verdict_of(history.epochs, history.count, setup->facts->classes);
-
-		thaw_verdict_add_text(&verdict, &words);
-		status = thaw_text_status(&words);
+		*verdict_out = thaw_verdict_of(history.epochs, history.count, classes);
+		end->epochs = history.count;
+		for (int i = 0; i < history.count; i++)
+			end->seconds += history.epochs[i].seconds;
 	}
-	if (status)
-		thaw_warn("%s", thaw_fail_text());
-	else
-		thaw_log("fit     %s", words.data);
 	thaw_history_release(&history);
 	thaw_text_release(&path);
-	thaw_text_release(&words);
+	return status;
 }
 
-void thaw_record_end(const struct thaw_setup *setup, const char *folder, const struct thaw_row *best, double seconds)
+/* Which classes best.h5 takes for which. */
+static void tell_classes(const struct thaw_setup *setup, const char *folder)
+{
+	struct thaw_text path = THAW_TEXT_EMPTY;
+	thaw_status status;
+
+	thaw_text_add(&path, "%s/predictions.csv", folder);
+	status = thaw_text_status(&path);
+	if (!status)
+		status = thaw_classes_tell_file(setup, path.data);
+	if (status)
+		thaw_warn("%s", thaw_fail_text());
+	thaw_text_release(&path);
+}
+
+void thaw_record_end(const struct thaw_setup *setup, const char *folder, const struct thaw_row *best)
 {
 	const struct thaw_metrics *v = &best->val_metrics;
 	const struct thaw_interval interval = thaw_wilson(v->top1, v->count);
+	struct thaw_verdict verdict = {.fit = THAW_FIT_UNKNOWN};
+	struct thaw_run_end end = {
+		.folder = folder, .best = best, .metric = setup->job->checkpoint.metric, .verdict = &verdict};
+	struct thaw_text fit = THAW_TEXT_EMPTY;
 
-	if (setup->rank != 0)
-		return;
+	tell_classes(setup, folder);
+	if (sum_up(folder, setup->facts->classes, &end, &verdict) != THAW_OK)
+		thaw_warn("%s", thaw_fail_text());
+	thaw_verdict_add_text(&verdict, &fit);
 	thaw_log("%s", "");
 	thaw_log("best    %.4f (%lld/%lld, 95%% %.2f-%.2f) at epoch %d, %.0f min %.0f s", thaw_accuracy(v),
-	         (long long)v->top1, (long long)v->count, interval.low, interval.high, best->epoch, floor(seconds / 60),
-	         floor(fmod(seconds, 60)));
-	tell_fit(setup, folder);
+	         (long long)v->top1, (long long)v->count, interval.low, interval.high, best->epoch, floor(end.seconds / 60),
+	         floor(fmod(end.seconds, 60)));
+	thaw_log("fit     %s", fit.data);
 	thaw_log("result  %s: best.h5 last.h5 metrics.csv metrics.jsonl job.yaml log.txt, TensorBoard's events", folder);
 	thaw_log("next    thaw eval %s/job.yaml --checkpoint %s/best.h5", folder, folder);
 	thaw_log("        thaw report %s -o report.html", folder);
+	if (thaw_format()->end)
+		thaw_format()->end(&end);
+	thaw_text_release(&fit);
+}
+
+void thaw_record_done(const char *folder, int epochs, bool early)
+{
+	thaw_log("'%s' is finished, %s %d epochs: --fresh begins beside it", folder, early ? "early, after" : "all", epochs);
+	if (thaw_format()->done)
+		thaw_format()->done(folder, epochs);
+}
+
+void thaw_record_broken(thaw_status status)
+{
+	if (thaw_format()->broken)
+		thaw_format()->broken(status, thaw_fail_text());
 }

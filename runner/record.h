@@ -1,5 +1,6 @@
 /*
- * What a run tells: the lines at its head, the table of epochs, metrics.csv and metrics.jsonl.
+ * What a run tells: the lines at its head, the table of epochs, metrics.csv and metrics.jsonl. log.txt gets the table;
+ * standard output what runner/formats.h makes of the same.
  */
 #ifndef THAW_RUNNER_RECORD_H
 #define THAW_RUNNER_RECORD_H
@@ -15,12 +16,17 @@ struct thaw_row {
 	double lr;                         /* at the epoch's first step */
 	struct thaw_metrics train_metrics, val_metrics;
 	double seconds; /* training and validation */
+	bool mixed;     /* training pictures were: right was the label of the larger share */
 	bool best;
 };
 
 /* The lines on ranks, data, model and phases, with warnings about what fits badly; then the table's head. `folder`
  * NULL: a measurement, without a table. */
 thaw_status thaw_record_head(const struct thaw_setup *setup, const char *folder);
+
+/* The same facts for forms that are no table. `resume`: the checkpoint that the run goes on from, or NULL. Rank 0
+ * only. */
+void thaw_record_begin(const struct thaw_setup *setup, const char *folder, const char *resume);
 
 /* Cuts metrics.csv and metrics.jsonl in `folder` down to the rows of the first `epochs` epochs: what a run that goes on
  * from there will write again. THAW_FAILED when there are fewer. Rank 0 only. */
@@ -33,10 +39,26 @@ thaw_status thaw_record_phase(const struct thaw_setup *setup, int phase);
  * 0 only. */
 thaw_status thaw_record_row(const struct thaw_setup *setup, const char *folder, const struct thaw_row *row);
 
+/* The keys of metrics.jsonl, in an object. */
+struct thaw_text;
+void thaw_record_add_json(const struct thaw_row *row, struct thaw_text *json);
+
 /* The epoch's points in TensorBoard's curves. Rank 0 only. */
 thaw_status thaw_record_curves(struct thaw_events *events, const struct thaw_row *row);
 
-/* "best 0.9477 (145/153, 95% 0.90-0.97) at epoch 8, 1 min 52 s", what the curves say of the fit, what to do next. */
-void thaw_record_end(const struct thaw_setup *setup, const char *folder, const struct thaw_row *best, double seconds);
+/* What a measurement found. */
+struct thaw_speed;
+void thaw_record_speed(const struct thaw_speed *speed);
+
+/* What came out: which classes best.h5 takes for which, "best 0.9477 (145/153, 95% 0.90-0.97) at epoch 8, 1 min 52 s",
+ * what the curves say of the fit, what to do next. The time is that of all epochs, whatever process trained them. Rank 0
+ * only. */
+void thaw_record_end(const struct thaw_setup *setup, const char *folder, const struct thaw_row *best);
+
+/* All epochs of the run in `folder` were done before, or as many as early stopping allowed. Rank 0 only. */
+void thaw_record_done(const char *folder, int epochs, bool early);
+
+/* The run ends with a failure, or a stop. Rank 0 only. */
+void thaw_record_broken(thaw_status status);
 
 #endif

@@ -1,27 +1,19 @@
-#define _GNU_SOURCE /* isatty, getrusage */
+#define _GNU_SOURCE /* getrusage */
 #include "runner/trainer_parts.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "nn/clip.h"
 #include "runner/fault.h"
+#include "runner/formats.h"
 #include "runner/stop.h"
 #include "runner/watchdog.h"
 #include "runner/world.h"
-
-/* Where in the run a step stands. */
-struct trainer_place {
-	int epoch;               /* from 1 */
-	int64_t step;            /* within the epoch, from 0 */
-	double rate;             /* learning rate */
-	int64_t pictures_before; /* the epoch, in the whole run */
-};
 
 /* --- one step ---------------------------------------------------------------------------------------------------- */
 
@@ -71,7 +63,7 @@ static thaw_status check_stop(struct thaw_trainer *t)
 }
 
 /* Counts a step that is left out, and ends a run that has too many of them. */
-static thaw_status skip(struct thaw_trainer *t, const struct trainer_place *place, const char *what)
+static thaw_status skip(struct thaw_trainer *t, const struct thaw_trainer_place *place, const char *what)
 {
 	t->skipped++;
 	if (t->skipped > t->job->max_skipped)
@@ -87,7 +79,7 @@ static thaw_status skip(struct thaw_trainer *t, const struct trainer_place *plac
 
 /* What the gradients of the whole batch are to be multiplied by; 0: the step is left out. Every rank has the same sum,
  * and so the same answer: a loss that is not finite makes gradients that are not. */
-static thaw_status check_gradients(struct thaw_trainer *t, const struct trainer_place *place,
+static thaw_status check_gradients(struct thaw_trainer *t, const struct thaw_trainer_place *place,
                                    const struct thaw_gradients *sum, double *factor_out)
 {
 	const struct thaw_net *net = t->setup->net;
@@ -116,7 +108,7 @@ static void count_step(struct thaw_trainer *t)
 }
 
 /* One global batch: this rank's replicas, the sum over all, the update. */
-static thaw_status train_step(struct thaw_trainer *t, const struct trainer_place *place)
+static thaw_status train_step(struct thaw_trainer *t, const struct thaw_trainer_place *place)
 {
 	int first = thaw_exchange_first(t->exchange), count = thaw_exchange_count(t->exchange);
 	struct thaw_gradients sum;
@@ -163,7 +155,7 @@ static thaw_status train_step(struct thaw_trainer *t, const struct trainer_place
 
 thaw_status thaw_trainer_probe(struct thaw_trainer *t, double rate, struct thaw_metrics *metrics_out)
 {
-	struct trainer_place place = {
+	struct thaw_trainer_place place = {
 		.epoch = t->epoch + 1,
 		.step = t->step % thaw_trainer_steps(t, t->phase),
 		.rate = rate,
@@ -184,26 +176,6 @@ thaw_status thaw_trainer_probe(struct thaw_trainer *t, double rate, struct thaw_
 }
 
 /* --- one epoch --------------------------------------------------------------------------------------------------- */
-
-/* One line on a terminal that is written over as the epoch goes on. On standard error, since mpirun makes standard
- * output look like a terminal always. */
-static void show_progress(struct thaw_trainer *t, const struct trainer_place *place, double seconds)
-{
-	double now = thaw_clock_seconds();
-
-	if (t->setup->rank != 0 || !isatty(STDERR_FILENO) || now - t->shown < 0.2)
-		return;
-	t->shown = now;
-	fprintf(stderr, "\r\033[Kepoch %d  step %lld/%lld  %.1f img/s", place->epoch, (long long)place->step + 1,
-	        (long long)thaw_trainer_steps(t, t->phase), (double)(t->pictures - place->pictures_before) / seconds);
-}
-
-static void clear_progress(struct thaw_trainer *t)
-{
-	if (t->shown > 0)
-		fprintf(stderr, "\r\033[K");
-	t->shown = 0;
-}
 
 /* A last checkpoint, and the end of the run until it is started again. */
 static thaw_status stop(struct thaw_trainer *t, double seconds)
@@ -248,7 +220,10 @@ static thaw_status finish_epoch(struct thaw_trainer *t, struct thaw_row *row, do
 	row->seconds = thaw_clock_seconds() - begun;
 	if (row->best)
 		t->best = *row;
-	return thaw_trainer_save_epoch(t, row);
+	thaw_trainer_tell_validated(t, row);
+	status = thaw_trainer_save_epoch(t, row);
+	thaw_meter_rest(&t->standing.meter);
+	return status;
 }
 
 static bool measured_enough(const struct thaw_trainer *t)
@@ -259,9 +234,10 @@ static bool measured_enough(const struct thaw_trainer *t)
 /* The epoch after those that are done, or what is left of it. */
 static thaw_status train_epoch(struct thaw_trainer *t)
 {
-	struct trainer_place place = {
+	struct thaw_trainer_place place = {
 		.epoch = t->epoch + 1,
 		.step = t->step - thaw_trainer_steps_of(t, t->epoch),
+		.begun = thaw_clock_seconds(),
 		.pictures_before = t->pictures,
 	};
 	struct thaw_row row = {
@@ -269,19 +245,21 @@ static thaw_status train_epoch(struct thaw_trainer *t)
 		.phase = t->phase + 1,
 		.train = &t->job->phases[t->phase].train,
 		.lr = thaw_trainer_rate(t, t->epoch, 0),
+		.mixed = thaw_recipe_mixes(&t->job->phases[t->phase].recipe),
 	};
 	int64_t steps = thaw_trainer_steps(t, t->phase);
 	double begun = thaw_clock_seconds() - t->seconds_before;
 	thaw_status status = THAW_OK;
 
+	thaw_trainer_tell_epoch(t, &place);
 	for (; place.step < steps && !measured_enough(t) && !t->stopping && !status; place.step++) {
 		place.rate = thaw_trainer_rate(t, t->epoch, place.step);
 		status = train_step(t, &place);
 		if (!status && t->folder && !t->stopping)
 			status = thaw_trainer_save_when_due(t, thaw_clock_seconds() - begun);
-		show_progress(t, &place, thaw_clock_seconds() - begun);
+		if (!status)
+			thaw_trainer_tell_step(t, &place);
 	}
-	clear_progress(t);
 	if (status)
 		return status;
 	if (t->options.measure_steps > 0) {
@@ -302,13 +280,12 @@ static void tell_speed(const struct thaw_trainer *t)
 	getrusage(RUSAGE_SELF, &usage);
 	if (t->step < t->options.measure_steps)
 		thaw_warn("the job ended after %lld of %lld steps", (long long)t->step, (long long)t->options.measure_steps);
-	if (t->step > 1)
-		thaw_log("start to first step %.3f s  then %.2f img/s over %lld step%s  peak memory %.0f MiB a rank",
-		         t->first_step_seconds, (double)(t->pictures - t->first_pictures) / seconds, (long long)t->step - 1,
-		         t->step == 2 ? "" : "s", (double)usage.ru_maxrss / 1024.0);
-	else
-		thaw_log("start to first step %.3f s  peak memory %.0f MiB a rank", t->first_step_seconds,
-		         (double)usage.ru_maxrss / 1024.0);
+	thaw_record_speed(&(struct thaw_speed){
+		.steps = t->step,
+		.first_step_seconds = t->first_step_seconds,
+		.images_per_second = t->step > 1 ? (double)(t->pictures - t->first_pictures) / seconds : NAN,
+		.memory_mib = (double)usage.ru_maxrss / 1024.0,
+	});
 }
 
 /* The next epoch's phase, if it is another. */
@@ -326,17 +303,15 @@ static thaw_status change_phase(struct thaw_trainer *t)
 	return status;
 }
 
-thaw_status thaw_trainer_run(struct thaw_trainer *t, const char *folder)
+/* From the epoch after those that are done to the last. */
+static thaw_status train_epochs(struct thaw_trainer *t)
 {
-	double begun = thaw_clock_seconds();
 	bool measures = t->options.measure_steps > 0;
 	thaw_status status = THAW_OK;
 
-	t->folder = folder;
-	t->saved = begun;
 	thaw_fault_strike_at("start", t->setup->rank, t->step);
 	if (!measures && t->setup->rank == 0)
-		status = thaw_events_open(folder, thaw_clock_wall_seconds(), t->epoch ? t->epoch + 1 : 0, &t->events);
+		status = thaw_events_open(t->folder, thaw_clock_wall_seconds(), t->epoch ? t->epoch + 1 : 0, &t->events);
 	if (!status && !measures && !t->options.resume && t->setup->rank == 0)
 		status = thaw_trainer_save_first(t); /* a disk that is full is found now, not after the first epoch */
 	while (!thaw_trainer_is_done(t) && !status && !measured_enough(t)) {
@@ -344,12 +319,25 @@ thaw_status thaw_trainer_run(struct thaw_trainer *t, const char *folder)
 		if (!status)
 			status = train_epoch(t);
 	}
+	return status;
+}
+
+thaw_status thaw_trainer_run(struct thaw_trainer *t, const char *folder)
+{
+	bool measures = t->options.measure_steps > 0;
+	thaw_status status;
+
+	t->folder = folder;
+	t->saved = thaw_clock_seconds();
+	thaw_trainer_tell_begin(t);
+	status = train_epochs(t);
+	thaw_standing_end(&t->standing, status);
 	if (!status && t->epoch < t->job->epochs && thaw_trainer_is_done(t))
 		thaw_log("stopped early: %d epochs without a better one", t->epoch - t->best.epoch);
 	thaw_fault_strike_at("end", t->setup->rank, t->step);
 	if (!status && measures)
 		tell_speed(t);
-	else if (!status)
-		thaw_record_end(t->setup, folder, &t->best, thaw_clock_seconds() - begun);
+	else if (!status && t->setup->rank == 0)
+		thaw_record_end(t->setup, folder, &t->best);
 	return status;
 }

@@ -10,6 +10,7 @@
 struct thaw_train_options {
 	int64_t measure_steps; /* > 0: end after this many steps and tell their speed; nothing is validated or written */
 	double begun_seconds;  /* thaw_clock_seconds() at the program's start */
+	double progress;       /* seconds between two lines that say how far the run is; 0: none */
 	const char *resume;    /* the checkpoint to go on from; NULL: begin */
 };
 

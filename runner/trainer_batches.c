@@ -126,7 +126,7 @@ static double weight_of(const struct thaw_trainer *t, int64_t step)
 
 	for (int r = 0; t->class_weights && r < t->setup->replicas; r++) {
 		struct thaw_batch_range range = thaw_trainer_range(t, t->phase, step, r);
-		bool mixes = augment.mixup > 0 || augment.cutmix > 0;
+		bool mixes = thaw_recipe_mixes(&t->job->phases[t->phase].recipe);
 		double share = mixes ? (float)thaw_mix_draw(&augment, t->job->seed, t->epoch, range.first).share : 1;
 
 		for (int i = 0; i < range.count; i++) {
@@ -142,8 +142,7 @@ static double weight_of(const struct thaw_trainer *t, int64_t step)
 
 thaw_status thaw_trainer_input(struct thaw_trainer *t, int64_t step, struct thaw_input *input_out, int *count_out)
 {
-	const struct thaw_recipe *recipe = &t->job->phases[t->phase].recipe;
-	bool mixes = recipe->augment.mixup > 0 || recipe->augment.cutmix > 0;
+	bool mixes = thaw_recipe_mixes(&t->job->phases[t->phase].recipe);
 	struct thaw_batch batch;
 	thaw_status status;
 

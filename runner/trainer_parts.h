@@ -1,8 +1,8 @@
 /*
  * The inside of a trainer, shared by runner/trainer.c (what it is made of: plans, phases, its parts),
- * runner/trainer_batches.c (what it works on), runner/trainer_save.c (what it leaves) and runner/train.c (what it does:
- * steps, epochs, the run). Commands that only look at what a run would be use them as well: runner/forecast.c,
- * runner/cmd_plan.c, runner/cmd_lr_find.c.
+ * runner/trainer_batches.c (what it works on), runner/trainer_save.c (what it leaves), runner/trainer_tell.c (what it
+ * says on the way) and runner/train.c (what it does: steps, epochs, the run). Commands that only look at what a run
+ * would be use them as well: runner/forecast.c, runner/cmd_plan.c, runner/cmd_lr_find.c.
  */
 #ifndef THAW_RUNNER_TRAINER_PARTS_H
 #define THAW_RUNNER_TRAINER_PARTS_H
@@ -15,6 +15,7 @@
 #include "runner/evaluate.h"
 #include "runner/exchange.h"
 #include "runner/record.h"
+#include "runner/standing.h"
 #include "runner/trainer.h"
 
 enum { THAW_TRAINER_PLANS = 4 }; /* sizes of micro-batches: two of a full batch, two of the last */
@@ -47,7 +48,6 @@ struct thaw_trainer {
 	double *sums;                    /* (replicas, 2) the same of all ranks, for a moment */
 	double *step_losses;             /* (replicas, 2) of the step under way */
 	int64_t correct[3], step_correct[3]; /* pictures, top-1, top-5 of this rank's replicas */
-	double shown;                    /* thaw_clock_seconds() when progress was last shown; 0: no line stands */
 
 	/* The run. */
 	int phase;                 /* from 0 */
@@ -60,7 +60,20 @@ struct thaw_trainer {
 	int64_t pictures;          /* that the steps of this process saw, */
 	int64_t first_pictures;    /* and of these the first step */
 	double first_step_seconds; /* from the program's start to the end of the first step */
+	double rate;               /* pictures a second in this process' last steps; NaN: not known yet */
+	double validation_begun;   /* thaw_clock_seconds() */
+	double validation_seconds; /* that the last one of this process took; NaN: there was none */
 	struct thaw_row best;
+	struct thaw_standing standing;
+};
+
+/* Where in the run a step stands. */
+struct thaw_trainer_place {
+	int epoch;               /* from 1 */
+	int64_t step;            /* within the epoch, from 0 */
+	double rate;             /* learning rate */
+	double begun;            /* thaw_clock_seconds() when this process began with the epoch, */
+	int64_t pictures_before; /* and the pictures it had seen by then */
 };
 
 /* --- runner/trainer_batches.c ------------------------------------------------------------------------------------ */
@@ -129,6 +142,9 @@ bool thaw_trainer_is_better(const struct thaw_trainer *t, const struct thaw_metr
 /* Whether all epochs are done, or as many as early stopping allows. */
 bool thaw_trainer_is_done(const struct thaw_trainer *t);
 
+/* The best epoch's value of checkpoint.metric. */
+double thaw_trainer_best(const struct thaw_trainer *t);
+
 /* The checkpoint before the first step. Rank 0 only. */
 thaw_status thaw_trainer_save_first(struct thaw_trainer *t);
 
@@ -140,5 +156,14 @@ thaw_status thaw_trainer_save_when_due(struct thaw_trainer *t, double seconds);
 /* What an epoch leaves: its row, its points, best.h5 and last.h5, written by rank 0. All ranks call it, and succeed or
  * fail together. */
 thaw_status thaw_trainer_save_epoch(struct thaw_trainer *t, const struct thaw_row *row);
+
+/* --- runner/trainer_tell.c --------------------------------------------------------------------------------------- */
+
+/* The standing is told from now on; the epoch's next step comes; a step is done; validation is, and whether it was the
+ * best is known. Rank 0 tells, the others may call as well. */
+void thaw_trainer_tell_begin(struct thaw_trainer *t);
+void thaw_trainer_tell_epoch(struct thaw_trainer *t, const struct thaw_trainer_place *place);
+void thaw_trainer_tell_step(struct thaw_trainer *t, const struct thaw_trainer_place *place);
+void thaw_trainer_tell_validated(struct thaw_trainer *t, const struct thaw_row *row);
 
 #endif

@@ -53,6 +53,11 @@ static double merit(const struct thaw_trainer *t, const struct thaw_metrics *met
 	return (double)(strcmp(metric, "top5") == 0 ? metrics->top5 : metrics->top1) / (double)metrics->count;
 }
 
+double thaw_trainer_best(const struct thaw_trainer *t)
+{
+	return fabs(merit(t, &t->best.val_metrics)); /* a loss as it is */
+}
+
 bool thaw_trainer_is_better(const struct thaw_trainer *t, const struct thaw_metrics *now)
 {
 	const struct thaw_metrics *best = &t->best.val_metrics;
@@ -87,7 +92,7 @@ static thaw_status write_checkpoint(struct thaw_trainer *t, bool best, const str
 	thaw_fault_strike_at("checkpoint", t->setup->rank, t->step);
 	snprintf(facts.metric, sizeof facts.metric, "%s", t->job->checkpoint.metric);
 	if (t->best.epoch > 0)
-		facts.best = fabs(merit(t, &t->best.val_metrics)); /* a loss as it is */
+		facts.best = thaw_trainer_best(t);
 	facts.job = yaml.data;
 	thaw_text_add(&path, "%s/%s.h5", t->folder, best ? "best" : "last");
 	thaw_text_add(&previous, "%s/previous.h5", t->folder);
@@ -122,8 +127,10 @@ thaw_status thaw_trainer_save_within(struct thaw_trainer *t, double seconds)
 	thaw_status status = thaw_trainer_metrics(t, t->sums, &so_far);
 
 	so_far.loss = 0; /* kept by replica */
+	thaw_standing_at(&t->standing, THAW_CHECKPOINTING);
 	if (!status && t->setup->rank == 0)
 		status = write_checkpoint(t, false, &so_far, seconds);
+	thaw_standing_at(&t->standing, THAW_TRAINING);
 	return thaw_world_agree(status);
 }
 
@@ -182,8 +189,10 @@ static thaw_status write_best(struct thaw_trainer *t)
 
 static thaw_status write_row(struct thaw_trainer *t, const struct thaw_row *row)
 {
-	thaw_status status = row->best ? write_best(t) : thaw_folder_check(t->folder);
+	thaw_status status;
 
+	thaw_standing_at(&t->standing, THAW_CHECKPOINTING);
+	status = row->best ? write_best(t) : thaw_folder_check(t->folder);
 	if (!status)
 		status = thaw_record_row(t->setup, t->folder, row);
 	return status ? status : thaw_record_curves(&t->events, row);
@@ -215,6 +224,7 @@ thaw_status thaw_trainer_save_epoch(struct thaw_trainer *t, const struct thaw_ro
 
 thaw_status thaw_trainer_save_first(struct thaw_trainer *t)
 {
+	thaw_standing_at(&t->standing, THAW_CHECKPOINTING);
 	return write_between(t, false);
 }
 

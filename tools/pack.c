@@ -13,6 +13,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/meter.h"
 #include "base/printable.h"
 #include "base/processors.h"
 #include "base/text.h"
@@ -20,7 +21,6 @@
 #include "tools/pack_pool.h"
 #include "tools/pack_spool.h"
 #include "tools/pack_twins.h"
-#include "tools/progress.h"
 #include "tools/shard_names.h"
 
 struct settings {
@@ -42,7 +42,9 @@ struct pack {
 	const struct settings *settings;
 	struct thaw_pack_source source;
 	struct packed packed[THAW_PACK_SPLITS];
-	struct thaw_progress progress;
+	struct thaw_meter meter;
+	double begun;        /* thaw_clock_seconds() when the first picture was read, */
+	int64_t read, count; /* pictures since then, and in all */
 	int64_t left_out, twins;
 };
 
@@ -56,7 +58,6 @@ static thaw_status leave_out(struct pack *pack, const struct thaw_pack_picture *
 {
 	if (picture->status != THAW_FAILED || pack->settings->strict)
 		return thaw_fail(picture->status, "%s", picture->words);
-	thaw_progress_clear(&pack->progress);
 	thaw_warn("%s: left out", picture->words);
 	pack->left_out++;
 	return THAW_OK;
@@ -80,6 +81,20 @@ static thaw_status add_picture(struct pack *pack, int split, int64_t i, const st
 		packed->squares[c] += picture->squares[c];
 	}
 	return thaw_spool_add(&packed->spool, &row, file->path, picture->pixels);
+}
+
+/* Says how far the reading is, when it is time to. */
+static void tell_progress(struct pack *pack)
+{
+	static const char full[] = "##############################", empty[] = "..............................";
+	int filled = (int)(30 * pack->read / pack->count);
+	double rate = (double)pack->read / (thaw_clock_seconds() - pack->begun);
+	char left[24];
+
+	if (thaw_meter_due(&pack->meter))
+		thaw_meter_show(&pack->meter, "%.*s%.*s %lld/%lld  %.0f pictures/s  %s left", filled, full, 30 - filled, empty,
+		                (long long)pack->read, (long long)pack->count, rate,
+		                thaw_meter_time((double)(pack->count - pack->read) / rate, left));
 }
 
 /* Reads all pictures of a split into its spool. */
@@ -111,7 +126,8 @@ static thaw_status read_split(struct pack *pack, int split)
 		thaw_pack_pool_next(pool, &picture);
 		status = picture.status ? leave_out(pack, &picture) : add_picture(pack, split, i, &picture);
 		free(picture.pixels);
-		thaw_progress_step(&pack->progress);
+		pack->read++;
+		tell_progress(pack);
 	}
 	thaw_pack_pool_free(pool);
 	return status;
@@ -252,11 +268,12 @@ static thaw_status read_write_publish(struct pack *pack)
 {
 	thaw_status status = THAW_OK;
 
-	thaw_progress_init(&pack->progress,
-	                   pack->source.split[THAW_PACK_TRAIN].count + pack->source.split[THAW_PACK_VAL].count);
+	thaw_meter_init(&pack->meter, THAW_METER_SECONDS);
+	pack->begun = thaw_clock_seconds();
+	pack->count = pack->source.split[THAW_PACK_TRAIN].count + pack->source.split[THAW_PACK_VAL].count;
 	for (int s = 0; !status && s < THAW_PACK_SPLITS; s++)
 		status = read_split(pack, s);
-	thaw_progress_clear(&pack->progress);
+	thaw_meter_rest(&pack->meter);
 	if (!status)
 		status = check_classes(pack);
 	if (!status) {

@@ -92,7 +92,7 @@ static void add_facts(struct thaw_text *html, const struct thaw_report_run *run)
 
 static void add_head(struct thaw_text *html, const struct thaw_report_run *run)
 {
-	static const char *const styles[] = {"soft", "good", "bad", "bad"};
+	static const char *const styles[] = {"soft", "good", "bad", "bad", "bad"};
 
 	thaw_text_add(html, "<h1>");
 	thaw_html_add(html, run->name);
@@ -220,7 +220,7 @@ static void add_epoch(struct thaw_text *html, const struct thaw_epoch *e, bool b
 	thaw_report_text_cell(html, "text", e->trained);
 	thaw_report_cell(html, "", "%.3g", e->lr);
 	thaw_report_cell(html, "", "%.4g", e->train.loss);
-	thaw_report_cell(html, "", "%.4f", thaw_accuracy(&e->train));
+	thaw_report_cell(html, "", "%s%.4f", e->mixed ? "~" : "", thaw_accuracy(&e->train));
 	thaw_report_cell(html, "", "%.4g", e->val.loss);
 	thaw_report_cell(html, "", "%.4f", thaw_accuracy(&e->val));
 	thaw_report_cell(html, "", "%lld/%lld", (long long)e->val.top1, (long long)e->val.count);

@@ -54,7 +54,7 @@ results() {
     "$thaw" show "$1/last.h5" | grep -E '^ *(epoch|best) '
     "$thaw" show --tensors "$1/last.h5" | grep -E ' (model|optimizer)/'
     "$thaw" show --tensors "$1/best.h5" | grep -E ' (model|optimizer)/'
-    cut -d, -f1-13,16 "$1/metrics.csv"
+    cut -d, -f1-13,16-17 "$1/metrics.csv"
     sed 's/"seconds.*"best/"best/' "$1/metrics.jsonl"
 }
 

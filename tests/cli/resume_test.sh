@@ -190,6 +190,7 @@ wait $launcher
 grep -q "run folder 'runs/lost' was taken over by process 1 on elsewhere: nothing more is written to it" said ||
     fail "taken over: $(cat said)"
 [ "$(cat runs/lost/lock 2>/dev/null)" = "process 1 on elsewhere" ] || fail "who lost a lock took it away"
+grep -q failed runs/lost/status.json && fail "a run that lost its folder writes its end there: $(cat runs/lost/status.json)"
 
 # --- finished, another job, in use, damaged -----------------------------------------------------------------------------------
 

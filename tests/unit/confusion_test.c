@@ -77,18 +77,18 @@ static void test_matrix_text(void)
 
 	CHECK_OK(thaw_confusion_init(labels, predicted, 10, 4, &c));
 	check_text(&c, names,
-	           "true / predicted  ants   b\xc3\xa4r     c     d   recall  precision     F1\n"
-	           "ants                 3     1     0     0    0.750      0.750  0.750\n"
-	           "b\xc3\xa4r                  0     2     2     0    0.500      0.667  0.571\n"
-	           "c                    1     0     1     0    0.500      0.333  0.400\n"
-	           "d                    0     0     0     0        -          -      -\n"
+	           "true / predicted  ants   b\xc3\xa4r     c     d  pictures   recall  precision     F1\n"
+	           "ants                 3     1     0     0         4    0.750      0.750  0.750\n"
+	           "b\xc3\xa4r                  0     2     2     0         4    0.500      0.667  0.571\n"
+	           "c                    1     0     1     0         2    0.500      0.333  0.400\n"
+	           "d                    0     0     0     0         0        -          -      -\n"
 	           "balanced accuracy 0.5833\n");
 	check_text(&c, longer,
-	           "true / predicted              0   1   2   3   recall  precision     F1\n"
-	           "0  a                          3   1   0   0    0.750      0.750  0.750\n"
-	           "1  a name of more than 2...   0   2   2   0    0.500      0.667  0.571\n"
-	           "2  c                          1   0   1   0    0.500      0.333  0.400\n"
-	           "3  d                          0   0   0   0        -          -      -\n"
+	           "true / predicted              0   1   2   3  pictures   recall  precision     F1\n"
+	           "0  a                          3   1   0   0         4    0.750      0.750  0.750\n"
+	           "1  a name of more than 2...   0   2   2   0         4    0.500      0.667  0.571\n"
+	           "2  c                          1   0   1   0         2    0.500      0.333  0.400\n"
+	           "3  d                          0   0   0   0         0        -          -      -\n"
 	           "balanced accuracy 0.5833\n");
 	thaw_confusion_release(&c);
 }
@@ -100,10 +100,100 @@ static void test_mistakes_text(void)
 
 	CHECK_OK(thaw_confusion_init(labels, predicted, 10, 11, &c));
 	check_text(&c, names,
+	           "class  pictures   recall  precision     F1\n"
+	           "a             4    0.750      0.750  0.750\n"
+	           "bb            4    0.500      0.667  0.571\n"
+	           "c             2    0.500      0.333  0.400\n"
+	           "d             0        -          -      -\n"
+	           "e             0        -          -      -\n"
+	           "f             0        -          -      -\n"
+	           "g             0        -          -      -\n"
+	           "h             0        -          -      -\n"
+	           "i             0        -          -      -\n"
+	           "j             0        -          -      -\n"
+	           "k             0        -          -      -\n"
 	           "most frequent mistakes\n"
 	           "      2 of 4      bb  taken for  c\n"
 	           "      1 of 4      a   taken for  bb\n"
 	           "      1 of 2      c   taken for  a\n"
+	           "balanced accuracy 0.5833\n");
+	thaw_confusion_release(&c);
+}
+
+/* Twenty classes of two pictures each: of class 2 none is right, both are taken for class 12, which so has an F1 of
+ * 2 * 2 / (2 + 4); of classes 5 and 18 one is right, the other is taken for class 12 + 1: F1 2 / (2 + 1) each, and
+ * 4 / (2 + 4) for class 13. A 21st class has no picture. The others have an F1 of 1, of which the first six are shown. */
+static void test_many_classes(void)
+{
+	static const char *const names[] = {"a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k",
+	                                    "l", "m", "n", "o", "p", "q", "r", "s", "t", "u"};
+	int32_t label[40], said[40];
+	struct thaw_confusion c;
+
+	for (int i = 0; i < 40; i++)
+		label[i] = said[i] = i / 2;
+	said[4] = said[5] = 12;
+	said[10] = said[36] = 13;
+	CHECK_OK(thaw_confusion_init(label, said, 40, 20, &c));
+	check_text(&c, names,
+	           "class  pictures   recall  precision     F1\n"
+	           "a             2    1.000      1.000  1.000\n"
+	           "b             2    1.000      1.000  1.000\n"
+	           "c             2    0.000          -  0.000\n"
+	           "d             2    1.000      1.000  1.000\n"
+	           "e             2    1.000      1.000  1.000\n"
+	           "f             2    0.500      1.000  0.667\n"
+	           "g             2    1.000      1.000  1.000\n"
+	           "h             2    1.000      1.000  1.000\n"
+	           "i             2    1.000      1.000  1.000\n"
+	           "j             2    1.000      1.000  1.000\n"
+	           "k             2    1.000      1.000  1.000\n"
+	           "l             2    1.000      1.000  1.000\n"
+	           "m             2    1.000      0.500  0.667\n"
+	           "n             2    1.000      0.500  0.667\n"
+	           "o             2    1.000      1.000  1.000\n"
+	           "p             2    1.000      1.000  1.000\n"
+	           "q             2    1.000      1.000  1.000\n"
+	           "r             2    1.000      1.000  1.000\n"
+	           "s             2    0.500      1.000  0.667\n"
+	           "t             2    1.000      1.000  1.000\n"
+	           "most frequent mistakes\n"
+	           "      2 of 2      c  taken for  m\n"
+	           "      1 of 2      f  taken for  n\n"
+	           "      1 of 2      s  taken for  n\n"
+	           "balanced accuracy 0.9000\n");
+	thaw_confusion_release(&c);
+	CHECK_OK(thaw_confusion_init(label, said, 40, 21, &c));
+	check_text(&c, names,
+	           "of 21 classes the 10 of the lowest F1\n"
+	           "class  pictures   recall  precision     F1\n"
+	           "c             2    0.000          -  0.000\n"
+	           "f             2    0.500      1.000  0.667\n"
+	           "m             2    1.000      0.500  0.667\n"
+	           "n             2    1.000      0.500  0.667\n"
+	           "s             2    0.500      1.000  0.667\n"
+	           "a             2    1.000      1.000  1.000\n"
+	           "b             2    1.000      1.000  1.000\n"
+	           "d             2    1.000      1.000  1.000\n"
+	           "e             2    1.000      1.000  1.000\n"
+	           "g             2    1.000      1.000  1.000\n"
+	           "most frequent mistakes\n"
+	           "      2 of 2      c  taken for  m\n"
+	           "      1 of 2      f  taken for  n\n"
+	           "      1 of 2      s  taken for  n\n"
+	           "balanced accuracy 0.9000\n");
+	thaw_confusion_release(&c);
+	CHECK_OK(thaw_confusion_init(labels, predicted, 10, 21, &c));
+	check_text(&c, names,
+	           "of 21 classes the 3 of the lowest F1\n"
+	           "class  pictures   recall  precision     F1\n"
+	           "c             2    0.500      0.333  0.400\n"
+	           "b             4    0.500      0.667  0.571\n"
+	           "a             4    0.750      0.750  0.750\n"
+	           "most frequent mistakes\n"
+	           "      2 of 4      b  taken for  c\n"
+	           "      1 of 4      a  taken for  b\n"
+	           "      1 of 2      c  taken for  a\n"
 	           "balanced accuracy 0.5833\n");
 	thaw_confusion_release(&c);
 }
@@ -115,7 +205,8 @@ struct point {
 	int train_loss, train_top1, val_loss, val_top1;
 };
 
-static struct thaw_verdict judge(const struct point *points, int count, int classes, const char *words)
+/* The first `mixed` epochs saw mixed pictures. */
+static struct thaw_verdict judge_mixed(const struct point *points, int count, int mixed, const char *words, int classes)
 {
 	struct thaw_epoch epochs[16];
 	struct thaw_text text = THAW_TEXT_EMPTY;
@@ -129,6 +220,7 @@ static struct thaw_verdict judge(const struct point *points, int count, int clas
 			best = i;
 		epochs[i].best = best == i;
 		epochs[i].epoch = i + 1;
+		epochs[i].mixed = i < mixed;
 		epochs[i].train = (struct thaw_metrics){points[i].train_loss / 100.0, 1000, points[i].train_top1, 0};
 		epochs[i].val = (struct thaw_metrics){points[i].val_loss / 100.0, 1000, points[i].val_top1, 0};
 	}
@@ -137,6 +229,11 @@ static struct thaw_verdict judge(const struct point *points, int count, int clas
 	CHECK_TEXT(text.data, words);
 	thaw_text_release(&text);
 	return verdict;
+}
+
+static struct thaw_verdict judge(const struct point *points, int count, int classes, const char *words)
+{
+	return judge_mixed(points, count, 0, words, classes);
 }
 
 static void test_good(void)
@@ -198,6 +295,58 @@ static void test_gap(void)
 	CHECK_INT(thaw_verdict_of(epochs, 4, 2).best, 2);
 }
 
+/* Mixed pictures make training look worse than it is: bad accuracies there are no underfitting unless more training
+ * still helps. */
+static void test_mixed(void)
+{
+	static const struct point good[] = {{160, 300, 30, 700}, {150, 350, 30, 900}, {150, 360, 30, 930}};
+	static const struct point weak[] = {
+		{160, 300, 62, 510}, {150, 350, 61, 540}, {150, 360, 61, 540}, {150, 360, 61, 530}};
+	static const struct point falls[] = {{160, 300, 69, 510}, {150, 350, 66, 530}, {150, 360, 64, 540}};
+
+	judge_mixed(good, 3, 3, "good: train ~0.360, val 0.930", 2);
+	CHECK_INT(judge_mixed(weak, 4, 4,
+	                      "weak: train ~0.350, val 0.540: of mixed pictures, training does not tell why; less mixup "
+	                      "and cutmix would",
+	                      2)
+	              .fit,
+	          THAW_FIT_WEAK);
+	judge_mixed(falls, 3, 3, "underfitting: train ~0.360, val 0.540: train longer, a higher rate, unfreeze more", 2);
+	judge(weak, 4, 2, "underfitting: train 0.350, val 0.540: train longer, a higher rate, unfreeze more");
+}
+
+/* The last three epochs are no longer mixed, and their training loss is another for that reason alone: that the
+ * validation loss rises from 0.55 to 0.8 counts. In a run that mixes to the end the training loss tells as ever. */
+static void test_end_of_mixing(void)
+{
+	static const struct point points[] = {{170, 300, 70, 840}, {160, 350, 60, 850}, {150, 360, 50, 870},
+	                                      {190, 860, 60, 870}, {195, 870, 80, 870}, {199, 870, 80, 870}};
+	struct point falling[6];
+
+	judge_mixed(points, 6, 3,
+	            "overfitting since epoch 4: train 0.870, val 0.870: fewer epochs, more pictures or augmentation, weight "
+	            "decay, freeze more",
+	            2);
+	judge_mixed(points, 6, 6, "good: train ~0.360, val 0.870", 2); /* the training loss rises too */
+	memcpy(falling, points, sizeof falling);
+	for (int i = 3; i < 6; i++)
+		falling[i].train_loss = 120 - i;
+	judge_mixed(falling, 6, 6,
+	            "overfitting since epoch 4: train ~0.870, val 0.870: fewer epochs, more pictures or augmentation, "
+	            "weight decay, freeze more",
+	            2);
+}
+
+/* The lowest validation loss is that of the second epoch, 0.5, from where the training loss rises, 0.55 to 0.6. With
+ * means over epochs of both kinds it would be that of the first. */
+static void test_means_of_one_kind(void)
+{
+	static const struct point points[] = {
+		{300, 350, 60, 800}, {50, 850, 40, 850}, {60, 850, 60, 850}, {60, 850, 90, 850}};
+
+	judge_mixed(points, 4, 1, "good: train 0.850, val 0.850", 2);
+}
+
 /* 145 of 153: (0.947712 + 3.841459 / 306) / (1 + 3.841459 / 153) = 0.936747 +- 0.036523 */
 static void test_interval(void)
 {
@@ -213,10 +362,14 @@ int main(void)
 	test_mistakes();
 	test_matrix_text();
 	test_mistakes_text();
+	test_many_classes();
 	test_good();
 	test_underfitting();
 	test_rising_loss();
 	test_gap();
+	test_mixed();
+	test_end_of_mixing();
+	test_means_of_one_kind();
 	test_interval();
 	return TEST_END();
 }

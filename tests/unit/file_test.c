@@ -148,6 +148,31 @@ static void test_files(void)
 	check_content("a", "first");
 }
 
+/* What is replaced is whole, neither synced (here a sync says what it sees) nor left half. */
+static void test_replace(void)
+{
+	disk = LIES;
+	CHECK_OK(thaw_file_replace("now", "first", 5));
+	check_content("now", "first");
+	CHECK_OK(thaw_file_replace("now", "2nd", 3));
+	check_content("now", "2nd");
+	disk = GOOD;
+	CHECK_FAILS(thaw_file_replace("none/now", "x", 1), THAW_FAILED, "cannot create 'none/now.");
+	CHECK(mkdir("folder", 0777) == 0);
+	CHECK_FAILS(thaw_file_replace("folder", "x", 1), THAW_FAILED, "cannot rename to 'folder': Is a directory");
+	CHECK(rmdir("folder") == 0);
+	old = "first"; /* of "a", which is watched whenever something is renamed */
+	new = "second";
+	CHECK_OK(thaw_file_replace("a", "second", 6));
+	disk = NO_LAST_RENAME;
+	CHECK_FAILS(thaw_file_replace("a", "third", 5), THAW_FAILED, "cannot rename to 'a'");
+	disk = GOOD;
+	old = NULL;
+	CHECK_OK(thaw_file_replace("a", "first", 5));
+	CHECK_INT(temporaries(), 0);
+	CHECK(unlink("now") == 0);
+}
+
 /* Publishing where only part can be written, or the place is a folder, leaves everything as it was. */
 static void test_failed_publish(void)
 {
@@ -334,6 +359,7 @@ int main(void)
 		return 1;
 	test_memory_of_publish();
 	test_files();
+	test_replace();
 	test_failed_publish();
 	test_folders();
 	test_temporary_name();

@@ -213,6 +213,12 @@ static void test_history(void)
 	CHECK_INT(h.epochs[1].val.top1, 138);
 	CHECK_INT(h.epochs[1].val.count, 153);
 	CHECK_NEAR(h.epochs[1].seconds, 2.5, 0);
+	CHECK(!h.epochs[0].mixed && !h.epochs[1].mixed); /* there was no such column once */
+	thaw_history_release(&h);
+	put("train_mixed," METRICS "0,1,1,fc,0.01,0.9,0.5,122,244,0.75,0.457516,0.8,70,153,1.130,351.2,1\n"
+	    "1,2,1,fc,0.01,0.9,0.5,122,244,0.75,0.457516,0.8,70,153,1.130,351.2,1\n");
+	CHECK_OK(thaw_history_read(path, &h));
+	CHECK(!h.epochs[0].mixed && h.epochs[1].mixed);
 	thaw_history_release(&h);
 	put(""); /* a run that went on from before its first epoch */
 	CHECK_OK(thaw_history_read(path, &h));
@@ -235,6 +241,8 @@ static void test_bad_history(void)
 	CHECK_FAILS(thaw_history_read(path, &h), THAW_FAILED, "train_correct is '245', allowed are numbers from 0 to 244");
 	put(METRICS "1,1,fc,0.01,nan,0.5,122,244,0.75,0.457516,1,70,153,1.130,351.2,1\n");
 	CHECK_FAILS(thaw_history_read(path, &h), THAW_FAILED, "train_loss is 'nan'");
+	put("train_mixed," METRICS "2,1,1,fc,0.01,0.9,0.5,122,244,0.75,0.457516,0.8,70,153,1.130,351.2,1\n");
+	CHECK_FAILS(thaw_history_read(path, &h), THAW_FAILED, "train_mixed is '2', allowed are numbers from 0 to 1");
 }
 
 int main(void)

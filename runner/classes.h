@@ -1,0 +1,14 @@
+/* Which classes are taken for which, said in the log (base/confusion.h). */
+#ifndef THAW_RUNNER_CLASSES_H
+#define THAW_RUNNER_CLASSES_H
+
+#include "io/predictions.h"
+#include "runner/setup.h"
+
+/* From what a network said of `count` pictures, labels and predictions being places in the setup's class list. */
+thaw_status thaw_classes_tell(const struct thaw_setup *setup, const struct thaw_prediction *predictions, int64_t count);
+
+/* From a predictions.csv. THAW_FAILED: it cannot be read, or names a class that the setup has not. */
+thaw_status thaw_classes_tell_file(const struct thaw_setup *setup, const char *path);
+
+#endif
