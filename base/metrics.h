@@ -8,6 +8,7 @@
 struct thaw_metrics {
 	double loss;               /* mean over the pictures; in training with class weights, smoothing and mixing */
 	int64_t count, top1, top5; /* pictures; and those whose label was first, among the first five */
+	double balanced;           /* mean recall of the classes that have pictures; of validation only, otherwise 0 */
 };
 
 /* A row of metrics.csv (docs/formats.md). */

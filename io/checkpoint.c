@@ -12,7 +12,7 @@
 #include "io/h5_read.h"
 #include "io/seal.h"
 
-enum { FORMAT_VERSION = 1, REPLICAS_LIMIT = 1024 /* as a job */ };
+enum { FORMAT_VERSION = 2, REPLICAS_LIMIT = 1024 /* as a job */ };
 
 static const size_t file_limit = (size_t)64 << 30;
 
@@ -26,26 +26,31 @@ struct thaw_checkpoint {
 	char *bytes; /* the file */
 	struct thaw_checkpoint_facts facts;
 	char **names, **job, **build; /* what the facts point to */
-	double *losses;
+	double *losses, *val_losses;
 	struct entry *entries;        /* (count), ascending by name */
 	int count, capacity;
 };
 
 /* Attributes that hold one struct thaw_metrics. */
-enum { LOSS, COUNT, TOP1, TOP5 };
-static const char *const best_names[] = {"best_loss", "best_count", "best_top1", "best_top5"};
-static const char *const so_far_names[] = {"so_far_loss", "so_far_count", "so_far_top1", "so_far_top5"};
+enum { LOSS, COUNT, TOP1, TOP5, BALANCED, NAMES };
+static const char *const best_names[] = {"best_loss", "best_count", "best_top1", "best_top5", "best_balanced"};
+static const char *const average_names[] = {"average_loss", "average_count", "average_top1", "average_top5",
+                                            "average_balanced"};
+static const char *const so_far_names[] = {"so_far_loss", "so_far_count", "so_far_top1", "so_far_top5", NULL};
 
-static void put_metrics(struct thaw_h5_writer *writer, const char *const names[4], const struct thaw_metrics *metrics)
+static void put_metrics(struct thaw_h5_writer *writer, const char *const names[NAMES],
+                        const struct thaw_metrics *metrics)
 {
 	thaw_h5_put_numbers(writer, names[LOSS], H5T_IEEE_F64LE, &metrics->loss, 1);
 	thaw_h5_put_int(writer, names[COUNT], metrics->count);
 	thaw_h5_put_int(writer, names[TOP1], metrics->top1);
 	thaw_h5_put_int(writer, names[TOP5], metrics->top5);
+	if (names[BALANCED])
+		thaw_h5_put_numbers(writer, names[BALANCED], H5T_IEEE_F64LE, &metrics->balanced, 1);
 }
 
 /* 0 <= top1 <= top5 <= count, whatever the file says. */
-static thaw_status get_metrics(const struct thaw_h5_reader *reader, const char *const names[4],
+static thaw_status get_metrics(const struct thaw_h5_reader *reader, const char *const names[NAMES], int64_t version,
                                struct thaw_metrics *metrics)
 {
 	thaw_status status;
@@ -54,6 +59,10 @@ static thaw_status get_metrics(const struct thaw_h5_reader *reader, const char *
 	    (status = thaw_h5_get_int(reader, names[COUNT], &metrics->count)) ||
 	    (status = thaw_h5_get_int(reader, names[TOP1], &metrics->top1)) ||
 	    (status = thaw_h5_get_int(reader, names[TOP5], &metrics->top5)))
+		return status;
+	if (names[BALANCED] && version > 1)
+		status = thaw_h5_get_numbers(reader, names[BALANCED], THAW_H5_F64, &metrics->balanced, 1);
+	if (status)
 		return status;
 	if (metrics->top1 < 0 || metrics->top5 < metrics->top1 || metrics->count < metrics->top5)
 		return thaw_fail(THAW_FAILED, "'%s': '%s' is %lld, '%s' %lld, '%s' %lld: each must hold the one before",
@@ -70,6 +79,8 @@ static void put_facts(struct thaw_h5_writer *writer, const struct thaw_checkpoin
 	thaw_h5_put_numbers(writer, "best", H5T_IEEE_F64LE, &facts->best, 1);
 	thaw_h5_put_int(writer, "best_epoch", facts->best_epoch);
 	put_metrics(writer, best_names, &facts->best_metrics);
+	thaw_h5_put_int(writer, "average_epoch", facts->average_epoch);
+	put_metrics(writer, average_names, &facts->average_metrics);
 	put_metrics(writer, so_far_names, &facts->so_far);
 	thaw_h5_put_int(writer, "replicas", facts->replicas);
 	thaw_h5_put_numbers(writer, "losses", H5T_IEEE_F64LE, facts->losses, 2 * facts->replicas);
@@ -82,6 +93,15 @@ static void put_facts(struct thaw_h5_writer *writer, const struct thaw_checkpoin
 	thaw_h5_put_texts(writer, "classes", facts->names, facts->classes);
 	thaw_h5_put_texts(writer, "job", &facts->job, 1);
 	thaw_h5_put_texts(writer, "build", &facts->build, 1);
+	if (facts->epoch > 0)
+		thaw_h5_put_array(writer, "val_loss",
+		                  &(struct thaw_h5_array){
+							  .file_type = H5T_IEEE_F64LE,
+							  .memory_type = H5T_IEEE_F64LE,
+							  .rank = 1,
+							  .dims = &(hsize_t){(hsize_t)facts->epoch},
+							  .data = facts->val_losses,
+						  });
 }
 
 static void put_tensor(struct thaw_h5_writer *writer, const struct thaw_checkpoint_tensor *tensor)
@@ -151,6 +171,41 @@ static thaw_status read_losses(const struct thaw_h5_reader *reader, struct thaw_
 	return thaw_h5_get_numbers(reader, "losses", THAW_H5_F64, checkpoint->losses, 2 * facts->replicas);
 }
 
+/* What version 2 brought. */
+static thaw_status read_average(const struct thaw_h5_reader *reader, struct thaw_checkpoint_facts *facts)
+{
+	thaw_status status = thaw_h5_get_int(reader, "average_epoch", &facts->average_epoch);
+
+	if (!status)
+		status = get_metrics(reader, average_names, FORMAT_VERSION, &facts->average_metrics);
+	if (!status && facts->average_epoch < 0)
+		status = thaw_fail(THAW_FAILED, "'%s': average epoch %lld: allowed are 0 and more", reader->path,
+		                   (long long)facts->average_epoch);
+	return status;
+}
+
+static thaw_status read_val_losses(const struct thaw_h5_reader *reader, struct thaw_checkpoint *checkpoint)
+{
+	struct thaw_checkpoint_facts *facts = &checkpoint->facts;
+	struct thaw_h5_plain plain;
+	thaw_status status;
+
+	if (facts->epoch == 0)
+		return THAW_OK;
+	status = thaw_h5_find(reader, "val_loss", THAW_H5_F64, &plain);
+	if (status)
+		return status;
+	if (plain.rank != 1 || plain.dims[0] != facts->epoch)
+		return thaw_fail(THAW_FAILED, "'%s': 'val_loss' is not one number for each of %lld epochs", reader->path,
+		                 (long long)facts->epoch);
+	checkpoint->val_losses = thaw_alloc((size_t)facts->epoch, sizeof *checkpoint->val_losses);
+	if (!checkpoint->val_losses)
+		return THAW_OUT_OF_MEMORY;
+	memcpy(checkpoint->val_losses, plain.data, (size_t)plain.bytes);
+	facts->val_losses = checkpoint->val_losses;
+	return THAW_OK;
+}
+
 static thaw_status read_facts(const struct thaw_h5_reader *reader, struct thaw_checkpoint *checkpoint)
 {
 	struct thaw_checkpoint_facts *facts = &checkpoint->facts;
@@ -159,15 +214,16 @@ static thaw_status read_facts(const struct thaw_h5_reader *reader, struct thaw_c
 
 	if ((status = thaw_h5_get_int(reader, "format_version", &version)))
 		return status;
-	if (version != FORMAT_VERSION)
-		return thaw_fail(THAW_FAILED, "'%s' has format version %lld, this thaw reads %d", reader->path,
+	if (version < 1 || version > FORMAT_VERSION)
+		return thaw_fail(THAW_FAILED, "'%s' has format version %lld, this thaw reads 1 to %d", reader->path,
 						 (long long)version, FORMAT_VERSION);
 	if ((status = thaw_h5_get_int(reader, "epoch", &facts->epoch)) ||
 		(status = thaw_h5_get_int(reader, "step", &facts->step)) ||
 		(status = thaw_h5_get_numbers(reader, "best", THAW_H5_F64, &facts->best, 1)) ||
 		(status = thaw_h5_get_int(reader, "best_epoch", &facts->best_epoch)) ||
-		(status = get_metrics(reader, best_names, &facts->best_metrics)) ||
-		(status = get_metrics(reader, so_far_names, &facts->so_far)) || (status = read_losses(reader, checkpoint)) ||
+		(status = get_metrics(reader, best_names, version, &facts->best_metrics)) ||
+		(status = get_metrics(reader, so_far_names, version, &facts->so_far)) ||
+		(status = read_losses(reader, checkpoint)) ||
 		(status = thaw_h5_get_int(reader, "skipped", &facts->skipped)) ||
 		(status = thaw_h5_get_numbers(reader, "seconds", THAW_H5_F64, &facts->seconds, 1)) ||
 		(status = thaw_h5_get_text(reader, "metric", facts->metric, sizeof facts->metric)) ||
@@ -185,7 +241,11 @@ static thaw_status read_facts(const struct thaw_h5_reader *reader, struct thaw_c
 	facts->names = (const char *const *)checkpoint->names;
 	facts->job = checkpoint->job[0];
 	facts->build = checkpoint->build[0];
-	return THAW_OK;
+	if (version > 1)
+		status = read_average(reader, facts);
+	if (!status && version > 1)
+		status = read_val_losses(reader, checkpoint);
+	return status;
 }
 
 static thaw_status add_entry(struct thaw_checkpoint *checkpoint, const char *name, const struct thaw_h5_plain *plain)
@@ -283,6 +343,7 @@ void thaw_checkpoint_free(struct thaw_checkpoint *checkpoint)
 	free(checkpoint->job);
 	free(checkpoint->build);
 	free(checkpoint->losses);
+	free(checkpoint->val_losses);
 	free(checkpoint->bytes);
 	free(checkpoint->path);
 	free(checkpoint);

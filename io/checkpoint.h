@@ -6,8 +6,11 @@
  * file.
  *
  * Layout: /model/<torchvision name>, /optimizer/<slot>/<name> (float32, PyTorch's layout), /optimizer/step/<name>
- * (float32, one number); the facts are attributes of /, but for the texts that may be long: /classes (names), /job and
- * /build (one each). The same content gives the same bytes.
+ * (float32, one number), /average/<name> as in /model; the facts are attributes of /, but for what may be long: /classes
+ * (names), /job and /build (one text each), /val_loss (float64). The same content gives the same bytes.
+ *
+ * Format version 2 brought balanced accuracies, averages of the weights and losses so far; version 1 is read, and has
+ * none of them.
  */
 #ifndef THAW_IO_CHECKPOINT_H
 #define THAW_IO_CHECKPOINT_H
@@ -30,9 +33,12 @@ struct thaw_checkpoint_facts {
 	double best;                 /* best value of `metric` so far */
 	int64_t best_epoch;          /* epochs done when it was reached; 0: there was none yet */
 	struct thaw_metrics best_metrics; /* of that epoch's validation */
+	int64_t average_epoch;       /* the same of the weights' average; 0: none yet, or the job has no average */
+	struct thaw_metrics average_metrics;
+	const double *val_losses;    /* (epoch) of all validations so far; read from version 1: NULL */
 
 	/* What the steps of an epoch that is not done have gathered; zero between epochs. */
-	struct thaw_metrics so_far;  /* without a loss, */
+	struct thaw_metrics so_far;  /* without balanced accuracy, and without a loss, */
 	int replicas;                /* which is kept as sums for each replica: */
 	const double *losses;        /* (replicas, 2) of losses, and of their weights */
 	double seconds;              /* that it has taken */

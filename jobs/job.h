@@ -53,6 +53,8 @@ struct thaw_recipe {
 		double rise, div, final_div;
 		double start;
 		bool linear;
+		int patience, cooldown;        /* schedule.patience, .cooldown: epochs */
+		double threshold;
 	} schedule;
 	struct {
 		char crop[24];                 /* augment.crop: random_resized | center */
@@ -114,6 +116,10 @@ struct thaw_job {
 		char class_weights[16];        /* loss.class_weights: none | balanced */
 	} loss;
 	struct {
+		double decay;                  /* average.decay: 0 = no average of the weights */
+		bool warm_up;
+	} average;
+	struct {
 		int patience;                  /* early_stopping.patience: epochs, 0 = never */
 	} early_stopping;
 	int max_skipped;                   /* max_skipped: steps without finite loss or gradients that are left out */
@@ -121,7 +127,7 @@ struct thaw_job {
 	int phases_count;                  /* >= 1 after loading: without `phases`, one phase of `epochs` that trains all */
 	struct thaw_phase phases[THAW_PHASES];
 	struct {
-		char metric[16];               /* checkpoint.metric: top1 | top5 | loss */
+		char metric[16];               /* checkpoint.metric: top1 | top5 | balanced | loss */
 		int every;                     /* checkpoint.every: epochs between `last` checkpoints */
 		double minutes;                /* checkpoint.minutes: longest time between them, 0 = any */
 		int keep;                      /* checkpoint.keep: former ones kept as epoch-0001.h5 */

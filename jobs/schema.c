@@ -35,7 +35,7 @@ static const struct thaw_type phases_type;
 
 #define SCHEDULE_KEYS(prefix, record, left_out) \
 	{prefix "schedule.kind", &thaw_type_choice, RECIPE(record, schedule.kind), left_out("schedule.kind", "constant"), \
-	 .choices = CHOICES("constant", "step", "multi_step", "exponential", "cosine", "one_cycle", "rising"), \
+	 .choices = CHOICES("constant", "step", "multi_step", "exponential", "cosine", "one_cycle", "rising", "plateau"), \
 	 .meaning = "how the learning rate moves"}, \
 	SCHEDULE_NUMBER(prefix, record, left_out, warmup, "0", .low = 0, .high = 1000000, .unit = "epochs", \
 	                .meaning = "in which the rate rises to where the schedule begins"), \
@@ -46,9 +46,9 @@ static const struct thaw_type phases_type;
 	 left_out("schedule.milestones", "[30, 60, 90]"), .low = 1, .high = 1000000, \
 	 .meaning = "multi_step: epochs after which the rate drops"}, \
 	SCHEDULE_NUMBER(prefix, record, left_out, gamma, "0.1", .low = 0, .high = 1, .above_low = true, \
-	                .meaning = "step, multi_step: factor of a drop; exponential: of an epoch"), \
+	                .meaning = "step, multi_step, plateau: factor of a drop; exponential: of an epoch"), \
 	SCHEDULE_NUMBER(prefix, record, left_out, min, "0", .low = 0, .high = 1, \
-	                .meaning = "cosine: smallest share of the rate"), \
+	                .meaning = "cosine, plateau: smallest share of the rate"), \
 	SCHEDULE_NUMBER(prefix, record, left_out, rise, "0.3", .low = 0, .high = 1, \
 	                .meaning = "one_cycle: share of the steps until the full rate"), \
 	SCHEDULE_NUMBER(prefix, record, left_out, div, "25", .low = 1, .high = 1e9, \
@@ -58,7 +58,13 @@ static const struct thaw_type phases_type;
 	SCHEDULE_NUMBER(prefix, record, left_out, start, "0.01", .low = 0, .high = 1, .above_low = true, \
 	                .meaning = "rising: share of the rate that it begins with"), \
 	{prefix "schedule.linear", &thaw_type_bool, RECIPE(record, schedule.linear), left_out("schedule.linear", "false"), \
-	 .meaning = "rising: by equal steps, not by equal factors"}
+	 .meaning = "rising: by equal steps, not by equal factors"}, \
+	SCHEDULE_EPOCHS(prefix, record, left_out, patience, "10", .low = 0, \
+	                .meaning = "plateau: so many without a lower validation loss are borne, the next drops the rate"), \
+	SCHEDULE_EPOCHS(prefix, record, left_out, cooldown, "0", .low = 0, \
+	                .meaning = "plateau: after a drop, that are not counted"), \
+	SCHEDULE_NUMBER(prefix, record, left_out, threshold, "0.0001", .low = 0, .high = 0.999999, \
+	                .meaning = "plateau: lower is a loss by more than this share of the lowest")
 
 #define AUGMENT_NUMBER(prefix, record, left_out, name, most, ...) \
 	{prefix "augment." #name, &thaw_type_number, RECIPE(record, augment.name), left_out("augment." #name, "0"), \
@@ -159,6 +165,11 @@ static const struct thaw_key job_keys[] = {
 	{"loss.class_weights", &thaw_type_choice, JOB(loss.class_weights), "none", .choices = CHOICES("none", "balanced"),
 	 .meaning = "balanced: rare classes weigh more, pictures / (classes * those of the class)"},
 
+	{"average.decay", &thaw_type_number, JOB(average.decay), "0", .low = 0, .high = 0.999999,
+	 .meaning = "share that a moving average of the weights keeps at a step; it is validated and kept too; 0: none"},
+	{"average.warm_up", &thaw_type_bool, JOB(average.warm_up), "true",
+	 .meaning = "the share is at most (1 + n) / (10 + n) after n steps"},
+
 	{"early_stopping.patience", &thaw_type_int, JOB(early_stopping.patience), "0", .low = 0, .high = 1000000,
 	 .unit = "epochs", .meaning = "without a better one, after which a run ends; 0: never"},
 
@@ -169,9 +180,9 @@ static const struct thaw_key job_keys[] = {
 
 	AUGMENT_KEYS("", thaw_job, IN_JOB),
 
-	{"checkpoint.metric", &thaw_type_choice, JOB(checkpoint.metric), "top1", 
-	 .choices = CHOICES("top1", "top5", "loss"),
-	 .meaning = "what makes a checkpoint the best"},
+	{"checkpoint.metric", &thaw_type_choice, JOB(checkpoint.metric), "top1",
+	 .choices = CHOICES("top1", "top5", "balanced", "loss"),
+	 .meaning = "what makes a checkpoint the best; balanced: mean over classes of the share that is right"},
 	{"checkpoint.every", &thaw_type_int, JOB(checkpoint.every), "1", .low = 1, .high = 1000000, .unit = "epochs",
 	 .anytime = true, .meaning = "from one last checkpoint to the next"},
 	{"checkpoint.minutes", &thaw_type_number, JOB(checkpoint.minutes), "10", .low = 0, .high = 1e6, .unit = "minutes",

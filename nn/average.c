@@ -41,7 +41,7 @@ void thaw_average_update(struct thaw_average *average, int64_t step)
 
 #pragma omp parallel for simd num_threads(average->spec.threads) schedule(static)
 	for (int64_t i = 0; i < count; i++)
-		a[i] += mix * (w[i] - a[i]);
+		a[i] = a[i] == w[i] ? w[i] : a[i] + mix * (w[i] - a[i]); /* where they are equal, to the bit: -0 + 0 is 0 */
 }
 
 void thaw_average_swap(struct thaw_average *average)

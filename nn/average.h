@@ -13,7 +13,7 @@
  * and asks for another pass over the data, update_bn()). Keras does as we do: its optimizers' use_ema averages
  * trainable variables alone.
  *
- * What is frozen is the same in both, to the bit. Nothing but the slab of values is to be saved.
+ * What never trained is the same in both, to the bit. Nothing but the slab of values is to be saved.
  */
 #ifndef THAW_NN_AVERAGE_H
 #define THAW_NN_AVERAGE_H
@@ -37,7 +37,7 @@ thaw_status thaw_average_init(struct thaw_average *average, const struct thaw_av
                               struct thaw_params *params);
 void thaw_average_release(struct thaw_average *average);
 
-/* After optimizer step `step`, counted from 0 over the whole run. */
+/* After optimizer step `step`, counted from 0 over the whole run without those that were left out. */
 void thaw_average_update(struct thaw_average *average, int64_t step);
 
 /* Exchanges the average and the parameters by exchanging pointers: plans then read the average; called again, the

@@ -59,6 +59,30 @@ static double rising(const struct thaw_schedule *s, const struct thaw_progress *
 	return s->linear ? s->start + (1.0 - s->start) * part : pow(s->start, 1.0 - part);
 }
 
+static double plateau(const struct thaw_schedule *s, const struct thaw_progress *at)
+{
+	double factor = 1.0, best = INFINITY;
+	int bad = 0, cooling = 0; /* epochs */
+
+	for (int i = 0; i < at->losses_count; i++) {
+		bad++;
+		if (at->losses[i] < best * (1.0 - s->threshold)) {
+			best = at->losses[i];
+			bad = 0;
+		}
+		if (cooling > 0) {
+			cooling--;
+			bad = 0;
+		}
+		if (bad > s->patience) {
+			factor = fmax(factor * s->gamma, s->minimum);
+			cooling = s->cooldown;
+			bad = 0;
+		}
+	}
+	return factor;
+}
+
 /* --- what a schedule may hold; ranges are written as !(inside), so that NaN is outside --------------------------- */
 
 static thaw_status check_constant(const struct thaw_schedule *s)
@@ -95,7 +119,7 @@ static thaw_status check_multi_step(const struct thaw_schedule *s)
 	return check_gamma(s);
 }
 
-static thaw_status check_cosine(const struct thaw_schedule *s)
+static thaw_status check_minimum(const struct thaw_schedule *s)
 {
 	if (!(s->minimum >= 0.0 && s->minimum <= 1.0))
 		return thaw_fail(THAW_BAD_JOB, "schedule.min: %g, allowed is 0 to 1", s->minimum);
@@ -120,6 +144,20 @@ static thaw_status check_rising(const struct thaw_schedule *s)
 	return THAW_OK;
 }
 
+static thaw_status check_plateau(const struct thaw_schedule *s)
+{
+	if (s->patience < 0)
+		return thaw_fail(THAW_BAD_JOB, "schedule.patience: %d epochs, allowed is 0 and more", s->patience);
+	if (s->cooldown < 0)
+		return thaw_fail(THAW_BAD_JOB, "schedule.cooldown: %d epochs, allowed is 0 and more", s->cooldown);
+	if (!(s->gamma > 0.0 && s->gamma < 1.0))
+		return thaw_fail(THAW_BAD_JOB,
+		                 "schedule.gamma: %g, allowed is above 0, below 1, where schedule.kind is plateau", s->gamma);
+	if (!(s->threshold >= 0.0 && s->threshold < 1.0))
+		return thaw_fail(THAW_BAD_JOB, "schedule.threshold: %g, allowed is 0 to below 1", s->threshold);
+	return check_minimum(s);
+}
+
 static const struct kind {
 	const char *name;
 	thaw_status (*check)(const struct thaw_schedule *);
@@ -130,9 +168,10 @@ static const struct kind {
 	{"step", check_step, step_drops, false},
 	{"multi_step", check_multi_step, multi_step, false},
 	{"exponential", check_gamma, exponential, false},
-	{"cosine", check_cosine, cosine, true},
+	{"cosine", check_minimum, cosine, true},
 	{"one_cycle", check_one_cycle, one_cycle, true},
 	{"rising", check_rising, rising, true},
+	{"plateau", check_plateau, plateau, false},
 };
 
 static const struct kind *find_kind(const char *name)
@@ -174,45 +213,4 @@ double thaw_schedule_factor(const struct thaw_schedule *s, const struct thaw_pro
 		behind.steps = at->steps > s->warmup ? at->steps - s->warmup : 1;
 	}
 	return warm * kind->factor(s, &behind);
-}
-
-/* --- plateau ----------------------------------------------------------------------------------------------------- */
-
-thaw_status thaw_plateau_check(const struct thaw_plateau *p)
-{
-	if (p->patience < 0)
-		return thaw_fail(THAW_BAD_JOB, "schedule.patience: %d epochs, allowed is 0 and more", p->patience);
-	if (p->cooldown < 0)
-		return thaw_fail(THAW_BAD_JOB, "schedule.cooldown: %d epochs, allowed is 0 and more", p->cooldown);
-	if (!(p->gamma > 0.0 && p->gamma < 1.0))
-		return thaw_fail(THAW_BAD_JOB, "schedule.gamma: %g, allowed is above 0, below 1", p->gamma);
-	if (!(p->threshold >= 0.0 && p->threshold < 1.0))
-		return thaw_fail(THAW_BAD_JOB, "schedule.threshold: %g, allowed is 0 to below 1", p->threshold);
-	if (!(p->minimum >= 0.0 && p->minimum <= 1.0))
-		return thaw_fail(THAW_BAD_JOB, "schedule.min: %g, allowed is 0 to 1", p->minimum);
-	return THAW_OK;
-}
-
-double thaw_plateau_factor(const struct thaw_plateau *p, const double *losses, int count)
-{
-	double factor = 1.0, best = INFINITY;
-	int bad = 0, cooling = 0; /* epochs */
-
-	for (int i = 0; i < count; i++) {
-		bad++;
-		if (losses[i] < best * (1.0 - p->threshold)) {
-			best = losses[i];
-			bad = 0;
-		}
-		if (cooling > 0) {
-			cooling--;
-			bad = 0;
-		}
-		if (bad > p->patience) {
-			factor = fmax(factor * p->gamma, p->minimum);
-			cooling = p->cooldown;
-			bad = 0;
-		}
-	}
-	return factor;
 }

@@ -51,7 +51,7 @@ static thaw_status evaluate(struct thaw_setup *setup, const char *checkpoint)
 	struct thaw_checkpoint_facts facts;
 	struct thaw_evaluator *evaluator;
 	struct thaw_metrics m = {0};
-	struct thaw_snapshot_wanted nothing_else = {NULL, NULL};
+	struct thaw_snapshot_wanted nothing_else = {.losses = NULL};
 	struct thaw_meter meter;
 	double begun;
 	thaw_status status = thaw_world_agree(thaw_snapshot_read(checkpoint, setup, nothing_else, &facts));

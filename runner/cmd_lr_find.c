@@ -242,7 +242,7 @@ static thaw_status find(struct thaw_setup *setup, const struct arguments *a, boo
 	if (status)
 		return status;
 	if (a->checkpoint)
-		status = thaw_snapshot_read(a->checkpoint, setup, (struct thaw_snapshot_wanted){NULL, NULL}, &facts);
+		status = thaw_snapshot_read(a->checkpoint, setup, (struct thaw_snapshot_wanted){.losses = NULL}, &facts);
 	sweep.loss = thaw_alloc((size_t)a->steps, sizeof *sweep.loss);
 	sweep.smoothed = thaw_alloc((size_t)a->steps, sizeof *sweep.smoothed);
 	if (!status)

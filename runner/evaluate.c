@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/confusion.h"
 #include "base/mem.h"
 #include "io/loader.h"
 #include "nn/plan.h"
@@ -29,6 +30,7 @@ struct thaw_evaluator {
 	double *said;                        /* (count, 3) of each picture: class, its probability, loss */
 	float *probabilities;                /* (BATCH, classes) */
 	struct thaw_prediction *predictions; /* (count) */
+	struct thaw_class_counts *of;        /* (classes) of the predictions */
 	uint8_t *pixels;                     /* (BATCH,H,W,3) where a last batch is filled up */
 	thaw_evaluated_fn *told;             /* NULL: nobody wants to know */
 	void *context;
@@ -52,6 +54,7 @@ void thaw_evaluator_free(struct thaw_evaluator *evaluator)
 	free(evaluator->said);
 	free(evaluator->probabilities);
 	free(evaluator->predictions);
+	free(evaluator->of);
 	free(evaluator->pixels);
 	free(evaluator);
 }
@@ -72,7 +75,9 @@ static thaw_status deal_out(struct thaw_evaluator *e)
 	e->said = thaw_alloc(3 * (size_t)count, sizeof *e->said);
 	e->probabilities = thaw_alloc(BATCH * (size_t)e->setup->facts->classes, sizeof *e->probabilities);
 	e->predictions = thaw_alloc((size_t)count, sizeof *e->predictions);
-	if (!e->order || !e->ranges || !e->losses || !e->pixels || !e->said || !e->probabilities || !e->predictions)
+	e->of = thaw_alloc((size_t)e->setup->facts->classes, sizeof *e->of);
+	if (!e->order || !e->ranges || !e->losses || !e->pixels || !e->said || !e->probabilities || !e->predictions ||
+	    !e->of)
 		return THAW_OUT_OF_MEMORY;
 	for (int64_t i = 0; i < count; i++)
 		e->order[i] = (int32_t)i;
@@ -175,6 +180,20 @@ static thaw_status gather_predictions(struct thaw_evaluator *e)
 	return status;
 }
 
+static double balanced_accuracy(struct thaw_evaluator *e)
+{
+	const struct thaw_confusion confusion = {.classes = e->setup->facts->classes, .of = e->of};
+
+	memset(e->of, 0, (size_t)confusion.classes * sizeof *e->of);
+	for (int64_t i = 0; i < e->setup->facts->count; i++) {
+		const struct thaw_prediction *p = &e->predictions[i];
+
+		e->of[p->label].pictures++;
+		e->of[p->label].right += p->predicted == p->label;
+	}
+	return thaw_balanced_accuracy(&confusion);
+}
+
 const struct thaw_prediction *thaw_evaluator_predictions(const struct thaw_evaluator *evaluator)
 {
 	return evaluator->predictions;
@@ -216,6 +235,7 @@ thaw_status thaw_evaluate(struct thaw_evaluator *e, struct thaw_metrics *metrics
 	metrics.top1 = counts[1];
 	metrics.top5 = counts[2];
 	metrics.loss /= (double)metrics.count;
+	metrics.balanced = balanced_accuracy(e);
 	*metrics_out = metrics;
 	return THAW_OK;
 }

@@ -35,7 +35,8 @@ static thaw_status find_memory(struct thaw_trainer *t, size_t *bytes_out)
 	const struct thaw_net *net = t->setup->net;
 	size_t params = (size_t)thaw_net_param_elems(net), states = (size_t)thaw_net_state_elems(net);
 	size_t plan = thaw_plan_facts(t->plans[0]).arena_bytes, validation = thaw_evaluator_arena(t->evaluator);
-	size_t bytes = (params * (1 + (size_t)t->optimizer.slots) + states) * sizeof(float) +
+	size_t slabs = 1 + (size_t)t->optimizer.slots + (t->average.values != NULL);
+	size_t bytes = (params * slabs + states) * sizeof(float) +
 	               thaw_exchange_bytes(t->exchange) + (plan > validation ? plan : validation);
 	double most;
 	thaw_status status = largest(t->setup, (double)bytes, &most);

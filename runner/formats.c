@@ -125,9 +125,8 @@ static void json_row(const struct thaw_setup *setup, const struct thaw_row *row)
 {
 	struct thaw_text json;
 
-	(void)setup;
 	open_event(&json, "epoch");
-	thaw_record_add_json(row, &json);
+	thaw_record_add_json(setup->job, row, &json);
 	close_event(&json);
 }
 

@@ -18,6 +18,12 @@
 #include "runner/formats.h"
 #include "runner/head.h"
 
+/* Whether balanced accuracy is what an epoch is judged by, and so told. */
+static bool by_balanced(const struct thaw_job *job)
+{
+	return strcmp(job->checkpoint.metric, "balanced") == 0;
+}
+
 /* Characters for what trains, in every row of the table. */
 static int trained_width(const struct thaw_job *job)
 {
@@ -59,8 +65,10 @@ thaw_status thaw_record_head(const struct thaw_setup *setup, const char *folder)
 		thaw_log("%s", "");
 	}
 	if (!status && folder)
-		thaw_log("epoch  %-*s  lr        train loss  acc     val loss  acc     %s correct        s     img/s",
-		         trained_width(setup->job), "trained", setup->facts->classes > 5 ? "top5   " : "");
+		thaw_log("epoch  %-*s  lr        train loss  acc     val loss  acc     %s%s correct %s       s     img/s",
+		         trained_width(setup->job), "trained", setup->facts->classes > 5 ? "top5   " : "",
+		         by_balanced(setup->job) ? "balanced" : "",
+		         setup->job->average.decay > 0 ? " average correct   " : "");
 	if (!status && folder && any_phase_mixes(setup->job))
 		thaw_log("%*s~ of mixed pictures: the label of the larger share counts as right",
 		         30 + trained_width(setup->job), "");
@@ -146,12 +154,12 @@ static double share(int64_t part, int64_t whole)
 
 static double pictures_per_second(const struct thaw_row *row)
 {
-	return (double)(row->train_metrics.count + row->val_metrics.count) / row->seconds;
+	return (double)(row->train_metrics.count + row->val_metrics.count + row->average_metrics.count) / row->seconds;
 }
 
-void thaw_record_add_json(const struct thaw_row *row, struct thaw_text *json)
+void thaw_record_add_json(const struct thaw_job *job, const struct thaw_row *row, struct thaw_text *json)
 {
-	const struct thaw_metrics *t = &row->train_metrics, *v = &row->val_metrics;
+	const struct thaw_metrics *t = &row->train_metrics, *v = &row->val_metrics, *a = &row->average_metrics;
 	char trained[256];
 
 	thaw_json_integer(json, "epoch", row->epoch);
@@ -169,6 +177,36 @@ void thaw_record_add_json(const struct thaw_row *row, struct thaw_text *json)
 	thaw_json_fixed(json, "seconds", row->seconds, 3);
 	thaw_json_fixed(json, "images_per_second", pictures_per_second(row), 1);
 	thaw_json_bool(json, "best", row->best);
+	if (by_balanced(job))
+		thaw_json_fixed(json, "val_balanced", v->balanced, 6);
+	if (job->average.decay > 0) {
+		thaw_json_number(json, "average_loss", a->loss);
+		thaw_json_fixed(json, "average_top1", share(a->top1, a->count), 6);
+		thaw_json_integer(json, "average_correct", a->top1);
+	}
+}
+
+/* A row of metrics.csv; before the first one the head. Not every job has all columns. */
+static void add_csv(const struct thaw_job *job, const struct thaw_row *row, const char *trained, struct thaw_text *line)
+{
+	const struct thaw_metrics *t = &row->train_metrics, *v = &row->val_metrics, *a = &row->average_metrics;
+
+	if (row->epoch == 1)
+		thaw_text_add(
+			line,
+			"epoch,phase,trained,lr,train_loss,train_top1,train_correct,train_count,val_loss,val_top1,val_top5,"
+			"val_correct,val_count,seconds,images_per_second,train_mixed,best%s%s\n",
+			by_balanced(job) ? ",val_balanced" : "",
+			job->average.decay > 0 ? ",average_loss,average_top1,average_correct" : "");
+	thaw_text_add(line, "%d,%d,%s,%.9g,%.9g,%.6f,%lld,%lld,%.9g,%.6f,%.6f,%lld,%lld,%.3f,%.1f,%d,%d", row->epoch,
+	              row->phase, trained, row->lr, t->loss, share(t->top1, t->count), (long long)t->top1,
+	              (long long)t->count, v->loss, share(v->top1, v->count), share(v->top5, v->count), (long long)v->top1,
+	              (long long)v->count, row->seconds, pictures_per_second(row), row->mixed, row->best);
+	if (by_balanced(job))
+		thaw_text_add(line, ",%.6f", v->balanced);
+	if (job->average.decay > 0)
+		thaw_text_add(line, ",%.9g,%.6f,%lld", a->loss, share(a->top1, a->count), (long long)a->top1);
+	thaw_text_add(line, "\n");
 }
 
 /* Appends a line to file `name`. */
@@ -186,24 +224,17 @@ static thaw_status append(const char *folder, const char *name, const struct tha
 	return status;
 }
 
-static thaw_status append_files(const struct thaw_row *row, const char *trained, const char *folder)
+static thaw_status append_files(const struct thaw_job *job, const struct thaw_row *row, const char *trained,
+                                const char *folder)
 {
-	const struct thaw_metrics *t = &row->train_metrics, *v = &row->val_metrics;
 	struct thaw_text line = THAW_TEXT_EMPTY;
 	thaw_status status;
 
-	if (row->epoch == 1)
-		thaw_text_add(
-			&line, "epoch,phase,trained,lr,train_loss,train_top1,train_correct,train_count,val_loss,val_top1,val_top5,"
-				   "val_correct,val_count,seconds,images_per_second,train_mixed,best\n");
-	thaw_text_add(&line, "%d,%d,%s,%.9g,%.9g,%.6f,%lld,%lld,%.9g,%.6f,%.6f,%lld,%lld,%.3f,%.1f,%d,%d\n", row->epoch,
-	              row->phase, trained, row->lr, t->loss, share(t->top1, t->count), (long long)t->top1,
-	              (long long)t->count, v->loss, share(v->top1, v->count), share(v->top5, v->count), (long long)v->top1,
-	              (long long)v->count, row->seconds, pictures_per_second(row), row->mixed, row->best);
+	add_csv(job, row, trained, &line);
 	status = append(folder, "metrics.csv", &line);
 	thaw_text_release(&line);
 	thaw_json_open(&line, NULL, '{');
-	thaw_record_add_json(row, &line);
+	thaw_record_add_json(job, row, &line);
 	thaw_json_close(&line, '}');
 	thaw_text_add(&line, "\n");
 	if (!status)
@@ -254,19 +285,29 @@ static const char *loss_text(double loss, char text[16])
 thaw_status thaw_record_row(const struct thaw_setup *setup, const char *folder, const struct thaw_row *row)
 {
 	const struct thaw_metrics *t = &row->train_metrics, *v = &row->val_metrics;
-	char trained[256], correct[32], top5[16] = "", train_loss[16], val_loss[16];
+	const struct thaw_metrics *a = &row->average_metrics;
+	char trained[256], correct[32], top5[16] = "", balanced[16] = "", average[48] = "", train_loss[16], val_loss[16];
 
 	thaw_patterns_text(row->train, trained, sizeof trained);
 	snprintf(correct, sizeof correct, "%lld/%lld", (long long)v->top1, (long long)v->count);
 	if (setup->facts->classes > 5)
 		snprintf(top5, sizeof top5, "  %.4f", share(v->top5, v->count));
-	thaw_log("%5d  %-*s  %.2e    %s %s%.4f  %s  %.4f%s  %-9s %6.1f  %8.1f%s", row->epoch, trained_width(setup->job),
-	         trained, row->lr, loss_text(t->loss, train_loss), row->mixed ? "~" : " ", share(t->top1, t->count),
-	         loss_text(v->loss, val_loss), share(v->top1, v->count), top5, correct, row->seconds,
-	         pictures_per_second(row), row->best ? "  best" : "");
+	if (by_balanced(setup->job))
+		snprintf(balanced, sizeof balanced, "  %.4f", v->balanced);
+	if (a->count > 0) {
+		char of_average[32];
+
+		snprintf(of_average, sizeof of_average, "%lld/%lld", (long long)a->top1, (long long)a->count);
+		snprintf(average, sizeof average, "  %.4f  %-9s", share(a->top1, a->count), of_average);
+	}
+	thaw_log("%5d  %-*s  %.2e    %s %s%.4f  %s  %.4f%s%s  %-9s%s %6.1f  %8.1f%s%s", row->epoch,
+	         trained_width(setup->job), trained, row->lr, loss_text(t->loss, train_loss), row->mixed ? "~" : " ",
+	         share(t->top1, t->count), loss_text(v->loss, val_loss), share(v->top1, v->count), top5, balanced, correct,
+	         average, row->seconds, pictures_per_second(row), row->best ? "  best" : "",
+	         row->average_best ? "  best average" : "");
 	if (thaw_format()->row)
 		thaw_format()->row(setup, row);
-	return append_files(row, trained, folder);
+	return append_files(setup->job, row, trained, folder);
 }
 
 thaw_status thaw_record_curves(struct thaw_events *events, const struct thaw_row *row)
@@ -278,6 +319,10 @@ thaw_status thaw_record_curves(struct thaw_events *events, const struct thaw_row
 	thaw_events_add(events, "accuracy/train", row->epoch, thaw_accuracy(&row->train_metrics), now);
 	thaw_events_add(events, "accuracy/val", row->epoch, thaw_accuracy(&row->val_metrics), now);
 	thaw_events_add(events, "lr", row->epoch, row->lr, now);
+	if (row->average_metrics.count > 0) {
+		thaw_events_add(events, "loss/average", row->epoch, row->average_metrics.loss, now);
+		thaw_events_add(events, "accuracy/average", row->epoch, thaw_accuracy(&row->average_metrics), now);
+	}
 	return thaw_events_flush(events);
 }
 
@@ -331,7 +376,17 @@ static void tell_classes(const struct thaw_setup *setup, const char *folder)
 	thaw_text_release(&path);
 }
 
-void thaw_record_end(const struct thaw_setup *setup, const char *folder, const struct thaw_row *best)
+static void tell_average(const struct thaw_row *average)
+{
+	const struct thaw_metrics *v = &average->val_metrics;
+	const struct thaw_interval interval = thaw_wilson(v->top1, v->count);
+
+	thaw_log("average %.4f (%lld/%lld, 95%% %.2f-%.2f) at epoch %d", thaw_accuracy(v), (long long)v->top1,
+	         (long long)v->count, interval.low, interval.high, average->epoch);
+}
+
+void thaw_record_end(const struct thaw_setup *setup, const char *folder, const struct thaw_row *best,
+                     const struct thaw_row *average)
 {
 	const struct thaw_metrics *v = &best->val_metrics;
 	const struct thaw_interval interval = thaw_wilson(v->top1, v->count);
@@ -348,8 +403,11 @@ void thaw_record_end(const struct thaw_setup *setup, const char *folder, const s
 	thaw_log("best    %.4f (%lld/%lld, 95%% %.2f-%.2f) at epoch %d, %.0f min %.0f s", thaw_accuracy(v),
 	         (long long)v->top1, (long long)v->count, interval.low, interval.high, best->epoch, floor(end.seconds / 60),
 	         floor(fmod(end.seconds, 60)));
+	if (average->epoch > 0)
+		tell_average(average);
 	thaw_log("fit     %s", fit.data);
-	thaw_log("result  %s: best.h5 last.h5 metrics.csv metrics.jsonl job.yaml log.txt, TensorBoard's events", folder);
+	thaw_log("result  %s: best.h5%s last.h5 metrics.csv metrics.jsonl job.yaml log.txt, TensorBoard's events", folder,
+	         average->epoch > 0 ? " best-average.h5" : "");
 	thaw_log("next    thaw eval %s/job.yaml --checkpoint %s/best.h5", folder, folder);
 	thaw_log("        thaw report %s -o report.html", folder);
 	if (thaw_format()->end)

@@ -15,9 +15,10 @@ struct thaw_row {
 	const struct thaw_patterns *train; /* what the phase trains */
 	double lr;                         /* at the epoch's first step */
 	struct thaw_metrics train_metrics, val_metrics;
-	double seconds; /* training and validation */
-	bool mixed;     /* training pictures were: right was the label of the larger share */
-	bool best;
+	struct thaw_metrics average_metrics; /* of the average's validation; count 0: the job has none */
+	double seconds;                      /* training and validation */
+	bool mixed;                          /* training pictures were: right was the label of the larger share */
+	bool best, average_best;
 };
 
 /* The lines on ranks, data, model and phases, with warnings about what fits badly; then the table's head. `folder`
@@ -41,7 +42,7 @@ thaw_status thaw_record_row(const struct thaw_setup *setup, const char *folder, 
 
 /* The keys of metrics.jsonl, in an object. */
 struct thaw_text;
-void thaw_record_add_json(const struct thaw_row *row, struct thaw_text *json);
+void thaw_record_add_json(const struct thaw_job *job, const struct thaw_row *row, struct thaw_text *json);
 
 /* The epoch's points in TensorBoard's curves. Rank 0 only. */
 thaw_status thaw_record_curves(struct thaw_events *events, const struct thaw_row *row);
@@ -51,9 +52,10 @@ struct thaw_speed;
 void thaw_record_speed(const struct thaw_speed *speed);
 
 /* What came out: which classes best.h5 takes for which, "best 0.9477 (145/153, 95% 0.90-0.97) at epoch 8, 1 min 52 s",
- * what the curves say of the fit, what to do next. The time is that of all epochs, whatever process trained them. Rank 0
- * only. */
-void thaw_record_end(const struct thaw_setup *setup, const char *folder, const struct thaw_row *best);
+ * the same of the average (epoch 0: there is none), what the curves say of the fit, what to do next. The time is that of
+ * all epochs, whatever process trained them. Rank 0 only. */
+void thaw_record_end(const struct thaw_setup *setup, const char *folder, const struct thaw_row *best,
+                     const struct thaw_row *average);
 
 /* All epochs of the run in `folder` were done before, or as many as early stopping allowed. Rank 0 only. */
 void thaw_record_done(const char *folder, int epochs, bool early);

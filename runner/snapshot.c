@@ -7,8 +7,8 @@
 #include "base/mem.h"
 #include "base/text.h"
 
-/* Tensors with room for their names: all parameters; then every slot of every parameter that is not state, and how many
- * updates it has had. */
+/* Tensors with room for their names: all parameters; then of every one that is not state the slots, how many updates it
+ * has had, and its average. */
 struct tensors {
 	struct thaw_checkpoint_tensor *list;
 	char (*names)[112];
@@ -49,10 +49,18 @@ static void tensors_release(struct tensors *t)
 	free(t->names);
 }
 
-static thaw_status tensors_init(struct tensors *t, const struct thaw_params *params,
-                                const struct thaw_optimizer *optimizer)
+static void add_average(struct tensors *t, const struct thaw_average *average, int i)
 {
-	int count = thaw_net_params(params->net), each = optimizer ? optimizer->slots + 2 : 1;
+	const struct thaw_param *param = thaw_net_param(average->params->net, i);
+
+	if (!thaw_role_is_state(param->role))
+		add(t, "average", param, param->rank, average->values + param->offset);
+}
+
+static thaw_status tensors_init(struct tensors *t, const struct thaw_params *params, struct thaw_snapshot_state state)
+{
+	int count = thaw_net_params(params->net), slots = state.optimizer ? state.optimizer->slots + 1 : 0;
+	int each = 1 + slots + (state.average ? 1 : 0);
 
 	*t = (struct tensors){0};
 	t->list = thaw_alloc((size_t)count * (size_t)each, sizeof *t->list);
@@ -64,13 +72,15 @@ static thaw_status tensors_init(struct tensors *t, const struct thaw_params *par
 	for (int i = 0; i < count; i++)
 		add(t, "model", thaw_net_param(params->net, i), thaw_net_param(params->net, i)->rank,
 		    thaw_params_at(params, i));
-	for (int i = 0; optimizer && i < count; i++)
-		add_slots(t, optimizer, i);
+	for (int i = 0; state.optimizer && i < count; i++)
+		add_slots(t, state.optimizer, i);
+	for (int i = 0; state.average && i < count; i++)
+		add_average(t, state.average, i);
 	return THAW_OK;
 }
 
 thaw_status thaw_snapshot_write(const char *path, const char *previous, struct thaw_checkpoint_facts facts,
-                                const struct thaw_setup *setup, const struct thaw_optimizer *optimizer)
+                                const struct thaw_setup *setup, struct thaw_snapshot_state state)
 {
 	const char **names = thaw_setup_class_names(setup);
 	struct tensors tensors;
@@ -79,7 +89,7 @@ thaw_status thaw_snapshot_write(const char *path, const char *previous, struct t
 
 	if (!names)
 		return THAW_OUT_OF_MEMORY;
-	status = tensors_init(&tensors, &setup->params, optimizer);
+	status = tensors_init(&tensors, &setup->params, state);
 	if (status)
 		goto free_names;
 	snprintf(build, sizeof build, "thaw %s, %s, %d threads a rank", THAW_VERSION, setup->device->backend->describe(),
@@ -95,6 +105,22 @@ thaw_status thaw_snapshot_write(const char *path, const char *previous, struct t
 free_names:
 	free(names);
 	return status;
+}
+
+/* Whether the job can go on from the checkpoint: what the losses are of is of the same size. */
+static thaw_status check_losses(const char *path, const struct thaw_checkpoint_facts *facts,
+                                const struct thaw_setup *setup, struct thaw_snapshot_wanted wanted)
+{
+	if (wanted.losses && facts->replicas != setup->replicas)
+		return thaw_fail(THAW_BAD_JOB, "'%s' was written with %d replicas, the job has %d", path, facts->replicas,
+		                 setup->replicas);
+	if (wanted.val_losses && facts->epoch > setup->job->epochs)
+		return thaw_fail(THAW_BAD_JOB, "'%s' stands at epoch %lld, the job has %d", path, (long long)facts->epoch,
+		                 setup->job->epochs);
+	if (wanted.val_losses && facts->epoch > 0 && !facts->val_losses)
+		return thaw_fail(THAW_BAD_JOB,
+		                 "'%s' is of an older thaw, which kept no validation losses: --fresh begins beside it", path);
+	return THAW_OK;
 }
 
 /* Whether the checkpoint was made for this network and these data. */
@@ -121,12 +147,11 @@ thaw_status thaw_snapshot_read(const char *path, struct thaw_setup *setup, struc
 		return status;
 	facts = thaw_checkpoint_facts(checkpoint);
 	status = check_facts(path, facts, setup);
-	if (!status && wanted.losses && facts->replicas != setup->replicas)
-		status = thaw_fail(THAW_BAD_JOB, "'%s' was written with %d replicas, the job has %d", path, facts->replicas,
-		                   setup->replicas);
+	if (!status)
+		status = check_losses(path, facts, setup, wanted);
 	if (status)
 		goto free_checkpoint;
-	status = tensors_init(&tensors, &setup->params, wanted.optimizer);
+	status = tensors_init(&tensors, &setup->params, wanted.state);
 	if (status)
 		goto free_checkpoint;
 	for (int i = 0; i < tensors.count && !status; i++)
@@ -137,10 +162,12 @@ thaw_status thaw_snapshot_read(const char *path, struct thaw_setup *setup, struc
 		goto free_checkpoint;
 	if (wanted.losses)
 		memcpy(wanted.losses, facts->losses, 2 * (size_t)facts->replicas * sizeof *wanted.losses);
+	if (wanted.val_losses && facts->epoch > 0)
+		memcpy(wanted.val_losses, facts->val_losses, (size_t)facts->epoch * sizeof *wanted.val_losses);
 	*facts_out = *facts;
 	facts_out->names = NULL; /* they go with the checkpoint */
 	facts_out->job = facts_out->build = NULL;
-	facts_out->losses = NULL;
+	facts_out->losses = facts_out->val_losses = NULL;
 free_checkpoint:
 	thaw_checkpoint_free(checkpoint);
 	return status;

@@ -142,6 +142,8 @@ static thaw_status train_step(struct thaw_trainer *t, const struct thaw_trainer_
 		return status;
 	if (update.factor > 0) {
 		thaw_optimizer_step(&t->optimizer, &update);
+		if (t->average.values)
+			thaw_average_update(&t->average, t->step - t->skipped);
 		count_step(t);
 	}
 	t->step++;
@@ -188,6 +190,28 @@ static thaw_status stop(struct thaw_trainer *t, double seconds)
 	                                  (long long)t->step, (long long)thaw_trainer_steps_of(t, t->job->epochs)));
 }
 
+/* The average first: what the evaluator knows of each picture is then by the parameters. */
+static thaw_status validate(struct thaw_trainer *t, struct thaw_row *row)
+{
+	thaw_status status = THAW_OK;
+
+	if (t->average.values) {
+		thaw_average_swap(&t->average);
+		status = thaw_evaluate(t->evaluator, &row->average_metrics);
+		thaw_average_swap(&t->average);
+	}
+	return status ? status : thaw_evaluate(t->evaluator, &row->val_metrics);
+}
+
+static thaw_status check_loss(int epoch, const char *of, const struct thaw_metrics *metrics)
+{
+	if (isfinite(metrics->loss))
+		return THAW_OK;
+	return thaw_world_agree(thaw_fail(THAW_DIVERGED,
+	                                  "epoch %d: the validation loss%s is %g; a lower optimizer.lr may help", epoch, of,
+	                                  fabs(metrics->loss)));
+}
+
 /* Validation and what follows from it. THAW_REQUEUE: a signal came before it was over. */
 static thaw_status finish_epoch(struct thaw_trainer *t, struct thaw_row *row, double begun)
 {
@@ -197,7 +221,7 @@ static thaw_status finish_epoch(struct thaw_trainer *t, struct thaw_row *row, do
 		status = thaw_trainer_start_epoch(t, row->epoch, 0);
 	thaw_fault_strike_at("validation", t->setup->rank, t->step);
 	if (!status)
-		status = thaw_evaluate(t->evaluator, &row->val_metrics);
+		status = validate(t, row);
 	if (!status)
 		status = thaw_world_agree(ask_for_stop());
 	if (status == THAW_REQUEUE)
@@ -206,20 +230,27 @@ static thaw_status finish_epoch(struct thaw_trainer *t, struct thaw_row *row, do
 		row->val_metrics.loss = NAN;
 	if (!status && row->train_metrics.count == 0)
 		status = thaw_world_agree(thaw_fail(THAW_DIVERGED, "epoch %d: all its steps were left out", row->epoch));
-	if (!status && !isfinite(row->val_metrics.loss))
-		status = thaw_world_agree(thaw_fail(THAW_DIVERGED,
-		                                    "epoch %d: the validation loss is %g; a lower optimizer.lr may help",
-		                                    row->epoch, fabs(row->val_metrics.loss)));
+	if (!status)
+		status = check_loss(row->epoch, "", &row->val_metrics);
+	if (!status && t->average.values)
+		status = check_loss(row->epoch, " of the average", &row->average_metrics);
 	if (status)
 		return status;
 	memset(t->losses, 0, 2 * (size_t)t->setup->replicas * sizeof *t->losses);
 	memset(t->correct, 0, sizeof t->correct);
+	t->val_losses[t->epoch] = row->val_metrics.loss;
 	t->epoch = row->epoch;
 	t->seconds_before = 0;
-	row->best = thaw_trainer_is_better(t, &row->val_metrics);
+	row->best = thaw_trainer_is_better(t, &row->val_metrics, &t->best.val_metrics);
+	row->average_best =
+		t->average.values && thaw_trainer_is_better(t, &row->average_metrics, &t->average_best.val_metrics);
 	row->seconds = thaw_clock_seconds() - begun;
 	if (row->best)
 		t->best = *row;
+	if (row->average_best) {
+		t->average_best = *row;
+		t->average_best.val_metrics = row->average_metrics;
+	}
 	thaw_trainer_tell_validated(t, row);
 	status = thaw_trainer_save_epoch(t, row);
 	thaw_meter_rest(&t->standing.meter);
@@ -338,6 +369,6 @@ thaw_status thaw_trainer_run(struct thaw_trainer *t, const char *folder)
 	if (!status && measures)
 		tell_speed(t);
 	else if (!status && t->setup->rank == 0)
-		thaw_record_end(t->setup, folder, &t->best);
+		thaw_record_end(t->setup, folder, &t->best, &t->average_best);
 	return status;
 }

@@ -151,7 +151,9 @@ static thaw_status allocate(struct thaw_trainer *t)
 	t->losses = thaw_alloc(2 * (size_t)t->setup->replicas, sizeof *t->losses);
 	t->sums = thaw_alloc(2 * (size_t)t->setup->replicas, sizeof *t->sums);
 	t->step_losses = thaw_alloc(2 * (size_t)t->setup->replicas, sizeof *t->step_losses);
-	return t->order && t->ranges && t->losses && t->sums && t->step_losses && t->shares && t->labels[0] && t->labels[1]
+	t->val_losses = thaw_alloc((size_t)t->job->epochs, sizeof *t->val_losses);
+	return t->order && t->ranges && t->losses && t->sums && t->step_losses && t->val_losses && t->shares &&
+	               t->labels[0] && t->labels[1]
 	           ? THAW_OK
 	           : THAW_OUT_OF_MEMORY;
 }
@@ -226,14 +228,25 @@ static thaw_status open_optimizer(struct thaw_trainer *t)
 	return status;
 }
 
+static thaw_status open_average(struct thaw_trainer *t)
+{
+	const struct thaw_average_spec spec = {t->job->average.decay, t->job->average.warm_up, t->setup->threads};
+
+	return spec.decay > 0 ? thaw_average_init(&t->average, &spec, &t->setup->params) : THAW_OK;
+}
+
 /* Everything as it was when the checkpoint was written. What the epoch had gathered so far is rank 0's, but for the
  * losses of replicas, which are those of the ranks that now work them. */
 static thaw_status resume(struct thaw_trainer *t)
 {
 	int share = t->setup->replicas / t->setup->ranks, first = t->setup->rank * share;
+	const struct thaw_snapshot_wanted wanted = {
+		.state = {&t->optimizer, t->average.values ? &t->average : NULL},
+		.losses = t->losses,
+		.val_losses = t->val_losses,
+	};
 	struct thaw_checkpoint_facts facts;
-	thaw_status status = thaw_snapshot_read(t->options.resume, t->setup,
-	                                        (struct thaw_snapshot_wanted){&t->optimizer, t->losses}, &facts);
+	thaw_status status = thaw_snapshot_read(t->options.resume, t->setup, wanted, &facts);
 
 	if (status)
 		return status;
@@ -249,6 +262,8 @@ static thaw_status resume(struct thaw_trainer *t)
 	t->seconds_before = facts.seconds;
 	t->best.epoch = (int)facts.best_epoch;
 	t->best.val_metrics = facts.best_metrics;
+	t->average_best.epoch = (int)facts.average_epoch;
+	t->average_best.val_metrics = facts.average_metrics;
 	for (int r = 0; r < t->setup->replicas; r++)
 		if (r < first || r >= first + share)
 			t->losses[2 * r] = t->losses[2 * r + 1] = 0;
@@ -279,6 +294,8 @@ static thaw_status open_parts(struct thaw_trainer *t)
 		status = weigh_classes(t);
 	if (!status)
 		status = open_optimizer(t);
+	if (!status)
+		status = open_average(t);
 	if (!status && t->options.resume)
 		status = resume(t);
 	if (!status) /* the loader works while plans are compiled */
@@ -322,11 +339,13 @@ void thaw_trainer_free(struct thaw_trainer *trainer)
 	thaw_evaluator_free(trainer->evaluator);
 	thaw_loader_free(trainer->loader);
 	thaw_optimizer_release(&trainer->optimizer);
+	thaw_average_release(&trainer->average);
 	free(trainer->order);
 	free(trainer->ranges);
 	free(trainer->losses);
 	free(trainer->sums);
 	free(trainer->step_losses);
+	free(trainer->val_losses);
 	free(trainer->class_weights);
 	free(trainer->shares);
 	free(trainer->labels[0]);

@@ -209,6 +209,9 @@ struct thaw_schedule thaw_trainer_schedule(const struct thaw_recipe *recipe, int
 		.final_div = recipe->schedule.final_div,
 		.start = recipe->schedule.start,
 		.linear = recipe->schedule.linear,
+		.patience = recipe->schedule.patience,
+		.cooldown = recipe->schedule.cooldown,
+		.threshold = recipe->schedule.threshold,
 	};
 }
 
@@ -221,10 +224,21 @@ static bool begins_schedule(const struct thaw_job *job, int phase)
 	       memcmp(&p[-1].recipe.schedule, &p->recipe.schedule, sizeof p->recipe.schedule) != 0;
 }
 
+/* Epochs from `begin` on that end before `warmup` steps are over. */
+static int epochs_of_warmup(const struct thaw_trainer *t, int begin, int64_t warmup)
+{
+	int epochs = 0;
+
+	while (begin + epochs < t->job->epochs &&
+	       thaw_trainer_steps_of(t, begin + epochs + 1) - thaw_trainer_steps_of(t, begin) <= warmup)
+		epochs++;
+	return epochs;
+}
+
 double thaw_trainer_rate(const struct thaw_trainer *t, int epoch, int64_t step)
 {
 	const struct thaw_job *job = t->job;
-	int phase = thaw_trainer_phase_of(t, epoch), first = phase, last = phase, begin = 0, end = 0;
+	int phase = thaw_trainer_phase_of(t, epoch), first = phase, last = phase, begin = 0, end = 0, known;
 	struct thaw_schedule schedule;
 	struct thaw_progress at;
 
@@ -240,5 +254,9 @@ double thaw_trainer_rate(const struct thaw_trainer *t, int epoch, int64_t step)
 	at.step = thaw_trainer_steps_of(t, epoch) + step - thaw_trainer_steps_of(t, begin);
 	at.steps = thaw_trainer_steps_of(t, end) - thaw_trainer_steps_of(t, begin);
 	at.epoch = epoch - begin;
+	begin += epochs_of_warmup(t, begin, schedule.warmup);
+	known = epoch < t->epoch ? epoch : t->epoch; /* of an epoch to come there may be no loss yet */
+	at.losses = t->val_losses + begin;
+	at.losses_count = known > begin ? known - begin : 0;
 	return job->phases[phase].recipe.lr * thaw_schedule_factor(&schedule, &at);
 }

@@ -9,6 +9,7 @@
 
 #include "io/events.h"
 #include "io/loader.h"
+#include "nn/average.h"
 #include "nn/optimizer.h"
 #include "nn/plan.h"
 #include "nn/schedule.h"
@@ -27,6 +28,7 @@ struct thaw_trainer {
 	const char *folder;
 	struct thaw_events events; /* rank 0 */
 	struct thaw_optimizer optimizer;
+	struct thaw_average average; /* values NULL: the job has none */
 	double *shares;        /* (largest micro-batch) of a mixed one */
 	int32_t *labels[2];    /* (largest micro-batch) each: the label of the larger share, and the other */
 	double *class_weights; /* (classes) of the loss, NULL: all 1 */
@@ -63,7 +65,8 @@ struct thaw_trainer {
 	double rate;               /* pictures a second in this process' last steps; NaN: not known yet */
 	double validation_begun;   /* thaw_clock_seconds() */
 	double validation_seconds; /* that the last one of this process took; NaN: there was none */
-	struct thaw_row best;
+	double *val_losses;        /* (epochs of the job) of the epochs done */
+	struct thaw_row best, average_best; /* in average_best, val_metrics are the average's */
 	struct thaw_standing standing;
 };
 
@@ -109,8 +112,9 @@ thaw_status thaw_trainer_input(struct thaw_trainer *t, int64_t step, struct thaw
 /* A recipe's schedule; an epoch has so many `steps`. */
 struct thaw_schedule thaw_trainer_schedule(const struct thaw_recipe *recipe, int64_t steps);
 
-/* The learning rate of step `step` of epoch `epoch` (both from 0). A schedule runs over the phases that share it, and
- * begins anew where a phase has another one or says `restart`. */
+/* The learning rate of step `step` of epoch `epoch` (both from 0; of an epoch to come as if validation said nothing
+ * more). A schedule runs over the phases that share it, and begins anew where a phase has another one or says
+ * `restart`. */
 double thaw_trainer_rate(const struct thaw_trainer *t, int epoch, int64_t step);
 
 /* --- runner/trainer.c -------------------------------------------------------------------------------------------- */
@@ -135,15 +139,16 @@ thaw_status thaw_trainer_probe(struct thaw_trainer *t, double rate, struct thaw_
 /* What the steps of this epoch have gathered, over all ranks; `losses` (replicas, 2) gets the sums of each. */
 thaw_status thaw_trainer_metrics(const struct thaw_trainer *t, double *losses, struct thaw_metrics *metrics_out);
 
-/* Whether an epoch is better than the best: by checkpoint.metric, then by the smaller loss; of equal ones the first
- * stays. */
-bool thaw_trainer_is_better(const struct thaw_trainer *t, const struct thaw_metrics *now);
+/* Whether an epoch is better than the best (count 0: there is none): by checkpoint.metric, then by the smaller loss; of
+ * equal ones the first stays. */
+bool thaw_trainer_is_better(const struct thaw_trainer *t, const struct thaw_metrics *now,
+                            const struct thaw_metrics *best);
 
 /* Whether all epochs are done, or as many as early stopping allows. */
 bool thaw_trainer_is_done(const struct thaw_trainer *t);
 
-/* The best epoch's value of checkpoint.metric. */
-double thaw_trainer_best(const struct thaw_trainer *t);
+/* What an epoch has of checkpoint.metric. */
+double thaw_trainer_merit(const struct thaw_trainer *t, const struct thaw_row *row);
 
 /* The checkpoint before the first step. Rank 0 only. */
 thaw_status thaw_trainer_save_first(struct thaw_trainer *t);
@@ -153,8 +158,8 @@ thaw_status thaw_trainer_save_first(struct thaw_trainer *t);
 thaw_status thaw_trainer_save_within(struct thaw_trainer *t, double seconds);
 thaw_status thaw_trainer_save_when_due(struct thaw_trainer *t, double seconds);
 
-/* What an epoch leaves: its row, its points, best.h5 and last.h5, written by rank 0. All ranks call it, and succeed or
- * fail together. */
+/* What an epoch leaves: its row, its points, best.h5, best-average.h5 and last.h5, written by rank 0. All ranks call it,
+ * and succeed or fail together. */
 thaw_status thaw_trainer_save_epoch(struct thaw_trainer *t, const struct thaw_row *row);
 
 /* --- runner/trainer_tell.c --------------------------------------------------------------------------------------- */

@@ -50,33 +50,59 @@ static double merit(const struct thaw_trainer *t, const struct thaw_metrics *met
 
 	if (strcmp(metric, "loss") == 0)
 		return -metrics->loss;
+	if (strcmp(metric, "balanced") == 0)
+		return metrics->balanced;
 	return (double)(strcmp(metric, "top5") == 0 ? metrics->top5 : metrics->top1) / (double)metrics->count;
 }
 
-double thaw_trainer_best(const struct thaw_trainer *t)
+double thaw_trainer_merit(const struct thaw_trainer *t, const struct thaw_row *row)
 {
-	return fabs(merit(t, &t->best.val_metrics)); /* a loss as it is */
+	return fabs(merit(t, &row->val_metrics)); /* a loss as it is */
 }
 
-bool thaw_trainer_is_better(const struct thaw_trainer *t, const struct thaw_metrics *now)
+bool thaw_trainer_is_better(const struct thaw_trainer *t, const struct thaw_metrics *now,
+                            const struct thaw_metrics *best)
 {
-	const struct thaw_metrics *best = &t->best.val_metrics;
-
 	return best->count == 0 || merit(t, now) > merit(t, best) ||
 	       (merit(t, now) == merit(t, best) && now->loss < best->loss);
 }
 
-/* Writes last.h5, and the one before it to previous.h5; best.h5 without optimizer for `best`. Rank 0 only. `so_far`:
- * what the epoch under way has gathered, with the sums of its losses in t->sums; all zero between epochs. */
-static thaw_status write_checkpoint(struct thaw_trainer *t, bool best, const struct thaw_metrics *so_far,
+/* LAST is all that a run goes on from; the others are parameters, or their average. */
+enum checkpoint { LAST, BEST, BEST_AVERAGE };
+static const char *const file_names[] = {"last.h5", "best.h5", "best-average.h5"};
+
+/* Publishes what `facts` belong to. */
+static thaw_status write_snapshot(struct thaw_trainer *t, enum checkpoint which, const char *path, const char *previous,
+                                  struct thaw_checkpoint_facts facts)
+{
+	struct thaw_snapshot_state state = {NULL, NULL};
+	thaw_status status;
+
+	if (which == LAST)
+		state = (struct thaw_snapshot_state){&t->optimizer, t->average.values ? &t->average : NULL};
+	if (which == BEST_AVERAGE)
+		thaw_average_swap(&t->average);
+	status = thaw_snapshot_write(path, which == LAST ? previous : NULL, facts, t->setup, state);
+	if (which == BEST_AVERAGE)
+		thaw_average_swap(&t->average);
+	return status;
+}
+
+/* Writes one of them, and the former last.h5 to previous.h5. Rank 0 only. `so_far`: what the epoch under way has
+ * gathered, with the sums of its losses in t->sums; all zero between epochs. */
+static thaw_status write_checkpoint(struct thaw_trainer *t, enum checkpoint which, const struct thaw_metrics *so_far,
                                     double seconds)
 {
 	struct thaw_text yaml = THAW_TEXT_EMPTY, path = THAW_TEXT_EMPTY, previous = THAW_TEXT_EMPTY;
+	const struct thaw_row *best = which == BEST_AVERAGE ? &t->average_best : &t->best;
 	struct thaw_checkpoint_facts facts = {
 		.epoch = t->epoch,
 		.step = t->step,
-		.best_epoch = t->best.epoch,
-		.best_metrics = t->best.val_metrics,
+		.best_epoch = best->epoch,
+		.best_metrics = best->val_metrics,
+		.average_epoch = t->average_best.epoch,
+		.average_metrics = t->average_best.val_metrics,
+		.val_losses = t->val_losses,
 		.so_far = *so_far,
 		.replicas = t->setup->replicas,
 		.losses = t->sums,
@@ -91,20 +117,19 @@ static thaw_status write_checkpoint(struct thaw_trainer *t, bool best, const str
 	thaw_watchdog_waits("the disk");
 	thaw_fault_strike_at("checkpoint", t->setup->rank, t->step);
 	snprintf(facts.metric, sizeof facts.metric, "%s", t->job->checkpoint.metric);
-	if (t->best.epoch > 0)
-		facts.best = thaw_trainer_best(t);
+	if (best->epoch > 0)
+		facts.best = thaw_trainer_merit(t, best);
 	facts.job = yaml.data;
-	thaw_text_add(&path, "%s/%s.h5", t->folder, best ? "best" : "last");
+	thaw_text_add(&path, "%s/%s", t->folder, file_names[which]);
 	thaw_text_add(&previous, "%s/previous.h5", t->folder);
 	if (!status)
 		status = thaw_text_status(&path);
 	if (!status)
 		status = thaw_text_status(&previous);
 	if (!status)
-		status =
-			thaw_snapshot_write(path.data, best ? NULL : previous.data, facts, t->setup, best ? NULL : &t->optimizer);
+		status = write_snapshot(t, which, path.data, previous.data, facts);
 	thaw_watchdog_waits(NULL);
-	if (!best && !status)
+	if (which == LAST && !status)
 		t->saved = thaw_clock_seconds();
 	thaw_text_release(&yaml);
 	thaw_text_release(&path);
@@ -113,12 +138,12 @@ static thaw_status write_checkpoint(struct thaw_trainer *t, bool best, const str
 }
 
 /* A checkpoint between two epochs. Rank 0 only. */
-static thaw_status write_between(struct thaw_trainer *t, bool best)
+static thaw_status write_between(struct thaw_trainer *t, enum checkpoint which)
 {
 	const struct thaw_metrics nothing = {0};
 
 	memset(t->sums, 0, 2 * (size_t)t->setup->replicas * sizeof *t->sums);
-	return write_checkpoint(t, best, &nothing, 0);
+	return write_checkpoint(t, which, &nothing, 0);
 }
 
 thaw_status thaw_trainer_save_within(struct thaw_trainer *t, double seconds)
@@ -129,7 +154,7 @@ thaw_status thaw_trainer_save_within(struct thaw_trainer *t, double seconds)
 	so_far.loss = 0; /* kept by replica */
 	thaw_standing_at(&t->standing, THAW_CHECKPOINTING);
 	if (!status && t->setup->rank == 0)
-		status = write_checkpoint(t, false, &so_far, seconds);
+		status = write_checkpoint(t, LAST, &so_far, seconds);
 	thaw_standing_at(&t->standing, THAW_TRAINING);
 	return thaw_world_agree(status);
 }
@@ -175,7 +200,7 @@ static void keep_former(const struct thaw_trainer *t)
 static thaw_status write_best(struct thaw_trainer *t)
 {
 	struct thaw_text path = THAW_TEXT_EMPTY;
-	thaw_status status = write_between(t, true);
+	thaw_status status = write_between(t, BEST);
 
 	thaw_text_add(&path, "%s/predictions.csv", t->folder);
 	if (!status)
@@ -193,6 +218,8 @@ static thaw_status write_row(struct thaw_trainer *t, const struct thaw_row *row)
 
 	thaw_standing_at(&t->standing, THAW_CHECKPOINTING);
 	status = row->best ? write_best(t) : thaw_folder_check(t->folder);
+	if (!status && row->average_best)
+		status = write_between(t, BEST_AVERAGE);
 	if (!status)
 		status = thaw_record_row(t->setup, t->folder, row);
 	return status ? status : thaw_record_curves(&t->events, row);
@@ -200,14 +227,14 @@ static thaw_status write_row(struct thaw_trainer *t, const struct thaw_row *row)
 
 static thaw_status write_last(struct thaw_trainer *t)
 {
-	thaw_status status = write_between(t, false);
+	thaw_status status = write_between(t, LAST);
 
 	if (!status)
 		keep_former(t);
 	return status;
 }
 
-/* best.h5 before the epoch's row says that it is the best; last.h5 after the row, which belongs to what it holds. The
+/* best.h5 and best-average.h5 before the epoch's row says that it is the best; last.h5 after the row, which belongs to what it holds. The
  * other ranks wait for each as for a checkpoint of their own. */
 thaw_status thaw_trainer_save_epoch(struct thaw_trainer *t, const struct thaw_row *row)
 {
@@ -225,7 +252,7 @@ thaw_status thaw_trainer_save_epoch(struct thaw_trainer *t, const struct thaw_ro
 thaw_status thaw_trainer_save_first(struct thaw_trainer *t)
 {
 	thaw_standing_at(&t->standing, THAW_CHECKPOINTING);
-	return write_between(t, false);
+	return write_between(t, LAST);
 }
 
 bool thaw_trainer_is_done(const struct thaw_trainer *t)

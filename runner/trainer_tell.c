@@ -94,7 +94,7 @@ void thaw_trainer_tell_validated(struct thaw_trainer *t, const struct thaw_row *
 	s->step = s->steps;
 	s->loss = row->train_metrics.loss;
 	if (t->best.epoch > 0) {
-		s->best = thaw_trainer_best(t);
+		s->best = thaw_trainer_merit(t, &t->best);
 		s->best_epoch = t->best.epoch;
 	}
 	set_left(t, 0);
@@ -115,7 +115,7 @@ void thaw_trainer_tell_begin(struct thaw_trainer *t)
 		.epoch_left = NAN,
 		.run_left = NAN,
 		.metric = t->job->checkpoint.metric,
-		.best = t->best.epoch > 0 ? thaw_trainer_best(t) : 0,
+		.best = t->best.epoch > 0 ? thaw_trainer_merit(t, &t->best) : 0,
 		.best_epoch = t->best.epoch,
 	};
 	if (t->setup->rank == 0)

@@ -139,13 +139,15 @@ static bool is_statistic(const char *name)
 
 static void show_counts(const struct thaw_checkpoint *checkpoint)
 {
-	int64_t parameters = 0, tensors = 0, statistics = 0, slots = 0;
+	int64_t parameters = 0, tensors = 0, statistics = 0, slots = 0, averages = 0;
 	char number[32];
 
 	for (int i = 0; i < thaw_checkpoint_count(checkpoint); i++) {
 		const struct thaw_checkpoint_tensor *tensor = thaw_checkpoint_tensor(checkpoint, i);
 
-		if (!begins_with(tensor->name, "model/")) {
+		if (begins_with(tensor->name, "average/")) {
+			averages++;
+		} else if (!begins_with(tensor->name, "model/")) {
 			slots++;
 		} else if (is_statistic(tensor->name)) {
 			statistics++;
@@ -157,6 +159,8 @@ static void show_counts(const struct thaw_checkpoint *checkpoint)
 	thaw_log("  model      %s parameter%s in %lld tensor%s, %lld of statistics", thaw_count_text(parameters, number),
 	    thaw_plural(parameters), (long long)tensors, thaw_plural(tensors), (long long)statistics);
 	thaw_log("  optimizer  %lld tensor%s", (long long)slots, thaw_plural(slots));
+	if (averages > 0)
+		thaw_log("  average    %lld tensor%s", (long long)averages, thaw_plural(averages));
 }
 
 /* SHA-256 of a tensor's bytes: equal digests mean that not a bit differs. */

@@ -52,9 +52,10 @@ END
 # results FOLDER: what a run came to; seconds and pictures a second are not part of the result
 results() {
     "$thaw" show "$1/last.h5" | grep -E '^ *(epoch|best) '
-    "$thaw" show --tensors "$1/last.h5" | grep -E ' (model|optimizer)/'
-    "$thaw" show --tensors "$1/best.h5" | grep -E ' (model|optimizer)/'
-    cut -d, -f1-13,16-17 "$1/metrics.csv"
+    "$thaw" show --tensors "$1/last.h5" | grep -E ' (model|optimizer|average)/'
+    "$thaw" show --tensors "$1/best.h5" | grep -E ' (model|optimizer|average)/'
+    [ ! -e "$1/best-average.h5" ] || "$thaw" show --tensors "$1/best-average.h5" | grep -E '^ *best | (model|average)/'
+    cut -d, -f1-13,16- "$1/metrics.csv"
     sed 's/"seconds.*"best/"best/' "$1/metrics.jsonl"
 }
 

@@ -83,7 +83,7 @@ rich=(--set optimizer.kind=adamw --set optimizer.lr=0.01 --set optimizer.clip=1 
     --set schedule.kind=one_cycle --set schedule.warmup=1.5 --set loss.smoothing=0.1 --set loss.class_weights=balanced
     --set "phases=[{epochs: $((4 * long)), train: fc}, {epochs: $((6 * long)), train: [layer3, fc], batch: 11},
         {epochs: $((6 * long)), train: all, restart: true}]"
-    --set early_stopping.patience=$((15 * long)) --set checkpoint.metric=loss)
+    --set early_stopping.patience=$((15 * long)) --set checkpoint.metric=loss --set average.decay=0.95)
 "$thaw" train job.yaml --set name=rich-whole "${rich[@]}" >/dev/null 2>&1 || fail "adamw, left alone"
 killed "${KILLS:-6}" rich "$(results runs/rich-whole)" "${rich[@]}"
 

@@ -26,6 +26,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 	struct thaw_checkpoint *checkpoint;
 	const struct thaw_checkpoint_facts *facts;
 	const char *path;
+	volatile double read = 0; /* so that every loss is */
 	thaw_status status;
 
 	fuzz_seal("checkpoint", bytes, length, &path);
@@ -36,6 +37,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 	facts = thaw_checkpoint_facts(checkpoint);
 	FUZZ_CHECK(facts->epoch >= 0 && facts->step >= 0 && facts->replicas >= 1);
 	FUZZ_CHECK(strlen(facts->job) < length && strlen(facts->build) < length && strlen(facts->arch) < 32);
+	FUZZ_CHECK(facts->average_epoch >= 0 && (!facts->val_losses || facts->epoch < (int64_t)length));
+	for (int64_t i = 0; facts->val_losses && i < facts->epoch; i++)
+		read = facts->val_losses[i];
+	(void)read;
 	for (int i = 0; i < facts->classes; i++)
 		FUZZ_CHECK(strlen(facts->names[i]) < length);
 	for (int i = 0; i < thaw_checkpoint_count(checkpoint); i++)

@@ -29,14 +29,17 @@ static thaw_status write_shard(const char *corpus)
 static thaw_status write_checkpoint(const char *corpus, const char *name, int count)
 {
 	static const char *const classes[] = {"ants", "bees"};
-	static const double losses[] = {0.5, 4, 1.5, 4};
+	static const double losses[] = {0.5, 4, 1.5, 4}, val_losses[] = {1, 0.5, 0.75};
 	static float values[24];
 	const struct thaw_checkpoint_facts facts = {
 		.epoch = 3,
 		.step = 12,
 		.best = 0.75,
 		.best_epoch = 2,
-		.best_metrics = {0.5, 8, 6, 8},
+		.best_metrics = {0.5, 8, 6, 8, 0.75},
+		.average_epoch = 1,
+		.average_metrics = {0.25, 8, 7, 8, 0.875},
+		.val_losses = val_losses,
 		.replicas = 2,
 		.losses = losses,
 		.metric = "top1",

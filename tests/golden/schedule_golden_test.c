@@ -46,11 +46,11 @@ enum { LOSSES = sizeof losses / sizeof *losses };
 
 static const struct {
 	const char *name;
-	struct thaw_plateau plateau;
+	struct thaw_schedule schedule;
 } plateaus[] = {
-	{"plateau", {.patience = 1, .gamma = 0.1, .threshold = 1e-4}},
-	{"plateau patient", {.patience = 2, .gamma = 0.5, .threshold = 0.1, .cooldown = 2}},
-	{"plateau hasty", {.patience = 0, .gamma = 0.5, .minimum = 0.1}},
+	{"plateau", {.kind = "plateau", .patience = 1, .gamma = 0.1, .threshold = 1e-4}},
+	{"plateau patient", {.kind = "plateau", .patience = 2, .gamma = 0.5, .threshold = 0.1, .cooldown = 2}},
+	{"plateau hasty", {.kind = "plateau", .patience = 0, .gamma = 0.5, .minimum = 0.1}},
 };
 enum { PLATEAUS = sizeof plateaus / sizeof *plateaus };
 
@@ -82,10 +82,11 @@ int main(int argc, char **argv)
 	for (int i = 0; i < PLATEAUS; i++) {
 		want = golden_doubles(golden, plateaus[i].name, &elems);
 		CHECK_INT(elems, LOSSES);
-		CHECK_OK(thaw_plateau_check(&plateaus[i].plateau));
-		CHECK_NEAR(thaw_plateau_factor(&plateaus[i].plateau, losses, 0), 1, 0);
+		CHECK_OK(thaw_schedule_check(&plateaus[i].schedule));
+		CHECK_NEAR(thaw_schedule_factor(&plateaus[i].schedule, &(struct thaw_progress){.steps = 1}), 1, 0);
 		for (int count = 1; count <= LOSSES; count++) {
-			double got = thaw_plateau_factor(&plateaus[i].plateau, losses, count);
+			struct thaw_progress at = {.step = 1, .steps = 2, .losses = losses, .losses_count = count};
+			double got = thaw_schedule_factor(&plateaus[i].schedule, &at);
 
 			if (!(fabs(got - want[count - 1]) <= TOLERANCE))
 				TEST_FAIL("%s: %.15g after %d losses, want %.15g", plateaus[i].name, got, count, want[count - 1]);

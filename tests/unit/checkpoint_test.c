@@ -24,13 +24,17 @@ const char *__asan_default_options(void)
 static const char *const classes[] = {"ants", "bees", "h\xc3\xb6rnchen"};
 
 static const double losses[] = {1.5, 8, 0, 0, 1e-300, 8, 22.25, 7.5};
+static const double val_losses[] = {2.5, 1, 1e-300, -0.0, 0.125, 3, 0.1, 7}; /* and one that is left out */
 static const struct thaw_checkpoint_facts facts = {
 	.epoch = 7,
 	.step = 1234567890123,
 	.best = 0.9477124183006536,
 	.best_epoch = 5,
-	.best_metrics = {0.125, 153, 145, 153},
-	.so_far = {0, 32, 20, 31},
+	.best_metrics = {0.125, 153, 145, 153, 0.9375},
+	.average_epoch = 6,
+	.average_metrics = {0.0625, 153, 146, 152, 0.96875},
+	.val_losses = val_losses,
+	.so_far = {0, 32, 20, 31, 0},
 	.replicas = 4,
 	.losses = losses,
 	.skipped = 3,
@@ -75,6 +79,9 @@ static void check_facts(const struct thaw_checkpoint_facts *got)
 	CHECK(got->best == 0.9477124183006536);
 	CHECK_INT(got->best_epoch, 5);
 	CHECK(memcmp(&got->best_metrics, &facts.best_metrics, sizeof facts.best_metrics) == 0);
+	CHECK_INT(got->average_epoch, 6);
+	CHECK(memcmp(&got->average_metrics, &facts.average_metrics, sizeof facts.average_metrics) == 0);
+	CHECK(got->val_losses && memcmp(got->val_losses, val_losses, 7 * sizeof *val_losses) == 0);
 	CHECK(memcmp(&got->so_far, &facts.so_far, sizeof facts.so_far) == 0);
 	CHECK_INT(got->replicas, 4);
 	CHECK(memcmp(got->losses, losses, sizeof losses) == 0);
@@ -260,25 +267,36 @@ static void test_other_seals(void)
 	CHECK_FAILS(thaw_seal_kind("/none", &kind), THAW_FAILED, "cannot open '/none': No such file or directory");
 }
 
+static void put_losses(struct thaw_h5_writer *writer, const char *name, hid_t type, const void *losses_in, hsize_t count)
+{
+	thaw_h5_put_array(writer, name, &(struct thaw_h5_array){type, type, 1, &count, losses_in});
+}
+
 /* A well-sealed file in which `change` put something first; what it did not is added. */
 static void check_built(void (*change)(struct thaw_h5_writer *), const char *words)
 {
-	static const char *const ints[] = {"format_version", "epoch",      "step",        "best_epoch",
-	                                   "best_count",     "best_top1",  "best_top5",   "so_far_count",
-	                                   "so_far_top1",    "so_far_top5", "replicas",    "skipped"};
-	static const char *const reals[] = {"best", "best_loss", "so_far_loss", "losses", "seconds"}, *const text[] = {"text"};
+	static const char *const ints[] = {"format_version", "epoch",       "step",          "best_epoch",
+	                                   "best_count",     "best_top1",   "best_top5",     "so_far_count",
+	                                   "so_far_top1",    "so_far_top5", "replicas",      "skipped",
+	                                   "average_epoch",  "average_top1", "average_top5", "average_count"};
+	static const char *const reals[] = {"best",    "best_loss",    "so_far_loss", "losses",
+	                                    "seconds", "best_balanced", "average_loss", "average_balanced"};
+	static const char *const text[] = {"text"};
 	const float mean[3] = {0};
+	const double loss = 0.5;
 	struct thaw_seal seal = {.kind = "checkpoint"};
 	struct thaw_h5_writer writer;
 	struct thaw_h5_image image;
 
 	thaw_h5_begin(&writer, "built");
 	change(&writer);
-	for (int i = 0; i < 12; i++)
+	for (size_t i = 0; i < sizeof ints / sizeof *ints; i++)
 		if (H5Aexists(writer.file, ints[i]) == 0)
-			thaw_h5_put_int(&writer, ints[i], 1);
-	for (int i = 0; i < 5; i++)
+			thaw_h5_put_int(&writer, ints[i], i > 0 ? 1 : 2);
+	for (size_t i = 0; i < sizeof reals / sizeof *reals; i++)
 		thaw_h5_put_numbers(&writer, reals[i], H5T_IEEE_F64LE, (const double[2]){0}, strcmp(reals[i], "losses") ? 1 : 2);
+	if (H5Lexists(writer.file, "val_loss", H5P_DEFAULT) == 0)
+		put_losses(&writer, "val_loss", H5T_IEEE_F64LE, &loss, 1);
 	thaw_h5_put_text(&writer, "arch", "resnet18");
 	if (H5Aexists(writer.file, "metric") == 0)
 		thaw_h5_put_text(&writer, "metric", "top1");
@@ -306,7 +324,32 @@ static void change_nothing(struct thaw_h5_writer *writer)
 
 static void change_version(struct thaw_h5_writer *writer)
 {
-	thaw_h5_put_int(writer, "format_version", 2);
+	thaw_h5_put_int(writer, "format_version", 3);
+}
+
+static void change_version_back(struct thaw_h5_writer *writer)
+{
+	thaw_h5_put_int(writer, "format_version", 0);
+}
+
+static void change_average(struct thaw_h5_writer *writer)
+{
+	thaw_h5_put_int(writer, "average_epoch", -1);
+}
+
+static void change_average_counts(struct thaw_h5_writer *writer)
+{
+	thaw_h5_put_int(writer, "average_top5", 2);
+}
+
+static void change_val_loss(struct thaw_h5_writer *writer)
+{
+	put_losses(writer, "val_loss", H5T_IEEE_F64LE, losses, 2);
+}
+
+static void change_val_loss_type(struct thaw_h5_writer *writer)
+{
+	put_losses(writer, "val_loss", H5T_IEEE_F32LE, bias, 1);
 }
 
 static void change_step(struct thaw_h5_writer *writer)
@@ -395,7 +438,12 @@ static void change_kind(struct thaw_h5_writer *writer)
 static void test_well_sealed_but_wrong(void)
 {
 	check_built(change_nothing, NULL);
-	check_built(change_version, "has format version 2, this thaw reads 1");
+	check_built(change_version, "has format version 3, this thaw reads 1 to 2");
+	check_built(change_version_back, "has format version 0, this thaw reads 1 to 2");
+	check_built(change_average, "average epoch -1: allowed are 0 and more");
+	check_built(change_average_counts, "'average_top5' 2, 'average_count' 1: each must hold the one before");
+	check_built(change_val_loss, "'val_loss' is not one number for each of 1 epochs");
+	check_built(change_val_loss_type, "the elements of 'val_loss' are of another type");
 	check_built(change_step, "step -1, best epoch 1: allowed are 0 and more");
 	check_built(change_counts, "'so_far_top1' is 2, 'so_far_top5' 1, 'so_far_count' 1: each must hold the one before");
 	check_built(change_replicas, "0 replicas, allowed are 1 to");
@@ -408,6 +456,53 @@ static void test_well_sealed_but_wrong(void)
 	check_built(change_cycle, "more than 8 groups within each other");
 	check_built(change_lattice, " is not as thaw writes it");
 	check_built(change_kind, "'model' is neither a group nor a dataset");
+}
+
+/* What thaw wrote before there were averages: it is read, and what it has not is none. */
+static void test_version_1(void)
+{
+	static const char *const ints[] = {"best_count", "best_top1", "best_top5", "so_far_count", "so_far_top1",
+	                                   "so_far_top5"};
+	static const char *const reals[] = {"best", "best_loss", "so_far_loss", "seconds"};
+	const struct thaw_checkpoint_facts *got;
+	struct thaw_checkpoint *checkpoint;
+	struct thaw_seal seal = {.kind = "checkpoint"};
+	struct thaw_h5_writer writer;
+	struct thaw_h5_image image;
+
+	thaw_h5_begin(&writer, "version 1");
+	thaw_h5_put_int(&writer, "format_version", 1);
+	thaw_h5_put_int(&writer, "epoch", 5);
+	thaw_h5_put_int(&writer, "step", 20);
+	thaw_h5_put_int(&writer, "best_epoch", 4);
+	for (int i = 0; i < 6; i++)
+		thaw_h5_put_int(&writer, ints[i], 7);
+	for (int i = 0; i < 4; i++)
+		thaw_h5_put_numbers(&writer, reals[i], H5T_IEEE_F64LE, &losses[0], 1);
+	thaw_h5_put_int(&writer, "replicas", 1);
+	thaw_h5_put_int(&writer, "skipped", 0);
+	thaw_h5_put_numbers(&writer, "losses", H5T_IEEE_F64LE, losses, 2);
+	thaw_h5_put_text(&writer, "metric", "top1");
+	thaw_h5_put_text(&writer, "arch", "resnet18");
+	thaw_h5_put_numbers(&writer, "mean", H5T_IEEE_F32LE, facts.mean, 3);
+	thaw_h5_put_numbers(&writer, "std", H5T_IEEE_F32LE, facts.std, 3);
+	thaw_h5_put_texts(&writer, "classes", classes, 3);
+	thaw_h5_put_texts(&writer, "job", classes, 1);
+	thaw_h5_put_texts(&writer, "build", classes, 1);
+	CHECK_OK(thaw_h5_end(&writer, &image));
+	seal.length = image.length;
+	thaw_seal_make(&seal, image.bytes, (uint8_t *)image.bytes + image.length);
+	CHECK_OK(thaw_file_publish(path, image.bytes, (size_t)image.length + THAW_SEAL_LENGTH));
+	free(image.bytes);
+	CHECK_OK(thaw_checkpoint_open(path, &checkpoint));
+	got = thaw_checkpoint_facts(checkpoint);
+	CHECK_INT(got->epoch, 5);
+	CHECK_INT(got->best_metrics.top1, 7);
+	CHECK(got->best_metrics.loss == 1.5 && got->best_metrics.balanced == 0);
+	CHECK_INT(got->average_epoch, 0);
+	CHECK_INT(got->average_metrics.count, 0);
+	CHECK(got->val_losses == NULL);
+	thaw_checkpoint_free(checkpoint);
 }
 
 /* Writes `bytes`, a checkpoint that was changed, under a seal that fits again. */
@@ -533,6 +628,7 @@ int main(void)
 	test_damage();
 	test_other_seals();
 	test_well_sealed_but_wrong();
+	test_version_1();
 	test_structure();
 	test_failed_writes();
 	test_previous();

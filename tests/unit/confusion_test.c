@@ -221,8 +221,8 @@ static struct thaw_verdict judge_mixed(const struct point *points, int count, in
 		epochs[i].best = best == i;
 		epochs[i].epoch = i + 1;
 		epochs[i].mixed = i < mixed;
-		epochs[i].train = (struct thaw_metrics){points[i].train_loss / 100.0, 1000, points[i].train_top1, 0};
-		epochs[i].val = (struct thaw_metrics){points[i].val_loss / 100.0, 1000, points[i].val_top1, 0};
+		epochs[i].train = (struct thaw_metrics){points[i].train_loss / 100.0, 1000, points[i].train_top1, 0, 0};
+		epochs[i].val = (struct thaw_metrics){points[i].val_loss / 100.0, 1000, points[i].val_top1, 0, 0};
 	}
 	verdict = thaw_verdict_of(epochs, count, classes);
 	thaw_verdict_add_text(&verdict, &text);
@@ -287,8 +287,8 @@ static void test_gap(void)
 	memset(epochs, 0, sizeof epochs);
 	for (int i = 0; i < 4; i++) {
 		epochs[i].epoch = i + 1;
-		epochs[i].train = (struct thaw_metrics){points[i].train_loss / 100.0, 1000, i < 2 ? 800 : 960, 0};
-		epochs[i].val = (struct thaw_metrics){0.5, 20, 16, 0};
+		epochs[i].train = (struct thaw_metrics){points[i].train_loss / 100.0, 1000, i < 2 ? 800 : 960, 0, 0};
+		epochs[i].val = (struct thaw_metrics){0.5, 20, 16, 0, 0};
 	}
 	CHECK_INT(thaw_verdict_of(epochs, 4, 2).fit, THAW_FIT_GOOD);
 	epochs[0].best = epochs[2].best = true; /* whatever made it so: not the most right of them need be */

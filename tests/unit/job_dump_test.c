@@ -35,7 +35,7 @@ static void test_dump(void)
 		"optimizer.lr=1e-05",
 		"optimizer.lr_scale={layer1: 0.1, fc: 2}",
 		"phases=[{epochs: 1, train: fc, lr: 0.1}, {epochs: 1, train: [a, yes, 1]}, {epochs: 1, train: all, "
-		"augment: {flip: 0}, batch: 4, restart: true, schedule: {kind: step, step: 7, gamma: 0.5}}]",
+		"augment: {flip: 0}, batch: 4, restart: true, schedule: {kind: step, step: 7, gamma: 0.5, patience: 3}}]",
 	};
 	static const char want[] = "name: \"no\"\n"
 							   "runs: \"a \\\"b\\\" \\\\ \xC3\xA4: #'\"\n"
@@ -73,6 +73,9 @@ static void test_dump(void)
 							   "loss:\n"
 							   "  smoothing: 0\n"
 							   "  class_weights: none\n"
+							   "average:\n"
+							   "  decay: 0\n"
+							   "  warm_up: true\n"
 							   "early_stopping:\n"
 							   "  patience: 0\n"
 							   "schedule:\n"
@@ -88,11 +91,14 @@ static void test_dump(void)
 							   "  final_div: 10000\n"
 							   "  start: 0.01\n"
 							   "  linear: false\n"
+							   "  patience: 10\n"
+							   "  cooldown: 0\n"
+							   "  threshold: 0.0001\n"
 							   "phases:\n"
 							   "  - {epochs: 1, train: [fc], lr: 0.1}\n"
 							   "  - {epochs: 1, train: [a, \"yes\", \"1\"]}\n"
 							   "  - {epochs: 1, train: all, restart: true, batch: 4, "
-							   "schedule: {kind: step, gamma: 0.5}, augment: {flip: 0}}\n"
+							   "schedule: {kind: step, gamma: 0.5, patience: 3}, augment: {flip: 0}}\n"
 							   "augment:\n"
 							   "  crop: random_resized\n"
 							   "  scale: [0.08, 1]\n"
@@ -286,6 +292,9 @@ static void random_recipe(struct thaw_recipe *r)
 	r->schedule.final_div = 1 + random_number(1e8);
 	r->schedule.start = 1 - thaw_random_uniform(&dice);
 	r->schedule.linear = random_int(0, 1);
+	r->schedule.patience = random_int(0, 1000000);
+	r->schedule.cooldown = random_int(0, 1000000);
+	r->schedule.threshold = 0.999 * thaw_random_uniform(&dice);
 	strcpy(r->augment.crop, random_int(0, 1) ? "random_resized" : "center");
 	random_range(r->augment.scale, 0, 1);
 	random_range(r->augment.ratio, 0.01, 100);
@@ -384,6 +393,8 @@ static void random_job(struct thaw_job *j)
 	}
 	j->loss.smoothing = 0.999 * thaw_random_uniform(&dice);
 	strcpy(j->loss.class_weights, random_int(0, 1) ? "none" : "balanced");
+	j->average.decay = 0.999 * thaw_random_uniform(&dice);
+	j->average.warm_up = random_int(0, 1);
 	j->early_stopping.patience = random_int(0, 1000000);
 	j->max_skipped = random_int(0, 1000000);
 	strcpy(j->data.sampling, random_int(0, 1) ? "shuffle" : "balanced");

@@ -49,9 +49,10 @@ static void test_every_key(void)
 		"max_skipped: 3\n"
 		"optimizer: {kind: adamw, lr: 2.5e-2, momentum: .5, weight_decay: 1E-4, decay_norms: false, nesterov: true,\n"
 		" momentum_of: steps, beta1: 0.8, beta2: 0.99, epsilon: 1e-6, clip: 2, lr_scale: {layer1: 0.1, layer4.1: 3}}\n"
-		"loss: {smoothing: 0.1, class_weights: balanced}\nearly_stopping: {patience: 4}\n"
+		"loss: {smoothing: 0.1, class_weights: balanced}\naverage: {decay: 0.9998, warm_up: false}\n"
+		"early_stopping: {patience: 4}\n"
 		"schedule: {kind: step, step: 8, gamma: +0.25, warmup: 1.5, warmup_start: 0.5, milestones: [3, 5], min: 0.2,\n"
-		" rise: 0.4, div: 10, final_div: 100, start: 0.3, linear: true}\n"
+		" rise: 0.4, div: 10, final_div: 100, start: 0.3, linear: true, patience: 2, cooldown: 6, threshold: 0.01}\n"
 		"phases: [{epochs: 2, train: fc}, {train: [layer4.1, fc], lr: 5., epochs: 3}]\n"
 		"augment: {crop: center, scale: [0.5, 0.75], ratio: [1, 2], flip: 0, rotation: 30,\n"
 		" brightness: 0.1, contrast: 0.2, saturation: 0.3, hue: 0.05, grey: 0.4, blur: 0.6, blur_sigma: [1, 3],\n"
@@ -110,6 +111,11 @@ static void test_every_key(void)
 	CHECK_NEAR(job.recipe.schedule.final_div, 100, 0);
 	CHECK_NEAR(job.recipe.schedule.start, 0.3, 0);
 	CHECK(job.recipe.schedule.linear);
+	CHECK_INT(job.recipe.schedule.patience, 2);
+	CHECK_INT(job.recipe.schedule.cooldown, 6);
+	CHECK_NEAR(job.recipe.schedule.threshold, 0.01, 0);
+	CHECK_NEAR(job.average.decay, 0.9998, 0);
+	CHECK(!job.average.warm_up);
 	CHECK_INT(job.phases_count, 2);
 	CHECK_INT(job.phases[0].epochs, 2);
 	CHECK_INT(job.phases[0].train.count, 1);
@@ -179,7 +185,12 @@ static void test_defaults(void)
 	CHECK_TEXT(job.loss.class_weights, "none");
 	CHECK_INT(job.early_stopping.patience, 0);
 	CHECK_INT(job.max_skipped, 0);
+	CHECK_NEAR(job.average.decay, 0, 0);
+	CHECK(job.average.warm_up);
 	CHECK_NEAR(job.recipe.schedule.warmup, 0, 0);
+	CHECK_INT(job.recipe.schedule.patience, 10); /* those of ReduceLROnPlateau */
+	CHECK_INT(job.recipe.schedule.cooldown, 0);
+	CHECK_NEAR(job.recipe.schedule.threshold, 1e-4, 0);
 	CHECK_NEAR(job.recipe.schedule.rise, 0.3, 0);
 	CHECK_NEAR(job.recipe.schedule.div, 25, 0);
 	CHECK_NEAR(job.recipe.schedule.final_div, 1e4, 0);
@@ -297,6 +308,10 @@ static void test_bounds(void)
 		{"optimizer.weight_decay", "0", "-1", "1e3", "1e4", "0 to 1000"},
 		{"schedule.step", "1", "0", "1000000", "1000001", "1 to 1000000 epochs"},
 		{"schedule.gamma", "1e-300", "0", "1", "1.5", "above 0, up to 1"},
+		{"schedule.patience", "0", "-1", "1000000", "1000001", "0 to 1000000 epochs"},
+		{"schedule.cooldown", "0", "-1", "1000000", "1000001", "0 to 1000000 epochs"},
+		{"schedule.threshold", "0", "-0.1", "0.999999", "1", "0 to 0.999999"},
+		{"average.decay", "0", "-0.1", "0.999999", "1", "0 to 0.999999"},
 		{"augment.flip", "0", "-0.5", "1.0", "2", "0 to 1"},
 		{"checkpoint.every", "1", "0", "1000000", "1000001", "1 to 1000000 epochs"},
 	};
@@ -368,10 +383,13 @@ static void test_texts_and_choices(void)
 	CHECK_REFUSED("schedule: {milestones: [3, 4.5]}\n",
 	              "3:28: schedule.milestones: '4.5', allowed are lists of rising epochs, 1 to 1000000");
 	CHECK_REFUSED("schedule: {kind: cosinus}\n", "3:18: schedule.kind: 'cosinus', allowed are constant, step, "
-	                                             "multi_step, exponential, cosine, one_cycle, rising");
+	                                             "multi_step, exponential, cosine, one_cycle, rising, plateau");
 	CHECK_REFUSED("augment: {crop: none}\n", "3:17: augment.crop: 'none', allowed are random_resized, center");
 	CHECK_REFUSED("checkpoint: {metric: top2}\n",
-	              "3:22: checkpoint.metric: 'top2', allowed are top1, top5, loss");
+	              "3:22: checkpoint.metric: 'top2', allowed are top1, top5, balanced, loss");
+	CHECK_REFUSED("average: {decay: 1}\n", "3:18: average.decay: 1, allowed are 0 to 0.999999");
+	CHECK_REFUSED("average: {warm_up: 2}\n", "3:20: average.warm_up: '2', allowed are true, false");
+	CHECK_REFUSED("average: {decay: 0.9, warmup: true}\n", "3:23: unknown key 'average.warmup', did you mean 'average.warm_up'");
 
 	static const char *const not_names[] = {"a/b", ".hidden", "..", "a b", "a;b", "$(x)", "\xC3\xA4"};
 
@@ -402,8 +420,8 @@ static void test_phase_recipes(void)
 {
 	static const char yaml[] =
 		NEEDED "phases: [{epochs: 2, train: fc}, {epochs: 3, train: all, batch: 4, restart: true, lr: 2,\n"
-			   " schedule: {gamma: 0.5}, augment: {crop: center, flip: 1}}]\n"
-			   "batch: 8\nschedule: {kind: step, step: 3}\naugment: {flip: 0.25}\n";
+			   " schedule: {gamma: 0.5, patience: 4}, augment: {crop: center, flip: 1}}]\n"
+			   "batch: 8\nschedule: {kind: step, step: 3, patience: 5, cooldown: 1}\naugment: {flip: 0.25}\n";
 	const struct thaw_recipe *first = &job.phases[0].recipe, *second = &job.phases[1].recipe;
 
 	CHECK_OK(parse(yaml, NULL));
@@ -418,6 +436,9 @@ static void test_phase_recipes(void)
 	CHECK_TEXT(second->schedule.kind, "step");
 	CHECK_INT(second->schedule.step, 3);
 	CHECK_NEAR(second->schedule.gamma, 0.5, 0);
+	CHECK_INT(first->schedule.patience, 5);
+	CHECK_INT(second->schedule.patience, 4);
+	CHECK_INT(second->schedule.cooldown, 1);
 	CHECK_TEXT(second->augment.crop, "center");
 	CHECK_NEAR(second->augment.scale[0], 0.08, 0);
 	CHECK_NEAR(second->augment.flip, 1, 0);
@@ -455,7 +476,7 @@ static void test_phases(void)
 	CHECK_FAILS(parse(yaml, NULL), THAW_BAD_JOB, "dir/job.yaml:4:27: phases.train: 'a/b', allowed are all");
 	CHECK_REFUSED("phases:\n- {epochs: 1, train: fc, schedule: {kind: up}}\n",
 	              "4:43: phases.schedule.kind: 'up', allowed are constant, step, multi_step, exponential, cosine, "
-	              "one_cycle, rising");
+	              "one_cycle, rising, plateau");
 	CHECK_REFUSED("phases:\n- {epochs: 1, train: fc, schedule: {knid: step}}\n",
 	              "4:37: unknown key 'phases.schedule.knid', did you mean 'phases.schedule.kind'");
 	CHECK_REFUSED("phases:\n- {epochs: 1, train: fc, schedule: step}\n",

@@ -314,6 +314,7 @@ static void test_average_by_hand(void)
 	setup(&f);
 	CHECK_OK(thaw_average_init(&average, &(struct thaw_average_spec){0.5, false, 1}, &f.params));
 	frozen = f.params.values[1];
+	f.params.values[2] = -0.0f; /* frozen too */
 	f.params.values[0] = 1;
 	thaw_average_update(&average, 0);
 	CHECK_NEAR(average.values[0], 1, 0);
@@ -323,6 +324,7 @@ static void test_average_by_hand(void)
 	thaw_average_update(&average, 2);
 	CHECK_NEAR(average.values[0], 2.5, 0);
 	CHECK(memcmp(&average.values[1], &frozen, sizeof frozen) == 0);
+	CHECK(average.values[2] == 0 && signbit(average.values[2]));
 	thaw_average_release(&average);
 	/* With warm-up, d is 2/11 after the second update and 3/12 after the third: 3 + 2/11 (1 - 3), and so on. */
 	CHECK_OK(thaw_average_init(&average, &(struct thaw_average_spec){0.5, true, 1}, &f.params));

@@ -220,6 +220,15 @@ static void test_history(void)
 	CHECK_OK(thaw_history_read(path, &h));
 	CHECK(!h.epochs[0].mixed && h.epochs[1].mixed);
 	thaw_history_release(&h);
+	put("average_loss,epoch,phase,trained,lr,train_loss,train_top1,train_correct,train_count,val_loss,val_top1,val_top5,"
+	    "val_correct,val_count,seconds,images_per_second,best,val_balanced,average_correct\n"
+	    "0.25,1,1,fc,0.01,0.9,0.5,122,244,0.75,0.457516,0.8,70,153,1.130,351.2,1,0.5,71\n"); /* columns of others */
+	CHECK_OK(thaw_history_read(path, &h));
+	CHECK_INT(h.count, 1);
+	CHECK_NEAR(h.epochs[0].val.loss, 0.75, 0);
+	CHECK_INT(h.epochs[0].val.top1, 70);
+	CHECK(h.epochs[0].best);
+	thaw_history_release(&h);
 	put(""); /* a run that went on from before its first epoch */
 	CHECK_OK(thaw_history_read(path, &h));
 	CHECK_INT(h.count, 0);

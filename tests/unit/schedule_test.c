@@ -122,25 +122,44 @@ static void test_refusals_name_the_key(void)
 
 static void test_plateau_refusals(void)
 {
-	struct thaw_plateau good = {.patience = 2, .gamma = 0.1, .threshold = 1e-4}, p = good;
+	struct thaw_schedule good = {.kind = "plateau", .patience = 2, .gamma = 0.1, .threshold = 1e-4}, s = good;
 
-	CHECK_OK(thaw_plateau_check(&p));
-	p.patience = -1;
-	CHECK_FAILS(thaw_plateau_check(&p), THAW_BAD_JOB, "schedule.patience: -1");
-	p = good, p.cooldown = -2;
-	CHECK_FAILS(thaw_plateau_check(&p), THAW_BAD_JOB, "schedule.cooldown: -2");
-	p = good, p.gamma = 1;
-	CHECK_FAILS(thaw_plateau_check(&p), THAW_BAD_JOB, "schedule.gamma: 1");
-	p = good, p.threshold = 1;
-	CHECK_FAILS(thaw_plateau_check(&p), THAW_BAD_JOB, "schedule.threshold: 1");
+	CHECK_OK(thaw_schedule_check(&s));
+	s.patience = -1;
+	CHECK_FAILS(thaw_schedule_check(&s), THAW_BAD_JOB, "schedule.patience: -1");
+	s = good, s.cooldown = -2;
+	CHECK_FAILS(thaw_schedule_check(&s), THAW_BAD_JOB, "schedule.cooldown: -2");
+	s = good, s.gamma = 1;
+	CHECK_FAILS(thaw_schedule_check(&s), THAW_BAD_JOB, "schedule.gamma: 1");
+	s = good, s.threshold = 1;
+	CHECK_FAILS(thaw_schedule_check(&s), THAW_BAD_JOB, "schedule.threshold: 1");
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-		p = good, p.gamma = bad[i];
-		CHECK_FAILS(thaw_plateau_check(&p), THAW_BAD_JOB, "schedule.gamma");
-		p = good, p.threshold = bad[i];
-		CHECK_FAILS(thaw_plateau_check(&p), THAW_BAD_JOB, "schedule.threshold");
-		p = good, p.minimum = bad[i];
-		CHECK_FAILS(thaw_plateau_check(&p), THAW_BAD_JOB, "schedule.min");
+		s = good, s.gamma = bad[i];
+		CHECK_FAILS(thaw_schedule_check(&s), THAW_BAD_JOB, "schedule.gamma");
+		s = good, s.threshold = bad[i];
+		CHECK_FAILS(thaw_schedule_check(&s), THAW_BAD_JOB, "schedule.threshold");
+		s = good, s.minimum = bad[i];
+		CHECK_FAILS(thaw_schedule_check(&s), THAW_BAD_JOB, "schedule.min");
 	}
+}
+
+/* A loss that stands still: with patience 1 every second epoch drops; warm-up is a factor in front of that. */
+static void test_plateau_by_hand(void)
+{
+	static const double losses[] = {1, 1, 1, 1, 1};
+	struct thaw_schedule s = {.kind = "plateau", .patience = 1, .gamma = 0.5, .warmup = 10, .warmup_start = 0.2};
+	struct thaw_progress at = {.step = 10, .steps = 100, .epoch = 5, .losses = losses};
+
+	for (at.losses_count = 0; at.losses_count <= 2; at.losses_count++) /* the first is the best, the second is borne */
+		CHECK_NEAR(thaw_schedule_factor(&s, &at), 1, 0);
+	CHECK_NEAR(thaw_schedule_factor(&s, &at), 0.5, 0);
+	at.losses_count = 5;
+	CHECK_NEAR(thaw_schedule_factor(&s, &at), 0.25, 0);
+	at.step = 5;
+	CHECK_NEAR(thaw_schedule_factor(&s, &at), 0.25 * 0.6, 1e-15);
+	at.losses_count = 0;
+	at.losses = NULL;
+	CHECK_NEAR(thaw_schedule_factor(&s, &at), 0.6, 1e-15);
 }
 
 int main(void)
@@ -151,5 +170,6 @@ int main(void)
 	test_short_runs();
 	test_refusals_name_the_key();
 	test_plateau_refusals();
+	test_plateau_by_hand();
 	return TEST_END();
 }

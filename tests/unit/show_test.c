@@ -17,7 +17,7 @@ static void write_checkpoint(void)
 {
 	static const char *const names[] = {"ants", "bees"};
 	static float values[1200];
-	const double losses[2] = {0};
+	const double losses[2] = {0}, val_losses[9] = {0};
 	const struct thaw_checkpoint_facts facts = {
 		.epoch = 9,
 		.step = 36,
@@ -25,6 +25,7 @@ static void write_checkpoint(void)
 		.best_epoch = 8,
 		.replicas = 1,
 		.losses = losses,
+		.val_losses = val_losses,
 		.metric = "top1",
 		.arch = "resnet18",
 		.mean = {0.485f, 0.456f, 0.406f},
@@ -35,6 +36,7 @@ static void write_checkpoint(void)
 		.build = "oneDNN 2.6.3 avx2, 1 thread a rank",
 	};
 	const struct thaw_checkpoint_tensor tensors[] = {
+		{"average/fc.weight", 2, {2, 20}, values},
 		{"model/bn1.running_mean", 1, {20}, values},
 		{"model/bn1.weight", 1, {20}, values},
 		{"model/conv1.weight", 4, {20, 3, 4, 5}, values},
@@ -42,7 +44,7 @@ static void write_checkpoint(void)
 		{"optimizer/momentum/fc.weight", 2, {2, 20}, values},
 	};
 
-	CHECK_OK(thaw_checkpoint_write(path, NULL, &facts, tensors, 5));
+	CHECK_OK(thaw_checkpoint_write(path, NULL, &facts, tensors, 6));
 }
 
 /* Runs the command with standard output in a file, and reads that into `said`. */
@@ -74,6 +76,7 @@ static void test_facts(void)
 	                           "  best       top1 0.9477 at epoch 8\n"
 	                           "  model      1,260 parameters in 3 tensors, 1 of statistics\n" /* 20 + 1200 + 40 */
 	                           "  optimizer  1 tensor\n"
+	                           "  average    1 tensor\n"
 	                           "  normalise  mean 0.485 0.456 0.406  deviation 0.229 0.224 0.225\n"
 	                           "  build      oneDNN 2.6.3 avx2, 1 thread a rank\n"
 	                           "  classes    2\n"
