@@ -86,6 +86,8 @@ static void put_facts(struct thaw_h5_writer *writer, const struct thaw_checkpoin
 	thaw_h5_put_numbers(writer, "losses", H5T_IEEE_F64LE, facts->losses, 2 * facts->replicas);
 	thaw_h5_put_int(writer, "skipped", facts->skipped);
 	thaw_h5_put_numbers(writer, "seconds", H5T_IEEE_F64LE, &facts->seconds, 1);
+	thaw_h5_put_int(writer, "train_data", facts->train_data);
+	thaw_h5_put_int(writer, "val_data", facts->val_data);
 	thaw_h5_put_text(writer, "metric", facts->metric);
 	thaw_h5_put_text(writer, "arch", facts->arch);
 	thaw_h5_put_numbers(writer, "mean", H5T_IEEE_F32LE, facts->mean, 3);
@@ -172,10 +174,14 @@ static thaw_status read_losses(const struct thaw_h5_reader *reader, struct thaw_
 }
 
 /* What version 2 brought. */
-static thaw_status read_average(const struct thaw_h5_reader *reader, struct thaw_checkpoint_facts *facts)
+static thaw_status read_newer(const struct thaw_h5_reader *reader, struct thaw_checkpoint_facts *facts)
 {
-	thaw_status status = thaw_h5_get_int(reader, "average_epoch", &facts->average_epoch);
+	thaw_status status = thaw_h5_get_int(reader, "train_data", &facts->train_data);
 
+	if (!status)
+		status = thaw_h5_get_int(reader, "val_data", &facts->val_data);
+	if (!status)
+		status = thaw_h5_get_int(reader, "average_epoch", &facts->average_epoch);
 	if (!status)
 		status = get_metrics(reader, average_names, FORMAT_VERSION, &facts->average_metrics);
 	if (!status && facts->average_epoch < 0)
@@ -242,7 +248,7 @@ static thaw_status read_facts(const struct thaw_h5_reader *reader, struct thaw_c
 	facts->job = checkpoint->job[0];
 	facts->build = checkpoint->build[0];
 	if (version > 1)
-		status = read_average(reader, facts);
+		status = read_newer(reader, facts);
 	if (!status && version > 1)
 		status = read_val_losses(reader, checkpoint);
 	return status;

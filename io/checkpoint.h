@@ -6,11 +6,11 @@
  * file.
  *
  * Layout: /model/<torchvision name>, /optimizer/<slot>/<name> (float32, PyTorch's layout), /optimizer/step/<name>
- * (float32, one number), /average/<name> as in /model; the facts are attributes of /, but for what may be long: /classes
- * (names), /job and /build (one text each), /val_loss (float64). The same content gives the same bytes.
+ * (float32, one number), /average/<name> as in /model; the facts are attributes of /, but for what may be long:
+ * /classes (names), /job and /build (one text each), /val_loss (float64). The same content gives the same bytes.
  *
- * Format version 2 brought balanced accuracies, averages of the weights and losses so far; version 1 is read, and has
- * none of them.
+ * Format version 2 brought balanced accuracies, averages of the weights, losses so far and the splits' checksums;
+ * version 1 is read, and has none of them.
  */
 #ifndef THAW_IO_CHECKPOINT_H
 #define THAW_IO_CHECKPOINT_H
@@ -43,6 +43,7 @@ struct thaw_checkpoint_facts {
 	const double *losses;        /* (replicas, 2) of losses, and of their weights */
 	double seconds;              /* that it has taken */
 
+	int64_t train_data, val_data; /* checksums of the splits; 0: not known, as in version 1 */
 	char metric[16];             /* "top1" */
 	char arch[32];               /* "resnet18" */
 	float mean[3], std[3];       /* normalisation of the input */

@@ -179,6 +179,7 @@ static thaw_status start_threads(struct thaw_loader *loader)
 	if (!loader->threads)
 		return THAW_OUT_OF_MEMORY;
 	sigfillset(&all);
+	sigdelset(&all, SIGBUS); /* of a mapped file that became shorter: io/mapped.h */
 	pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are the main thread's */
 	while (!error && loader->threads_count < loader->spec.threads) {
 		error = pthread_create(&loader->threads[loader->threads_count], NULL, run, loader);

@@ -34,7 +34,7 @@ static const struct usual {
 	{"adamw", 1e-6, 1e-2, 0},
 };
 
-/* Whether an earlier phase has the same rate and batch, and so the same warnings. */
+/* Whether an earlier phase has the same rate and batch, and so the same warning. */
 static bool is_repeated(const struct thaw_job *job, int phase)
 {
 	const struct thaw_recipe *now = &job->phases[phase].recipe;
@@ -63,6 +63,18 @@ static void check_rate(const struct thaw_job *job, int phase, struct thaw_text *
 	}
 }
 
+/* --- norms ------------------------------------------------------------------------------------------------------- */
+
+/* What is frozen from the start, in a network of random weights, has running statistics that no picture has made. */
+static void check_norms(const struct thaw_job *job, struct thaw_text *lines)
+{
+	const struct thaw_patterns *first = &job->phases[0].train;
+
+	if (strcmp(job->batchnorm, "frozen") == 0 && !(first->count == 1 && strcmp(first->text[0], "all") == 0))
+		thaw_text_add(lines, "phase 1: the norms of what is frozen have statistics that no picture has made; "
+		                     "batchnorm: train lets them use each batch's\n");
+}
+
 /* --- batches ----------------------------------------------------------------------------------------------------- */
 
 /* Whether batches of this size leave a last one in which some replica has a single picture. */
@@ -83,6 +95,26 @@ static int better_batch(int64_t count, int batch, int replicas)
 			return batch + d;
 	}
 	return 0;
+}
+
+/* Whether norms may take their statistics from the batch: the head, the one part without them, trains alone or not. */
+static bool has_batch_norms(const struct thaw_job *job, int phase)
+{
+	const struct thaw_patterns *train = &job->phases[phase].train;
+	bool norms = strcmp(job->batchnorm, "train") == 0;
+
+	for (int i = 0; i < train->count; i++)
+		norms |= strcmp(train->text[i], "fc") != 0;
+	return norms;
+}
+
+/* Whether an earlier phase has the same last batch, and norms that see it. */
+static bool is_tail_told(const struct thaw_job *job, int phase)
+{
+	for (int i = 0; i < phase; i++)
+		if (job->phases[i].recipe.batch == job->phases[phase].recipe.batch && has_batch_norms(job, i))
+			return true;
+	return false;
 }
 
 static void check_tail(const struct thaw_job *job, int phase, int64_t count, int replicas, struct thaw_text *lines)
@@ -156,11 +188,12 @@ void thaw_job_add_warnings(const struct thaw_job *job, const struct thaw_data_co
 	for (int c = 0; c < data->classes; c++)
 		count += data->train[c];
 	check_crop(job->data.crop, data->resize, lines);
+	check_norms(job, lines);
 	for (int i = 0; i < job->phases_count; i++) {
-		if (is_repeated(job, i))
-			continue;
-		check_rate(job, i, lines);
-		check_tail(job, i, count, replicas, lines);
+		if (!is_repeated(job, i))
+			check_rate(job, i, lines);
+		if (has_batch_norms(job, i) && !is_tail_told(job, i))
+			check_tail(job, i, count, replicas, lines);
 	}
 	check_few(data, data->train, FEW, "fewer than 10 training pictures", lines);
 	check_few(data, data->val, 1, "no validation picture", lines);

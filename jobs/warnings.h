@@ -4,6 +4,7 @@
  *     crop          larger than the stored pictures, or less than half of them
  *     learning rate outside of what is usual for the optimizer (a table in jobs/warnings.c)
  *     last batch    so small that a replica has a single picture
+ *     frozen norms  whose statistics are those of random weights
  *     classes       fewer than 10 training pictures, no validation picture, or more than 10 times as many as another
  *                   class, with nothing in the job that weighs them alike
  *

@@ -107,10 +107,14 @@ thaw_status thaw_setup_open(const struct thaw_job *job, bool training, struct th
 	if (!status)
 		status = build(&setup);
 	status = thaw_world_agree(status);
-	if (!status && setup.ranks > 1)
-		status = thaw_setup_compare(job->data.val, data_checksum(setup.val));
-	if (!status && setup.ranks > 1 && training)
-		status = thaw_setup_compare(job->data.train, data_checksum(setup.train));
+	if (!status) {
+		setup.val_data = data_checksum(setup.val);
+		status = thaw_setup_compare(job->data.val, setup.val_data);
+	}
+	if (!status && training) {
+		setup.train_data = data_checksum(setup.train);
+		status = thaw_setup_compare(job->data.train, setup.train_data);
+	}
 	if (status)
 		thaw_setup_release(&setup);
 	else

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
 
@@ -97,6 +98,8 @@ thaw_status thaw_snapshot_write(const char *path, const char *previous, struct t
 	snprintf(facts.arch, sizeof facts.arch, "%s", setup->job->model.arch);
 	memcpy(facts.mean, setup->facts->mean, sizeof facts.mean);
 	memcpy(facts.std, setup->facts->std, sizeof facts.std);
+	facts.train_data = setup->train_data;
+	facts.val_data = setup->val_data;
 	facts.classes = setup->facts->classes;
 	facts.names = names;
 	facts.build = build;
@@ -107,10 +110,28 @@ free_names:
 	return status;
 }
 
-/* Whether the job can go on from the checkpoint: what the losses are of is of the same size. */
+/* A checksum that a run began with, and that of the pictures that are there now. */
+static thaw_status check_data(const char *path, const char *key, int64_t begun, uint32_t now)
+{
+	if (begun == 0 || begun == (int64_t)now)
+		return THAW_OK;
+	return thaw_fail(THAW_BAD_JOB,
+	                 "%s: the pictures there are not those that '%s' was trained with: --fresh begins beside it", key,
+	                 path);
+}
+
+/* Whether the job can go on from the checkpoint: the same pictures, and what the losses are of is of the same size. */
 static thaw_status check_losses(const char *path, const struct thaw_checkpoint_facts *facts,
                                 const struct thaw_setup *setup, struct thaw_snapshot_wanted wanted)
 {
+	thaw_status status = THAW_OK;
+
+	if (wanted.losses)
+		status = check_data(path, "data.train", facts->train_data, setup->train_data);
+	if (!status && wanted.losses)
+		status = check_data(path, "data.val", facts->val_data, setup->val_data);
+	if (status)
+		return status;
 	if (wanted.losses && facts->replicas != setup->replicas)
 		return thaw_fail(THAW_BAD_JOB, "'%s' was written with %d replicas, the job has %d", path, facts->replicas,
 		                 setup->replicas);
@@ -121,6 +142,17 @@ static thaw_status check_losses(const char *path, const struct thaw_checkpoint_f
 		return thaw_fail(THAW_BAD_JOB,
 		                 "'%s' is of an older thaw, which kept no validation losses: --fresh begins beside it", path);
 	return THAW_OK;
+}
+
+/* Another crop shows the network objects of another size than it was trained with. */
+static void warn_crop(const char *path, const char *yaml, const struct thaw_job *now)
+{
+	struct thaw_job *then = thaw_alloc(1, sizeof *then);
+
+	if (then && thaw_job_parse(path, yaml, strlen(yaml), NULL, 0, then) == THAW_OK &&
+	    then->data.crop != now->data.crop)
+		thaw_warn("'%s' was trained with data.crop %d, this job has %d", path, then->data.crop, now->data.crop);
+	free(then);
 }
 
 /* Whether the checkpoint was made for this network and these data. */
@@ -147,6 +179,8 @@ thaw_status thaw_snapshot_read(const char *path, struct thaw_setup *setup, struc
 		return status;
 	facts = thaw_checkpoint_facts(checkpoint);
 	status = check_facts(path, facts, setup);
+	if (!status)
+		warn_crop(path, facts->job, setup->job);
 	if (!status)
 		status = check_losses(path, facts, setup, wanted);
 	if (status)

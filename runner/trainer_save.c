@@ -234,8 +234,8 @@ static thaw_status write_last(struct thaw_trainer *t)
 	return status;
 }
 
-/* best.h5 and best-average.h5 before the epoch's row says that it is the best; last.h5 after the row, which belongs to what it holds. The
- * other ranks wait for each as for a checkpoint of their own. */
+/* best.h5 and best-average.h5 before the epoch's row says that it is the best; last.h5 after the row, which belongs to
+ * what it holds. The other ranks wait for each as for a checkpoint of their own. */
 thaw_status thaw_trainer_save_epoch(struct thaw_trainer *t, const struct thaw_row *row)
 {
 	bool writes = t->setup->rank == 0, due = thaw_trainer_is_done(t) || row->epoch % t->job->checkpoint.every == 0;

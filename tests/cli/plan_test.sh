@@ -25,7 +25,7 @@ says "65 train (disc 13, ring 13, square 13, star 13, triangle 13) 35 val (disc 
     "epoch phase conv1-layer2 layer3 fc" \
     " 1 1 - - 5.00e-02" " 2 2 - 5.00e-02 5.00e-02" " 4 3 2.00e-02 2.00e-02 2.00e-02" " 6 3 1.00e-02 1.00e-02 1.00e-02" \
     "total 6 epochs, 33 steps" "advice train everything (train: all), as this job does" \
-    "warning: phase 1: 65 pictures leave 1 for the last batch"
+    "warning: phase 2: 65 pictures leave 1 for the last batch"
 grep -q "about" said && fail "--no-time has a time: $(cat said)"
 tr -s ' ' <said | grep -q "^ 5 3 " && fail "the middle of a phase is told: $(cat said)"
 
@@ -112,7 +112,7 @@ rm -rf two many said
 
 expect 0 "" "$thaw" train job.yaml
 for words in "normalised as the shards say: mean 0.485 0.456 0.406" "phases  1 fc 325 (0.1%)  2-3 layer3 fc 203,845 (75.7%)  4-6 all" \
-    "warning: phase 1: 65 pictures leave 1 for the last batch"; do
+    "warning: phase 2: 65 pictures leave 1 for the last batch"; do
     grep -qF "$words" runs/small/log.txt || fail "log.txt does not say '$words': $(cat runs/small/log.txt)"
 done
 grep -q "^advice" runs/small/log.txt && fail "advice to a job that follows it: $(cat runs/small/log.txt)"

@@ -253,6 +253,21 @@ before=$(cd runs/bare && sha256sum ./*)
 expect 1 "'runs/bare' has results but no last.h5 to go on from" "$thaw" train job.yaml --set name=bare
 [ "$(cd runs/bare && sha256sum ./*)" = "$before" ] || fail "a refused start changed the run"
 
+# other pictures of the same number, at the same place
+cp job.yaml moved.yaml && cp -r data moved
+sed -i 's,data/,moved/,g; s/^name: .*/name: moved/' moved.yaml
+"$thaw" train moved.yaml >/dev/null 2>&1 &
+launcher=$!
+for _ in $(seq 200); do [ -s runs/moved/previous.h5 ] && break; sleep 0.02; done
+kill -9 $launcher
+wait $launcher 2>/dev/null
+"$thaw" demo others --train 13 --val 7 --size 40 --seed 7 >/dev/null && "$thaw" pack others -o moved --resize 36 --force >/dev/null 2>&1
+expect 2 "data.train: the pictures there are not those that 'runs/moved/last.h5' was trained with" "$thaw" train moved.yaml
+cp data/train-* moved/
+expect 2 "data.val: the pictures there are not those" "$thaw" train moved.yaml
+cp data/val-* moved/
+expect 0 "going on from runs/moved/last.h5" "$thaw" train moved.yaml
+
 # what is not thaw's stays
 mkdir runs/notes && touch runs/notes/notes.tmp
 expect 2 "'runs/notes' is there already and holds no run" "$thaw" train job.yaml --set name=notes

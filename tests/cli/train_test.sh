@@ -198,6 +198,13 @@ expect 2 "class 0 is 'disc' in 'runs/small/best.h5' and 'duck' in 'otherdata/val
     --checkpoint runs/small/best.h5
 expect 2 "" "$thaw" train job.yaml --set 'data.val=otherdata/val-*.h5' --fresh
 
+# a shard that becomes shorter under a run
+cp -r data short
+(for _ in $(seq 200); do grep -q '^    1 ' saidshort 2>/dev/null && break; sleep 0.02; done; truncate -s 4096 short/train-*.h5) &
+"$thaw" train job.yaml --set name=short --set 'data.train=short/train-*.h5' --set 'phases=[{epochs: 4000, train: [fc]}]' \
+    >saidshort 2>&1
+[ $? = 1 ] && grep -q "thaw: 'short/train.*became shorter while it was read" saidshort || fail "cut shard: $(tail -n 3 saidshort)"
+
 # one rank runs out of memory: all end with its words and exit code
 expect 78 "rank 1: out of memory" mpirun -n 2 \
     sh -c "[ \$OMPI_COMM_WORLD_RANK = 0 ] || ulimit -v 600000

@@ -39,6 +39,8 @@ static const struct thaw_checkpoint_facts facts = {
 	.losses = losses,
 	.skipped = 3,
 	.seconds = 1.75,
+	.train_data = 0xfedcba98,
+	.val_data = 0,
 	.metric = "top1",
 	.arch = "resnet18",
 	.mean = {0.485f, 0.456f, 0.406f},
@@ -87,6 +89,8 @@ static void check_facts(const struct thaw_checkpoint_facts *got)
 	CHECK(memcmp(got->losses, losses, sizeof losses) == 0);
 	CHECK_INT(got->skipped, 3);
 	CHECK(got->seconds == 1.75);
+	CHECK_INT(got->train_data, 0xfedcba98);
+	CHECK_INT(got->val_data, 0);
 	CHECK_TEXT(got->metric, "top1");
 	CHECK_TEXT(got->arch, "resnet18");
 	CHECK(memcmp(got->mean, facts.mean, sizeof facts.mean) == 0);
@@ -278,7 +282,8 @@ static void check_built(void (*change)(struct thaw_h5_writer *), const char *wor
 	static const char *const ints[] = {"format_version", "epoch",       "step",          "best_epoch",
 	                                   "best_count",     "best_top1",   "best_top5",     "so_far_count",
 	                                   "so_far_top1",    "so_far_top5", "replicas",      "skipped",
-	                                   "average_epoch",  "average_top1", "average_top5", "average_count"};
+	                                   "average_epoch",  "average_top1", "average_top5", "average_count",
+	                                   "train_data",     "val_data"};
 	static const char *const reals[] = {"best",    "best_loss",    "so_far_loss", "losses",
 	                                    "seconds", "best_balanced", "average_loss", "average_balanced"};
 	static const char *const text[] = {"text"};

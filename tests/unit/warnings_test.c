@@ -2,7 +2,7 @@
 #include "jobs/warnings.h"
 #include "tests/test.h"
 
-static const char base[] = "name: x\nmodel: {arch: resnet18}\ndata: {train: a, val: b}\nbatch: 32\noptimizer: {lr: 0.01}\n";
+static const char base[] = "name: x\nmodel: {arch: resnet18}\ndata: {train: a, val: b}\nbatch: 32\nbatchnorm: train\noptimizer: {lr: 0.01}\n";
 
 enum { CLASSES = 5 };
 static const char *const names[CLASSES] = {"ant", "bee", "moth", "wa\nsp", "fly"};
@@ -39,6 +39,17 @@ static void test_crop(void)
 	      "--resize 128 would suit\n");
 }
 
+static void test_norms(void)
+{
+	const char *frozen = "phase 1: the norms of what is frozen have statistics that no picture has made; batchnorm: train "
+						 "lets them use each batch's\n";
+
+	warns(&plenty, 1, SETS("batchnorm=frozen", "phases=[{epochs: 1, train: fc}, {epochs: 1, train: all}]"), frozen);
+	warns(&plenty, 1, SETS("batchnorm=frozen", "phases=[{epochs: 1, train: [layer4, fc]}]"), frozen);
+	warns(&plenty, 1, SETS("batchnorm=frozen", "phases=[{epochs: 1, train: all}, {epochs: 1, train: fc}]"), "");
+	warns(&plenty, 1, SETS("batchnorm=train", "phases=[{epochs: 1, train: fc}]"), "");
+}
+
 static void test_rates(void)
 {
 	warns(&plenty, 1, SETS("optimizer.lr=0.5"), "");
@@ -73,6 +84,13 @@ static void test_last_batch(void)
 	      "phase 1: 97 pictures leave 1 for the last batch, a single one for some of 2 replicas: norms that train take "
 	      "their statistics from it; batch: 23 would not\n"); /* 97 = 4 x 23 + 5 */
 	warns(&data, 1, SETS("batch=97"), "");
+	/* the head alone has no norms; what follows has, said once */
+	warns(&data, 1,
+	      SETS("batchnorm=frozen", "phases=[{epochs: 1, train: fc}, {epochs: 1, train: all}, {epochs: 1, train: all}]"),
+	      "phase 1: the norms of what is frozen have statistics that no picture has made; batchnorm: train lets them use "
+	      "each batch's\n"
+	      "phase 2: 97 pictures leave 1 for the last batch: norms that train take their statistics from it; batch: 31 "
+	      "would not\n");
 	warns(&data, 1, SETS("batch=200"), "");
 	warns(&data, 1, SETS("batch=96"),
 	      "phase 1: 97 pictures leave 1 for the last batch: norms that train take their statistics from it; batch: 95 "
@@ -115,6 +133,7 @@ static void test_classes(void)
 int main(void)
 {
 	test_crop();
+	test_norms();
 	test_rates();
 	test_last_batch();
 	test_classes();
