@@ -27,7 +27,7 @@ struct thaw_checkpoint {
 	struct thaw_checkpoint_facts facts;
 	char **names, **job, **build; /* what the facts point to */
 	double *losses, *val_losses;
-	struct entry *entries;        /* (count), ascending by name */
+	struct entry *entries; /* (count), ascending by name */
 	int count, capacity;
 };
 
@@ -50,7 +50,7 @@ static void put_metrics(struct thaw_h5_writer *writer, const char *const names[N
 }
 
 /* 0 <= top1 <= top5 <= count, whatever the file says. */
-static thaw_status get_metrics(const struct thaw_h5_reader *reader, const char *const names[NAMES], int64_t version,
+static thaw_status get_metrics(const struct thaw_h5_reader *reader, const char *const names[NAMES],
                                struct thaw_metrics *metrics)
 {
 	thaw_status status;
@@ -60,7 +60,7 @@ static thaw_status get_metrics(const struct thaw_h5_reader *reader, const char *
 	    (status = thaw_h5_get_int(reader, names[TOP1], &metrics->top1)) ||
 	    (status = thaw_h5_get_int(reader, names[TOP5], &metrics->top5)))
 		return status;
-	if (names[BALANCED] && version > 1)
+	if (names[BALANCED])
 		status = thaw_h5_get_numbers(reader, names[BALANCED], THAW_H5_F64, &metrics->balanced, 1);
 	if (status)
 		return status;
@@ -113,7 +113,7 @@ static void put_tensor(struct thaw_h5_writer *writer, const struct thaw_checkpoi
 	for (int i = 0; i < tensor->rank; i++)
 		dims[i] = (hsize_t)tensor->dims[i];
 	thaw_h5_put_array(writer, tensor->name,
-					  &(struct thaw_h5_array){
+	                  &(struct thaw_h5_array){
 						  .file_type = H5T_IEEE_F32LE,
 						  .memory_type = H5T_IEEE_F32LE,
 						  .rank = tensor->rank,
@@ -123,7 +123,7 @@ static void put_tensor(struct thaw_h5_writer *writer, const struct thaw_checkpoi
 }
 
 thaw_status thaw_checkpoint_write(const char *path, const char *previous, const struct thaw_checkpoint_facts *facts,
-								  const struct thaw_checkpoint_tensor *tensors, int count)
+                                  const struct thaw_checkpoint_tensor *tensors, int count)
 {
 	struct thaw_h5_writer writer;
 	struct thaw_h5_image image;
@@ -173,17 +173,12 @@ static thaw_status read_losses(const struct thaw_h5_reader *reader, struct thaw_
 	return thaw_h5_get_numbers(reader, "losses", THAW_H5_F64, checkpoint->losses, 2 * facts->replicas);
 }
 
-/* What version 2 brought. */
-static thaw_status read_newer(const struct thaw_h5_reader *reader, struct thaw_checkpoint_facts *facts)
+static thaw_status read_average(const struct thaw_h5_reader *reader, struct thaw_checkpoint_facts *facts)
 {
-	thaw_status status = thaw_h5_get_int(reader, "train_data", &facts->train_data);
+	thaw_status status = thaw_h5_get_int(reader, "average_epoch", &facts->average_epoch);
 
 	if (!status)
-		status = thaw_h5_get_int(reader, "val_data", &facts->val_data);
-	if (!status)
-		status = thaw_h5_get_int(reader, "average_epoch", &facts->average_epoch);
-	if (!status)
-		status = get_metrics(reader, average_names, FORMAT_VERSION, &facts->average_metrics);
+		status = get_metrics(reader, average_names, &facts->average_metrics);
 	if (!status && facts->average_epoch < 0)
 		status = thaw_fail(THAW_FAILED, "'%s': average epoch %lld: allowed are 0 and more", reader->path,
 		                   (long long)facts->average_epoch);
@@ -220,38 +215,36 @@ static thaw_status read_facts(const struct thaw_h5_reader *reader, struct thaw_c
 
 	if ((status = thaw_h5_get_int(reader, "format_version", &version)))
 		return status;
-	if (version < 1 || version > FORMAT_VERSION)
-		return thaw_fail(THAW_FAILED, "'%s' has format version %lld, this thaw reads 1 to %d", reader->path,
-						 (long long)version, FORMAT_VERSION);
+	if (version != FORMAT_VERSION)
+		return thaw_fail(THAW_FAILED, "'%s' has format version %lld, this thaw reads %d", reader->path,
+		                 (long long)version, FORMAT_VERSION);
 	if ((status = thaw_h5_get_int(reader, "epoch", &facts->epoch)) ||
-		(status = thaw_h5_get_int(reader, "step", &facts->step)) ||
-		(status = thaw_h5_get_numbers(reader, "best", THAW_H5_F64, &facts->best, 1)) ||
-		(status = thaw_h5_get_int(reader, "best_epoch", &facts->best_epoch)) ||
-		(status = get_metrics(reader, best_names, version, &facts->best_metrics)) ||
-		(status = get_metrics(reader, so_far_names, version, &facts->so_far)) ||
-		(status = read_losses(reader, checkpoint)) ||
-		(status = thaw_h5_get_int(reader, "skipped", &facts->skipped)) ||
-		(status = thaw_h5_get_numbers(reader, "seconds", THAW_H5_F64, &facts->seconds, 1)) ||
-		(status = thaw_h5_get_text(reader, "metric", facts->metric, sizeof facts->metric)) ||
-		(status = thaw_h5_get_text(reader, "arch", facts->arch, sizeof facts->arch)) ||
-		(status = thaw_h5_get_numbers(reader, "mean", THAW_H5_F32, facts->mean, 3)) ||
-		(status = thaw_h5_get_numbers(reader, "std", THAW_H5_F32, facts->std, 3)) ||
-		(status = thaw_h5_get_texts(reader, "classes", &checkpoint->names, &classes)) ||
-		(status = read_text(reader, "job", &checkpoint->job)) ||
-		(status = read_text(reader, "build", &checkpoint->build)))
+	    (status = thaw_h5_get_int(reader, "step", &facts->step)) ||
+	    (status = thaw_h5_get_numbers(reader, "best", THAW_H5_F64, &facts->best, 1)) ||
+	    (status = thaw_h5_get_int(reader, "best_epoch", &facts->best_epoch)) ||
+	    (status = get_metrics(reader, best_names, &facts->best_metrics)) ||
+	    (status = get_metrics(reader, so_far_names, &facts->so_far)) || (status = read_losses(reader, checkpoint)) ||
+	    (status = read_average(reader, facts)) ||
+	    (status = thaw_h5_get_int(reader, "train_data", &facts->train_data)) ||
+	    (status = thaw_h5_get_int(reader, "val_data", &facts->val_data)) ||
+	    (status = thaw_h5_get_int(reader, "skipped", &facts->skipped)) ||
+	    (status = thaw_h5_get_numbers(reader, "seconds", THAW_H5_F64, &facts->seconds, 1)) ||
+	    (status = thaw_h5_get_text(reader, "metric", facts->metric, sizeof facts->metric)) ||
+	    (status = thaw_h5_get_text(reader, "arch", facts->arch, sizeof facts->arch)) ||
+	    (status = thaw_h5_get_numbers(reader, "mean", THAW_H5_F32, facts->mean, 3)) ||
+	    (status = thaw_h5_get_numbers(reader, "std", THAW_H5_F32, facts->std, 3)) ||
+	    (status = thaw_h5_get_texts(reader, "classes", &checkpoint->names, &classes)) ||
+	    (status = read_text(reader, "job", &checkpoint->job)) ||
+	    (status = read_text(reader, "build", &checkpoint->build)))
 		return status;
 	if (facts->epoch < 0 || facts->step < 0 || facts->best_epoch < 0 || classes > INT32_MAX)
 		return thaw_fail(THAW_FAILED, "'%s': epoch %lld, step %lld, best epoch %lld: allowed are 0 and more",
-						 reader->path, (long long)facts->epoch, (long long)facts->step, (long long)facts->best_epoch);
+		                 reader->path, (long long)facts->epoch, (long long)facts->step, (long long)facts->best_epoch);
 	facts->classes = (int)classes;
 	facts->names = (const char *const *)checkpoint->names;
 	facts->job = checkpoint->job[0];
 	facts->build = checkpoint->build[0];
-	if (version > 1)
-		status = read_newer(reader, facts);
-	if (!status && version > 1)
-		status = read_val_losses(reader, checkpoint);
-	return status;
+	return read_val_losses(reader, checkpoint);
 }
 
 static thaw_status add_entry(struct thaw_checkpoint *checkpoint, const char *name, const struct thaw_h5_plain *plain)
@@ -328,7 +321,7 @@ thaw_status thaw_checkpoint_open(const char *path, struct thaw_checkpoint **chec
 		status = thaw_seal_check(path, "checkpoint", checkpoint->bytes, length, &seal);
 	if (!status && seal.left_out > 0)
 		status = thaw_fail(THAW_FAILED, "'%s' is damaged: its seal leaves %llu bytes out", path,
-						   (unsigned long long)seal.left_out);
+		                   (unsigned long long)seal.left_out);
 	if (!status)
 		status = parse(checkpoint, (size_t)seal.length);
 	if (status)
@@ -401,7 +394,7 @@ thaw_status thaw_checkpoint_read(const struct thaw_checkpoint *checkpoint, const
 	}
 	if (!same)
 		return thaw_fail(THAW_FAILED, "'%s': '%s' is %s, expected %s", checkpoint->path, want->name,
-						 shape_text(&found->tensor, got_text), shape_text(want, want_text));
+		                 shape_text(&found->tensor, got_text), shape_text(want, want_text));
 	memcpy(want->data, checkpoint->bytes + found->offset, bytes);
 	return THAW_OK;
 }

@@ -8,9 +8,6 @@
  * Layout: /model/<torchvision name>, /optimizer/<slot>/<name> (float32, PyTorch's layout), /optimizer/step/<name>
  * (float32, one number), /average/<name> as in /model; the facts are attributes of /, but for what may be long:
  * /classes (names), /job and /build (one text each), /val_loss (float64). The same content gives the same bytes.
- *
- * Format version 2 brought balanced accuracies, averages of the weights, losses so far and the splits' checksums;
- * version 1 is read, and has none of them.
  */
 #ifndef THAW_IO_CHECKPOINT_H
 #define THAW_IO_CHECKPOINT_H
@@ -35,7 +32,7 @@ struct thaw_checkpoint_facts {
 	struct thaw_metrics best_metrics; /* of that epoch's validation */
 	int64_t average_epoch;       /* the same of the weights' average; 0: none yet, or the job has no average */
 	struct thaw_metrics average_metrics;
-	const double *val_losses;    /* (epoch) of all validations so far; read from version 1: NULL */
+	const double *val_losses;    /* (epoch) of all validations so far */
 
 	/* What the steps of an epoch that is not done have gathered; zero between epochs. */
 	struct thaw_metrics so_far;  /* without balanced accuracy, and without a loss, */
@@ -43,7 +40,7 @@ struct thaw_checkpoint_facts {
 	const double *losses;        /* (replicas, 2) of losses, and of their weights */
 	double seconds;              /* that it has taken */
 
-	int64_t train_data, val_data; /* checksums of the splits; 0: not known, as in version 1 */
+	int64_t train_data, val_data; /* checksums of the splits */
 	char metric[16];             /* "top1" */
 	char arch[32];               /* "resnet18" */
 	float mean[3], std[3];       /* normalisation of the input */

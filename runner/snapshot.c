@@ -113,7 +113,7 @@ free_names:
 /* A checksum that a run began with, and that of the pictures that are there now. */
 static thaw_status check_data(const char *path, const char *key, int64_t begun, uint32_t now)
 {
-	if (begun == 0 || begun == (int64_t)now)
+	if (begun == (int64_t)now)
 		return THAW_OK;
 	return thaw_fail(THAW_BAD_JOB,
 	                 "%s: the pictures there are not those that '%s' was trained with: --fresh begins beside it", key,
@@ -138,9 +138,6 @@ static thaw_status check_losses(const char *path, const struct thaw_checkpoint_f
 	if (wanted.val_losses && facts->epoch > setup->job->epochs)
 		return thaw_fail(THAW_BAD_JOB, "'%s' stands at epoch %lld, the job has %d", path, (long long)facts->epoch,
 		                 setup->job->epochs);
-	if (wanted.val_losses && facts->epoch > 0 && !facts->val_losses)
-		return thaw_fail(THAW_BAD_JOB,
-		                 "'%s' is of an older thaw, which kept no validation losses: --fresh begins beside it", path);
 	return THAW_OK;
 }
 

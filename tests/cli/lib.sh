@@ -59,6 +59,35 @@ results() {
     sed 's/"seconds.*"best/"best/' "$1/metrics.jsonl"
 }
 
+# begin RANKS OPTIONS...: starts the run in the background; its process is $launcher
+begin() {
+    local ranks=$1
+    shift
+    if [ "$ranks" = 1 ]; then
+        "$thaw" train job.yaml "$@" >said 2>&1 &
+    else
+        mpirun -n "$ranks" "$thaw" train job.yaml "$@" >said 2>&1 &
+    fi
+    launcher=$!
+}
+
+# ranks_of LAUNCHER: the processes that train
+ranks_of() {
+    pgrep -P "$1" || echo "$1"
+}
+
+# one_that_listens LAUNCHER: a rank, as soon as it takes SIGUSR2 for a request; or nothing, when the run is over before
+one_that_listens() {
+    local rank caught
+    while kill -0 "$1" 2>/dev/null; do
+        for rank in $(ranks_of "$1"); do
+            caught=$(sed -n 's/^SigCgt:\t//p' "/proc/$rank/status" 2>/dev/null)
+            [ $((0x${caught:-0} & 0x800)) = 0 ] || [ "$(readlink "/proc/$rank/exe")" != "$thaw" ] || { echo "$rank"; return; }
+        done
+        sleep 0.02
+    done
+}
+
 # finish: the exit code of the test.
 finish() {
     [ "$failures" = 0 ] && echo passed || echo "$failures failures"
