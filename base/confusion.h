@@ -51,8 +51,8 @@ double thaw_balanced_accuracy(const struct thaw_confusion *confusion);
 int thaw_confusion_mistakes(const struct thaw_confusion *confusion, int limit,
                             struct thaw_confusion_cell *mistakes_out);
 
-/* Appends lines for a terminal: pictures, recall, precision and F1 of each class, up to ten classes as columns behind the
- * matrix, beyond twenty of the ten with the lowest F1 only; without a matrix the ten most frequent mistakes; then
+/* Appends lines for a terminal: pictures, recall, precision and F1 of each class, up to ten classes as columns behind
+ * the matrix, beyond twenty of the ten with the lowest F1 only; without a matrix the ten most frequent mistakes; then
  * balanced accuracy. `names` (classes) are printable. */
 void thaw_confusion_add_text(const struct thaw_confusion *confusion, const char *const *names, struct thaw_text *text);
 

@@ -50,8 +50,8 @@ struct thaw_lr_suggestion {
 thaw_status thaw_lr_range_suggest(const struct thaw_lr_range *range, const double *smoothed, int count,
                                   struct thaw_lr_suggestion *suggestion_out);
 
-/* The deepest fall, as a share: of 0.25 where a smoothed loss of 2 is followed, however much later, by one of 1.5. Little
- * of it may be chance. 0: they never fall. */
+/* The deepest fall, as a share: of 0.25 where a smoothed loss of 2 is followed, however much later, by one of 1.5.
+ * Little of it may be chance. 0: they never fall. */
 double thaw_lr_range_fall(const double *smoothed, int count);
 
 #endif

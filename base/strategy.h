@@ -38,8 +38,8 @@ struct thaw_strategy {
  * that were trained on other pictures, rather than with random ones. A constant of the table. */
 const struct thaw_strategy *thaw_strategy_of(const int64_t *counts, int classes, bool pretrained);
 
-/* Appends "train everything (train: all), but this job trains the head alone: the weights are random, ..."; or ", as this
- * job does: ...". */
+/* Appends "train everything (train: all), but this job trains the head alone: the weights are random, ..."; or ", as
+ * this job does: ...". */
 void thaw_strategy_add_text(const struct thaw_strategy *strategy, enum thaw_extent chosen, struct thaw_text *text);
 
 #endif

@@ -152,7 +152,8 @@ struct thaw_text;
  * bytes. The caller releases the text. */
 thaw_status thaw_job_dump(const struct thaw_job *job, struct thaw_text *yaml_out);
 
-/* THAW_BAD_JOB unless both jobs come to the same result: "'runs/ants' was begun with optimizer.lr 0.05, this job has 0.06". */
+/* THAW_BAD_JOB unless both jobs come to the same result: "'runs/ants' was begun with optimizer.lr: 0.05, this job has
+ * 0.06". */
 thaw_status thaw_job_match(const struct thaw_job *job, const struct thaw_job *begun, const char *where);
 
 /* Whether a run of which `epoch` epochs are done, the best of them `best_epoch`, is at its end: all are, or

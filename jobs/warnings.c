@@ -66,11 +66,9 @@ static void check_rate(const struct thaw_job *job, int phase, struct thaw_text *
 /* --- norms ------------------------------------------------------------------------------------------------------- */
 
 /* What is frozen from the start, in a network of random weights, has running statistics that no picture has made. */
-static void check_norms(const struct thaw_job *job, struct thaw_text *lines)
+static void check_frozen(const struct thaw_job *job, const struct thaw_norm_counts *norms, struct thaw_text *lines)
 {
-	const struct thaw_patterns *first = &job->phases[0].train;
-
-	if (strcmp(job->batchnorm, "frozen") == 0 && !(first->count == 1 && strcmp(first->text[0], "all") == 0))
+	if (strcmp(job->batchnorm, "frozen") == 0 && norms[0].frozen > 0)
 		thaw_text_add(lines, "phase 1: the norms of what is frozen have statistics that no picture has made; "
 		                     "batchnorm: train lets them use each batch's\n");
 }
@@ -97,22 +95,17 @@ static int better_batch(int64_t count, int batch, int replicas)
 	return 0;
 }
 
-/* Whether norms may take their statistics from the batch: the head, the one part without them, trains alone or not. */
-static bool has_batch_norms(const struct thaw_job *job, int phase)
+/* Whether norms take their statistics from the batch. */
+static bool has_batch_norms(const struct thaw_job *job, const struct thaw_norm_counts *norms, int phase)
 {
-	const struct thaw_patterns *train = &job->phases[phase].train;
-	bool norms = strcmp(job->batchnorm, "train") == 0;
-
-	for (int i = 0; i < train->count; i++)
-		norms |= strcmp(train->text[i], "fc") != 0;
-	return norms;
+	return norms[phase].trained > 0 || (strcmp(job->batchnorm, "train") == 0 && norms[phase].frozen > 0);
 }
 
 /* Whether an earlier phase has the same last batch, and norms that see it. */
-static bool is_tail_told(const struct thaw_job *job, int phase)
+static bool is_tail_told(const struct thaw_job *job, const struct thaw_norm_counts *norms, int phase)
 {
 	for (int i = 0; i < phase; i++)
-		if (job->phases[i].recipe.batch == job->phases[phase].recipe.batch && has_batch_norms(job, i))
+		if (job->phases[i].recipe.batch == job->phases[phase].recipe.batch && has_batch_norms(job, norms, i))
 			return true;
 	return false;
 }
@@ -180,19 +173,19 @@ static void check_balance(const struct thaw_job *job, const struct thaw_data_cou
 	              (long long)data->train[least]);
 }
 
-void thaw_job_add_warnings(const struct thaw_job *job, const struct thaw_data_counts *data, int replicas,
-                           struct thaw_text *lines)
+void thaw_job_add_warnings(const struct thaw_job *job, const struct thaw_data_counts *data,
+                           const struct thaw_norm_counts *norms, int replicas, struct thaw_text *lines)
 {
 	int64_t count = 0;
 
 	for (int c = 0; c < data->classes; c++)
 		count += data->train[c];
 	check_crop(job->data.crop, data->resize, lines);
-	check_norms(job, lines);
+	check_frozen(job, norms, lines);
 	for (int i = 0; i < job->phases_count; i++) {
 		if (!is_repeated(job, i))
 			check_rate(job, i, lines);
-		if (has_batch_norms(job, i) && !is_tail_told(job, i))
+		if (has_batch_norms(job, norms, i) && !is_tail_told(job, norms, i))
 			check_tail(job, i, count, replicas, lines);
 	}
 	check_few(data, data->train, FEW, "fewer than 10 training pictures", lines);

@@ -23,8 +23,13 @@ struct thaw_data_counts {
 	int resize;                /* shorter edge of the stored pictures */
 };
 
-/* Appends a line for each, ended by '\n'. `replicas`: what the job's 0 has become. */
-void thaw_job_add_warnings(const struct thaw_job *job, const struct thaw_data_counts *data, int replicas,
-                           struct thaw_text *lines);
+/* How many of the network's norms a phase trains, and how many it leaves. */
+struct thaw_norm_counts {
+	int trained, frozen;
+};
+
+/* Appends a line for each, ended by '\n'. `norms`: (phases of the job). `replicas`: what the job's 0 has become. */
+void thaw_job_add_warnings(const struct thaw_job *job, const struct thaw_data_counts *data,
+                           const struct thaw_norm_counts *norms, int replicas, struct thaw_text *lines);
 
 #endif

@@ -7,8 +7,8 @@ thaw_status thaw_average_init(struct thaw_average *average, const struct thaw_av
 {
 	float *values;
 
-	if (!(spec->decay >= 0.0 && spec->decay < 1.0))
-		return thaw_fail(THAW_BAD_JOB, "average.decay: %g, allowed is 0 to below 1", spec->decay);
+	if (!(spec->decay >= 0.0 && spec->decay <= 0.999999))
+		return thaw_fail(THAW_BAD_JOB, "average.decay: %g, allowed is 0 to 0.999999", spec->decay);
 	values = thaw_alloc_slab((size_t)thaw_net_param_elems(params->net) * sizeof *values, "averaged parameters");
 	if (!values)
 		return THAW_OUT_OF_MEMORY;

@@ -21,7 +21,7 @@
 #include "nn/params.h"
 
 struct thaw_average_spec {
-	double decay; /* d: 0 .. below 1 */
+	double decay; /* d: 0 .. 0.999999 */
 	bool warm_up;
 	int threads; /* >= 1 */
 };

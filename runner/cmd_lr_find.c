@@ -43,7 +43,7 @@ static thaw_status check(struct arguments *a, const struct thaw_texts *files)
 	if (files->count != 1)
 		return thaw_fail(THAW_BAD_JOB, "lr-find takes one job file, not %d", files->count);
 	if (!(a->range.from < a->range.to))
-		return thaw_fail(THAW_BAD_JOB, "thaw lr-find: --from %g: allowed is less than --to %g", a->range.from,
+		return thaw_fail(THAW_BAD_JOB, "--from %g: allowed is less than --to %g", a->range.from,
 		                 a->range.to);
 	a->job = files->text[0];
 	a->range.steps = (int)a->steps;
@@ -58,9 +58,9 @@ static thaw_status parse(const struct thaw_command *self, int argc, char **argv,
 		{"to", 0, THAW_OPTION_NUMBER, &a->range.to, 1e-12, 1e6, "RATE", "the last learning rate (10)"},
 		{"steps", 0, THAW_OPTION_INT, &a->steps, 10, 10000, "N", "steps from the first to the last (100)"},
 		{"phase", 0, THAW_OPTION_INT, &a->phase, 1, THAW_PHASES, "N", "the phase of the job to look at (1)"},
-		{"checkpoint", 'c', THAW_OPTION_TEXT, &a->checkpoint, 0, 0, "FILE",
+		{"checkpoint", 'c', THAW_OPTION_TEXT, &a->checkpoint, 0, 0, "FILE.h5",
 	     "weights to begin with, such as the end of the phase before"},
-		{"out", 'o', THAW_OPTION_TEXT, &a->out, 0, 0, "FILE", "write the curve as CSV"},
+		{"out", 'o', THAW_OPTION_TEXT, &a->out, 0, 0, "FILE.csv", "write the curve"},
 	};
 	struct thaw_texts files = {0};
 	thaw_status status =
@@ -139,13 +139,16 @@ static void tell_end(const struct sweep *sweep)
 		         sweep->range->steps, thaw_lr_range_rate(sweep->range, sweep->count - 1));
 }
 
-/* How a job takes over the rate: a phase that has one of its own does not look at optimizer.lr. */
+/* How a job takes over the rate: a phase that has one of its own does not look at optimizer.lr. One that has the same
+ * may have it from there, or have been given it. */
 static void tell_use(double rate, int phase, bool own)
 {
-	if (own)
+	if (own) {
 		thaw_log("use       lr: %.1e in phase %d of the job file, which has a rate of its own", rate, phase);
-	else
-		thaw_log("use       --set optimizer.lr=%.1e", rate);
+		return;
+	}
+	thaw_log("use       --set optimizer.lr=%.1e", rate);
+	thaw_log("          or lr: %.1e in phase %d of the job file, where that is given a rate of its own", rate, phase);
 }
 
 static void warn_if_flat(const struct sweep *sweep)
@@ -202,7 +205,7 @@ static thaw_status tell(const struct sweep *sweep, const struct arguments *a, bo
 static thaw_status keep_phase(struct thaw_job *job, int phase, bool *own_out)
 {
 	if (phase > job->phases_count)
-		return thaw_fail(THAW_BAD_JOB, "thaw lr-find: --phase %d: the job has %d", phase, job->phases_count);
+		return thaw_fail(THAW_BAD_JOB, "--phase %d: the job has %d", phase, job->phases_count);
 	job->phases[0] = job->phases[phase - 1];
 	job->phases[0].epochs = job->epochs = EPOCHS;
 	job->phases_count = 1;
@@ -218,9 +221,7 @@ static thaw_status tell_head(const struct thaw_setup *setup, const struct argume
 	char names[256];
 	thaw_status status;
 
-	thaw_head_add(setup, "lr-find", &lines);
-	if (a->checkpoint)
-		thaw_text_add(&lines, "        weights of %s\n", a->checkpoint);
+	thaw_head_add(setup, "lr-find", a->checkpoint, &lines);
 	thaw_text_add(&lines, "sweep   phase %d, %s: %d steps from %g to %g\n\n", (int)a->phase,
 	              thaw_patterns_text(&setup->job->phases[0].train, names, sizeof names), a->range.steps, a->range.from,
 	              a->range.to);
@@ -249,12 +250,15 @@ static thaw_status find(struct thaw_setup *setup, const struct arguments *a, boo
 		status = sweep.loss && sweep.smoothed ? tell_head(setup, a) : THAW_OUT_OF_MEMORY;
 	status = thaw_world_agree(status);
 	if (!status)
+		status = thaw_setup_compare(a->checkpoint ? a->checkpoint : a->job, thaw_setup_checksum(setup));
+	if (!status)
 		status = run_sweep(trainer, &sweep);
 	if (!status)
 		status = tell(&sweep, a, own);
 	free(sweep.loss);
 	free(sweep.smoothed);
-	thaw_trainer_free(trainer);
+	if (!thaw_world_alone(status))
+		thaw_trainer_free(trainer);
 	return status;
 }
 
@@ -280,7 +284,8 @@ static thaw_status run(const struct thaw_command *self, int argc, char **argv)
 		status = thaw_setup_open(job, true, &setup);
 	if (!status) {
 		status = find(&setup, &arguments, own);
-		thaw_setup_release(&setup);
+		if (!thaw_world_alone(status))
+			thaw_setup_release(&setup);
 	}
 	free(job);
 	return status;

@@ -1,5 +1,4 @@
 #define _POSIX_C_SOURCE 200809L
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -78,7 +77,8 @@ static thaw_status add_classes(const struct thaw_setup *setup, struct thaw_text 
 	thaw_text_add(lines, "   train      val  class\n");
 	for (int c = 0; c < classes; c++) {
 		if (!listed && c == CLASSES / 2) {
-			thaw_text_add(lines, "     ...      ...  %d classes between\n", classes - CLASSES);
+			thaw_text_add(lines, "     ...      ...  %d class%s between\n", classes - CLASSES,
+			              classes - CLASSES == 1 ? "" : "es");
 			c = classes - CLASSES / 2;
 		}
 		thaw_text_add(lines, "%8lld %8lld  ", (long long)counts[c].train, (long long)counts[c].val);
@@ -90,18 +90,6 @@ static thaw_status add_classes(const struct thaw_setup *setup, struct thaw_text 
 }
 
 /* --- phases ------------------------------------------------------------------------------------------------------ */
-
-/* "12.3 s", "4 min 5 s", "3 h 20 min" */
-static const char *duration_text(double seconds, char text[48])
-{
-	if (seconds < 60)
-		snprintf(text, 48, "%.1f s", seconds);
-	else if (seconds < 3600)
-		snprintf(text, 48, "%.0f min %.0f s", floor(seconds / 60), floor(fmod(seconds, 60)));
-	else
-		snprintf(text, 48, "%.0f h %.0f min", floor(seconds / 3600), floor(fmod(seconds, 3600) / 60));
-	return text;
-}
 
 static double phase_seconds(const struct thaw_setup *setup, const struct thaw_forecast *forecast, int phase)
 {
@@ -133,7 +121,7 @@ static void add_phases(const struct thaw_setup *setup, const struct thaw_forecas
 			(double)f->memory_bytes / (1024.0 * 1024.0), thaw_batch_text(phase->recipe.batch, setup->replicas, batch));
 		if (forecast->validation_seconds > 0)
 			thaw_text_add(lines, "%*s%s", (int)(19 - strlen(batch)) > 2 ? (int)(19 - strlen(batch)) : 2, "",
-			              duration_text(phase_seconds(setup, forecast, i), time));
+			              thaw_duration_text(phase_seconds(setup, forecast, i), time));
 		thaw_text_add(lines, "\n");
 	}
 }
@@ -155,7 +143,7 @@ static void add_total(const struct thaw_setup *setup, const struct thaw_forecast
 	              thaw_plural(job->epochs), thaw_count_text(steps, count));
 	if (forecast->validation_seconds > 0)
 		thaw_text_add(lines, ", about %s; of an epoch validation takes %s; checkpoints come on top",
-		              duration_text(seconds, total), duration_text(forecast->validation_seconds, validation));
+		              thaw_duration_text(seconds, total), thaw_duration_text(forecast->validation_seconds, validation));
 	thaw_text_add(lines, "\n");
 }
 
@@ -177,7 +165,7 @@ static thaw_status tell_data(const struct thaw_setup *setup)
 	struct thaw_text lines = THAW_TEXT_EMPTY;
 	thaw_status status;
 
-	thaw_head_add(setup, "plan", &lines);
+	thaw_head_add(setup, "plan", NULL, &lines);
 	thaw_text_add(&lines, "\n");
 	status = add_classes(setup, &lines);
 	thaw_text_add(&lines, "\n");
@@ -225,7 +213,8 @@ static thaw_status plan(struct thaw_setup *setup, const struct arguments *a, dou
 		status = thaw_forecast_job(trainer, !a->no_time, &forecast);
 	if (!status)
 		status = thaw_world_agree(tell_phases(setup, trainer, &forecast, a->rates));
-	thaw_trainer_free(trainer);
+	if (!thaw_world_alone(status))
+		thaw_trainer_free(trainer);
 	return status;
 }
 
@@ -250,7 +239,8 @@ static thaw_status run(const struct thaw_command *self, int argc, char **argv)
 		status = thaw_setup_open(job, true, &setup);
 	if (!status) {
 		status = plan(&setup, &arguments, begun);
-		thaw_setup_release(&setup);
+		if (!thaw_world_alone(status))
+			thaw_setup_release(&setup);
 	}
 	free(job);
 	return status;
@@ -261,8 +251,8 @@ const struct thaw_command thaw_command_plan = {
 	.summary = "what a job would do, without doing it: phases, rates, memory, time",
 	.synopsis = "[mpirun -n N] thaw plan JOB.yaml [options]",
 	.notes =
-		"Everything that `thaw train` checks is checked, and no run folder is made or changed. With as many ranks as\n"
-		"the run will have, memory and time are those of the run: a few steps of each phase and a few batches of\n"
+		"What `thaw train` checks of job and data is checked; no run folder is looked at, made or changed. With as many\n"
+		"ranks as the run will have, memory and time are those of the run: a few steps of each phase and a few batches of\n"
 		"validation are measured. Memory is that of parameters, gradients, optimizer and activations; libraries and\n"
 		"pictures on their way come on top.\n"
 		"\n"

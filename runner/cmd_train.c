@@ -1,4 +1,5 @@
 #define _POSIX_C_SOURCE 200809L
+#include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +14,7 @@
 #include "runner/folder.h"
 #include "runner/formats.h"
 #include "runner/record.h"
+#include "runner/standing.h"
 #include "runner/stop.h"
 #include "runner/trainer.h"
 #include "runner/watchdog.h"
@@ -111,6 +113,26 @@ static thaw_status train(struct thaw_setup *setup, struct thaw_job *job, const s
 	return status;
 }
 
+/* A run that is over may have been killed in its last words. */
+static thaw_status settle(const struct thaw_run_folder *folder, const struct thaw_job *job)
+{
+	struct thaw_standing standing = {
+		.epoch = folder->epoch,
+		.epochs = job->epochs,
+		.phases = job->phases_count,
+		.loss = NAN,
+		.images_per_second = NAN,
+		.metric = job->checkpoint.metric,
+		.best = folder->best,
+		.best_epoch = folder->best_epoch,
+	};
+
+	for (int done = 0; done < folder->epoch; done += job->phases[standing.phase - 1].epochs)
+		standing.phase++;
+	thaw_standing_settle(&standing, folder->path);
+	return thaw_folder_settle(folder, job);
+}
+
 /* With what the command line said: measuring, beginning a run, or going on with one. */
 static thaw_status run_job(struct thaw_job *job, const struct arguments *a, double begun)
 {
@@ -139,7 +161,7 @@ static thaw_status run_job(struct thaw_job *job, const struct arguments *a, doub
 	}
 	if (thaw_job_done(job, folder.epoch, folder.best_epoch) && thaw_comm_rank(thaw_world()) == 0) {
 		thaw_record_done(folder.path, folder.epoch, folder.epoch < job->epochs);
-		status = thaw_folder_tidy(folder.path); /* it may have been killed in its last words */
+		status = settle(&folder, job);
 	}
 	thaw_folder_leave(&folder);
 	return status;

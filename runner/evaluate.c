@@ -268,17 +268,8 @@ static thaw_status measure(struct thaw_evaluator *e, double *seconds_out)
 
 thaw_status thaw_evaluator_measure(struct thaw_evaluator *e, double *seconds_out)
 {
-	double *seconds = thaw_alloc((size_t)e->setup->ranks, sizeof *seconds); /* of each rank; the slowest counts */
-	double slowest = 0;
-	thaw_status status = seconds ? measure(e, &seconds[e->setup->rank]) : THAW_OUT_OF_MEMORY;
+	double seconds;
+	thaw_status status = thaw_world_agree(measure(e, &seconds));
 
-	status = thaw_world_agree(status);
-	if (!status)
-		status = thaw_comm_gather_double(e->setup->comm, seconds, e->setup->ranks);
-	for (int r = 0; r < e->setup->ranks && !status; r++)
-		slowest = fmax(slowest, seconds[r]);
-	free(seconds);
-	if (!status)
-		*seconds_out = slowest;
-	return status;
+	return status ? status : thaw_world_largest(seconds, seconds_out);
 }

@@ -168,6 +168,7 @@ static thaw_status match_job(const char *path, struct thaw_job *job)
 /* Takes checkpoint `name` as the one to go on from, if it is there. */
 static thaw_status try_checkpoint(const char *name, struct thaw_run_folder *folder)
 {
+	const struct thaw_checkpoint_facts *facts;
 	struct thaw_checkpoint *checkpoint;
 	char path[THAW_PATH];
 	thaw_status status = join(folder->path, name, path);
@@ -177,8 +178,12 @@ static thaw_status try_checkpoint(const char *name, struct thaw_run_folder *fold
 	status = thaw_checkpoint_open(path, &checkpoint);
 	if (status)
 		return status;
-	folder->epoch = (int)thaw_checkpoint_facts(checkpoint)->epoch;
-	folder->best_epoch = (int)thaw_checkpoint_facts(checkpoint)->best_epoch;
+	facts = thaw_checkpoint_facts(checkpoint);
+	folder->within = facts->seconds > 0;
+	folder->epoch = (int)facts->epoch;
+	folder->best_epoch = (int)facts->best_epoch;
+	folder->average_epoch = (int)facts->average_epoch;
+	folder->best = facts->best;
 	thaw_checkpoint_free(checkpoint);
 	memcpy(folder->resume, path, sizeof path);
 	return THAW_OK;
@@ -207,15 +212,20 @@ static bool has(const struct thaw_run_folder *folder, const char *name)
 	return join(folder->path, name, path) == THAW_OK && thaw_file_exists(path);
 }
 
+static void warn_if_gone(const struct thaw_run_folder *folder, const char *name, int epoch)
+{
+	if (epoch > 0 && !has(folder, name))
+		thaw_warn("'%s/%s' is gone, that of epoch %d: only a better epoch makes another", folder->path, name, epoch);
+}
+
 /* Results that belong to no checkpoint any more are not written over; a best one that is gone is missed. */
 static thaw_status check_results(const struct thaw_run_folder *folder)
 {
 	if (!*folder->resume && (has(folder, "best.h5") || has(folder, "metrics.csv")))
 		return thaw_fail(THAW_FAILED, "'%s' has results but no last.h5 to go on from: --fresh begins beside it",
 		                 folder->path);
-	if (folder->best_epoch > 0 && !has(folder, "best.h5"))
-		thaw_warn("'%s/best.h5' is gone, that of epoch %d: only a better epoch makes another", folder->path,
-		          folder->best_epoch);
+	warn_if_gone(folder, "best.h5", folder->best_epoch);
+	warn_if_gone(folder, "best-average.h5", folder->average_epoch);
 	return THAW_OK;
 }
 
@@ -237,11 +247,6 @@ static thaw_status find_checkpoint(struct thaw_run_folder *folder)
 	if (!status && folder->damaged)
 		thaw_warn("going on from '%s', the checkpoint before", folder->resume);
 	return status ? status : check_results(folder);
-}
-
-thaw_status thaw_folder_tidy(const char *path)
-{
-	return thaw_folder_clean(path, temporaries);
 }
 
 static thaw_status fail_foreign(const char *path)
@@ -301,6 +306,52 @@ thaw_status thaw_folder_find(struct thaw_job *job, bool fresh, struct thaw_run_f
 	return status;
 }
 
+/* --- keeping ----------------------------------------------------------------------------------------------------- */
+
+static thaw_status epoch_path(const char *folder, int epoch, char path[THAW_PATH])
+{
+	char name[32];
+
+	snprintf(name, sizeof name, "epoch-%04d.h5", epoch);
+	return join(folder, name, path);
+}
+
+static void remove_if_there(const char *path)
+{
+	if (unlink(path) != 0 && errno != ENOENT)
+		thaw_warn("cannot remove '%s': %s", path, strerror(errno));
+}
+
+thaw_status thaw_folder_keep(const char *path, const struct thaw_job *job, int epoch, const char *name)
+{
+	int keep = job->checkpoint.keep, every = job->checkpoint.every;
+	char from[THAW_PATH], now[THAW_PATH], old[THAW_PATH];
+	thaw_status status = join(path, name, from);
+
+	if (!status)
+		status = epoch_path(path, epoch, now);
+	if (!status)
+		status = epoch_path(path, (epoch / every - keep) * every, old);
+	if (status || keep == 0)
+		return status;
+	remove_if_there(now);
+	if (link(from, now) != 0)
+		thaw_warn("cannot keep '%s': %s", now, strerror(errno));
+	if (epoch % every == 0)
+		remove_if_there(old);
+	return THAW_OK;
+}
+
+thaw_status thaw_folder_settle(const struct thaw_run_folder *folder, const struct thaw_job *job)
+{
+	bool kept = folder->epoch > 0 && !folder->within &&
+	            (folder->epoch % job->checkpoint.every == 0 || thaw_job_done(job, folder->epoch, folder->best_epoch));
+	thaw_status status = thaw_folder_clean(folder->path, temporaries);
+
+	return status || !kept ? status
+	                       : thaw_folder_keep(folder->path, job, folder->epoch, strrchr(folder->resume, '/') + 1);
+}
+
 /* --- entering ---------------------------------------------------------------------------------------------------- */
 
 /* The job as it is run, every key with its value. */
@@ -342,7 +393,7 @@ static thaw_status begin(const struct thaw_run_folder *folder, const char *log, 
 		thaw_folder_leave(folder);
 		return fail_foreign(path);
 	}
-	status = thaw_folder_tidy(path);
+	status = thaw_folder_clean(path, temporaries);
 	if (!status)
 		status = write_job(job, copy);
 	if (!status)
@@ -376,7 +427,7 @@ thaw_status thaw_folder_enter(const struct thaw_run_folder *folder, const struct
 		return status;
 	if (!folder->found)
 		return begin(folder, log, job);
-	status = thaw_folder_tidy(folder->path);
+	status = thaw_folder_settle(folder, job);
 	if (!status && folder->damaged)
 		status = put_aside(folder);
 	if (!status)

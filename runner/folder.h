@@ -20,7 +20,11 @@ struct thaw_run_folder {
 	char resume[THAW_PATH]; /* the checkpoint to go on from: last.h5, or previous.h5 where that is damaged; "": begin */
 	bool damaged;           /* last.h5 */
 	bool found;             /* a run was begun there */
-	int epoch, best_epoch;  /* epochs done there, the best of them */
+	bool within;            /* that checkpoint is of the midst of an epoch */
+	int epoch;              /* epochs done there, */
+	int best_epoch;         /* the best of them, 0: none yet, */
+	int average_epoch;      /* and that of the average */
+	double best;            /* what the best has of checkpoint.metric */
 };
 
 /* Where `job` is to run. All ranks call it and get what rank 0 found. With `fresh`, the job gets the first name of
@@ -33,8 +37,13 @@ thaw_status thaw_folder_find(struct thaw_job *job, bool fresh, struct thaw_run_f
 /* THAW_FAILED when the folder is no longer this process', and by whom it was taken over. Rank 0 only. */
 thaw_status thaw_folder_check(const char *path);
 
-/* Removes what a process left that was killed while it published a file. The owner's, on rank 0. */
-thaw_status thaw_folder_tidy(const char *path);
+/* Keeps checkpoint `name` of so many epochs under the name epoch-0012.h5, and removes what is older than
+ * checkpoint.keep says. A file system that has no second names costs a warning. Rank 0 only. */
+thaw_status thaw_folder_keep(const char *path, const struct thaw_job *job, int epoch, const char *name);
+
+/* Does what a process left undone that was killed: removes files that it did not publish, and keeps what it had not
+ * kept. The owner's, on rank 0. */
+thaw_status thaw_folder_settle(const struct thaw_run_folder *folder, const struct thaw_job *job);
 
 /* Gives the folder back to whoever comes next. Rank 0 only; the process' end does the same. */
 void thaw_folder_leave(const struct thaw_run_folder *folder);

@@ -1,34 +1,11 @@
 #include "runner/forecast.h"
 
-#include <math.h>
-#include <stdlib.h>
-
 #include "base/clock.h"
-#include "base/mem.h"
 #include "runner/trainer_parts.h"
 #include "runner/world.h"
 
 static const double enough_seconds = 1;
 enum { ENOUGH_STEPS = 3 };
-
-/* The largest of what the ranks have. */
-static thaw_status largest(struct thaw_setup *setup, double mine, double *largest_out)
-{
-	double *all = thaw_alloc((size_t)setup->ranks, sizeof *all);
-	double most = 0;
-	thaw_status status = thaw_world_agree(all ? THAW_OK : THAW_OUT_OF_MEMORY);
-
-	if (!status) {
-		all[setup->rank] = mine;
-		status = thaw_comm_gather_double(setup->comm, all, setup->ranks);
-	}
-	for (int r = 0; r < setup->ranks && !status; r++)
-		most = fmax(most, all[r]);
-	free(all);
-	if (!status)
-		*largest_out = most;
-	return status;
-}
 
 static thaw_status find_memory(struct thaw_trainer *t, size_t *bytes_out)
 {
@@ -39,7 +16,7 @@ static thaw_status find_memory(struct thaw_trainer *t, size_t *bytes_out)
 	size_t bytes = (params * slabs + states) * sizeof(float) +
 	               thaw_exchange_bytes(t->exchange) + (plan > validation ? plan : validation);
 	double most;
-	thaw_status status = largest(t->setup, (double)bytes, &most);
+	thaw_status status = thaw_world_largest((double)bytes, &most);
 
 	if (!status)
 		*bytes_out = (size_t)most;
@@ -70,7 +47,7 @@ static thaw_status time_steps(struct thaw_trainer *t, double *seconds_out)
 	struct thaw_metrics metrics;
 	int64_t before;
 	double begun, elapsed = 0;
-	int enough = 0;
+	bool enough = false;
 	thaw_status status = compile_all(t);
 
 	t->step = 0;
@@ -83,9 +60,9 @@ static thaw_status time_steps(struct thaw_trainer *t, double *seconds_out)
 	for (int steps = 1; !enough && !status; steps++) {
 		status = thaw_trainer_probe(t, 0, &metrics);
 		elapsed = thaw_clock_seconds() - begun;
-		enough = elapsed >= enough_seconds && steps >= ENOUGH_STEPS;
 		if (!status)
-			status = thaw_comm_broadcast(t->setup->comm, &enough, sizeof enough);
+			status = thaw_comm_broadcast(t->setup->comm, &elapsed, sizeof elapsed);
+		enough = elapsed >= enough_seconds && steps >= ENOUGH_STEPS;
 	}
 	if (!status)
 		*seconds_out = elapsed * (double)t->count / (double)(t->pictures - before);
@@ -119,6 +96,7 @@ thaw_status thaw_forecast_job(struct thaw_trainer *t, bool measures, struct thaw
 	}
 	if (!status && measures)
 		status = thaw_evaluator_measure(t->evaluator, &forecast.validation_seconds);
+	forecast.validation_seconds *= thaw_trainer_validations(t);
 	t->epoch = 0;
 	t->step = 0;
 	if (!status)

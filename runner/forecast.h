@@ -1,9 +1,10 @@
 /*
  * What a job will take, phase by phase: numbers that train, steps, memory, seconds.
  *
- * Memory is what a rank keeps for the phase: the slabs of parameters, running statistics, optimizer slots and gradients,
- * and the arena of the phase's plan or, where that is larger, of validation. What libraries keep for themselves, and
- * pictures on their way, come on top. Seconds are measured: a few steps of every phase, at a learning rate of 0.
+ * Memory is what a rank keeps for the phase: the slabs of parameters, their average, running statistics, optimizer
+ * slots and gradients, and the arena of the phase's plan or, where that is larger, of validation. What libraries keep
+ * for themselves, and pictures on their way, come on top. Seconds are measured, by rank 0's clock: a few steps of every
+ * phase, at a learning rate of 0; and a few batches of validation, by the slowest rank's.
  */
 #ifndef THAW_RUNNER_FORECAST_H
 #define THAW_RUNNER_FORECAST_H
@@ -19,7 +20,7 @@ struct thaw_phase_forecast {
 
 struct thaw_forecast {
 	struct thaw_phase_forecast phases[THAW_PHASES];
-	double validation_seconds; /* of an epoch; 0: not measured */
+	double validation_seconds; /* of an epoch, the average's too; 0: not measured */
 };
 
 /* All ranks call it, with a trainer that has not trained, and get the same. The trainer stands at the last phase then,

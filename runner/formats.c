@@ -144,7 +144,7 @@ static void json_speed(const struct thaw_speed *speed)
 
 static void json_end(const struct thaw_run_end *end)
 {
-	const struct thaw_metrics *v = &end->best->val_metrics;
+	const struct thaw_metrics *v = &end->best->val_metrics, *a = &end->average->val_metrics;
 	struct thaw_text json, fit = THAW_TEXT_EMPTY;
 
 	thaw_verdict_add_name(end->verdict, &fit);
@@ -155,11 +155,18 @@ static void json_end(const struct thaw_run_end *end)
 	thaw_json_integer(&json, "epochs", end->epochs);
 	thaw_json_fixed(&json, "seconds", end->seconds, 1);
 	thaw_json_text(&json, "metric", end->metric);
+	thaw_json_number(&json, "best", end->merit);
 	thaw_json_integer(&json, "best_epoch", end->best->epoch);
 	thaw_json_number(&json, "val_loss", v->loss);
 	thaw_json_fixed(&json, "val_top1", thaw_accuracy(v), 6);
 	thaw_json_integer(&json, "val_correct", v->top1);
 	thaw_json_integer(&json, "val_count", v->count);
+	if (end->average->epoch > 0) {
+		thaw_json_integer(&json, "average_best_epoch", end->average->epoch);
+		thaw_json_number(&json, "average_loss", a->loss);
+		thaw_json_fixed(&json, "average_top1", thaw_accuracy(a), 6);
+		thaw_json_integer(&json, "average_correct", a->top1);
+	}
 	thaw_json_text(&json, "fit", fit.data);
 	close_event(&json);
 	thaw_text_release(&fit);

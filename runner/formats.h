@@ -21,7 +21,9 @@
 struct thaw_run_end {
 	const char *folder;
 	const struct thaw_row *best; /* epoch and val_metrics */
-	const char *metric;          /* by which it is the best: "top1" */
+	const struct thaw_row *average; /* the same of the average; epoch 0: the job has none */
+	const char *metric;          /* by which they are the best: "top1", */
+	double merit;                /* and what the best has of it */
 	int epochs;                  /* that were trained */
 	double seconds;              /* of all epochs, whatever process trained them */
 	const struct thaw_verdict *verdict;

@@ -1,5 +1,6 @@
 #include "runner/head.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,6 +40,17 @@ const char *thaw_batch_text(int batch, int replicas, char text[64])
 	return text;
 }
 
+const char *thaw_duration_text(double seconds, char text[48])
+{
+	if (seconds < 60)
+		snprintf(text, 48, "%.1f s", seconds);
+	else if (seconds < 3600)
+		snprintf(text, 48, "%.0f min %.0f s", floor(seconds / 60), floor(fmod(seconds, 60)));
+	else
+		snprintf(text, 48, "%.0f h %.0f min", floor(seconds / 3600), floor(fmod(seconds, 3600) / 60));
+	return text;
+}
+
 /* --- lines ------------------------------------------------------------------------------------------------------- */
 
 /* "244 train (ants 123, bees 121)": the first few classes by name. */
@@ -59,7 +71,7 @@ static void add_split(struct thaw_text *text, const struct thaw_dataset *dataset
 	thaw_text_add(text, ")");
 }
 
-void thaw_head_add(const struct thaw_setup *setup, const char *where, struct thaw_text *lines)
+void thaw_head_add(const struct thaw_setup *setup, const char *where, const char *weights, struct thaw_text *lines)
 {
 	const struct thaw_job *job = setup->job;
 	const float *mean = setup->facts->mean, *std = setup->facts->std;
@@ -77,8 +89,13 @@ void thaw_head_add(const struct thaw_setup *setup, const char *where, struct tha
 	              thaw_batch_text(job->recipe.batch, setup->replicas, batch));
 	thaw_text_add(lines, "        normalised as the shards say: mean %g %g %g, std %g %g %g\n", (double)mean[0],
 	              (double)mean[1], (double)mean[2], (double)std[0], (double)std[1], (double)std[2]);
-	thaw_text_add(lines, "model   %s %s parameters  weights random (seed %llu)\n", job->model.arch,
-	              thaw_count_text(thaw_net_count(setup->net, NULL), count), (unsigned long long)job->seed);
+	thaw_text_add(lines, "model   %s %s parameters  weights ", job->model.arch,
+	              thaw_count_text(thaw_net_count(setup->net, NULL), count));
+	if (weights)
+		thaw_text_add_printable(lines, weights);
+	else
+		thaw_text_add(lines, "random (seed %llu)", (unsigned long long)job->seed);
+	thaw_text_add(lines, "\n");
 }
 
 thaw_status thaw_head_add_phases(const struct thaw_setup *setup, struct thaw_text *lines)
@@ -167,17 +184,35 @@ static void warn_lines(const char *lines)
 	}
 }
 
+static thaw_status count_norms(const struct thaw_setup *setup, struct thaw_norm_counts norms[THAW_PHASES])
+{
+	for (int phase = 0; phase < setup->job->phases_count; phase++) {
+		bool *trains;
+		thaw_status status = thaw_setup_select(setup, phase, &trains);
+
+		if (status)
+			return status;
+		norms[phase] = (struct thaw_norm_counts){0};
+		for (int i = 0; i < thaw_net_params(setup->net); i++)
+			if (thaw_net_param(setup->net, i)->role == THAW_NORM_WEIGHT)
+				*(trains[i] ? &norms[phase].trained : &norms[phase].frozen) += 1;
+		free(trains);
+	}
+	return THAW_OK;
+}
+
 thaw_status thaw_head_warn(const struct thaw_setup *setup)
 {
+	struct thaw_norm_counts norms[THAW_PHASES];
 	int64_t *train = class_counts(setup->train), *val = class_counts(setup->val);
 	const char **names = thaw_setup_class_names(setup);
 	struct thaw_text lines = THAW_TEXT_EMPTY;
-	thaw_status status = train && val && names ? THAW_OK : THAW_OUT_OF_MEMORY;
+	thaw_status status = train && val && names ? count_norms(setup, norms) : THAW_OUT_OF_MEMORY;
 
 	if (!status) {
 		const struct thaw_data_counts data = {setup->facts->classes, names, train, val, setup->facts->resize};
 
-		thaw_job_add_warnings(setup->job, &data, setup->replicas, &lines);
+		thaw_job_add_warnings(setup->job, &data, norms, setup->replicas, &lines);
 		status = thaw_text_status(&lines);
 	}
 	if (!status)

@@ -53,7 +53,7 @@ thaw_status thaw_record_head(const struct thaw_setup *setup, const char *folder)
 	struct thaw_text lines = THAW_TEXT_EMPTY;
 	thaw_status status;
 
-	thaw_head_add(setup, folder ? folder : "measuring", &lines);
+	thaw_head_add(setup, folder ? folder : "measuring", NULL, &lines);
 	status = thaw_head_add_phases(setup, &lines);
 	if (!status)
 		status = thaw_head_add_advice(setup, false, &lines);
@@ -385,33 +385,56 @@ static void tell_average(const struct thaw_row *average)
 	         (long long)v->count, interval.low, interval.high, average->epoch);
 }
 
-void thaw_record_end(const struct thaw_setup *setup, const char *folder, const struct thaw_row *best,
+/* The names of those results that are there: a checkpoint may have been removed. */
+static void add_results(const char *folder, struct thaw_text *files)
+{
+	static const char *const names[] = {"best.h5",       "best-average.h5", "last.h5", "metrics.csv",
+	                                    "metrics.jsonl", "job.yaml",        "log.txt"};
+
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+		struct thaw_text path = THAW_TEXT_EMPTY;
+
+		thaw_text_add(&path, "%s/%s", folder, names[i]);
+		if (thaw_text_status(&path) == THAW_OK && thaw_file_exists(path.data))
+			thaw_text_add(files, " %s", names[i]);
+		thaw_text_release(&path);
+	}
+}
+
+void thaw_record_end(const struct thaw_setup *setup, const char *folder, const struct thaw_row *best, double merit,
                      const struct thaw_row *average)
 {
 	const struct thaw_metrics *v = &best->val_metrics;
 	const struct thaw_interval interval = thaw_wilson(v->top1, v->count);
 	struct thaw_verdict verdict = {.fit = THAW_FIT_UNKNOWN};
 	struct thaw_run_end end = {
-		.folder = folder, .best = best, .metric = setup->job->checkpoint.metric, .verdict = &verdict};
-	struct thaw_text fit = THAW_TEXT_EMPTY;
+		.folder = folder,
+		.best = best,
+		.average = average,
+		.metric = setup->job->checkpoint.metric,
+		.merit = merit,
+		.verdict = &verdict,
+	};
+	struct thaw_text fit = THAW_TEXT_EMPTY, files = THAW_TEXT_EMPTY;
+	char time[48];
 
 	tell_classes(setup, folder);
 	if (sum_up(folder, setup->facts->classes, &end, &verdict) != THAW_OK)
 		thaw_warn("%s", thaw_fail_text());
 	thaw_verdict_add_text(&verdict, &fit);
 	thaw_log("%s", "");
-	thaw_log("best    %.4f (%lld/%lld, 95%% %.2f-%.2f) at epoch %d, %.0f min %.0f s", thaw_accuracy(v),
-	         (long long)v->top1, (long long)v->count, interval.low, interval.high, best->epoch, floor(end.seconds / 60),
-	         floor(fmod(end.seconds, 60)));
+	thaw_log("best    %.4f (%lld/%lld, 95%% %.2f-%.2f) at epoch %d, %s", thaw_accuracy(v), (long long)v->top1,
+	         (long long)v->count, interval.low, interval.high, best->epoch, thaw_duration_text(end.seconds, time));
 	if (average->epoch > 0)
 		tell_average(average);
 	thaw_log("fit     %s", fit.data);
-	thaw_log("result  %s: best.h5%s last.h5 metrics.csv metrics.jsonl job.yaml log.txt, TensorBoard's events", folder,
-	         average->epoch > 0 ? " best-average.h5" : "");
+	add_results(folder, &files);
+	thaw_log("result  %s:%s, TensorBoard's events", folder, files.data);
 	thaw_log("next    thaw eval %s/job.yaml --checkpoint %s/best.h5", folder, folder);
 	thaw_log("        thaw report %s -o report.html", folder);
 	if (thaw_format()->end)
 		thaw_format()->end(&end);
+	thaw_text_release(&files);
 	thaw_text_release(&fit);
 }
 

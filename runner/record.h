@@ -52,9 +52,9 @@ struct thaw_speed;
 void thaw_record_speed(const struct thaw_speed *speed);
 
 /* What came out: which classes best.h5 takes for which, "best 0.9477 (145/153, 95% 0.90-0.97) at epoch 8, 1 min 52 s",
- * the same of the average (epoch 0: there is none), what the curves say of the fit, what to do next. The time is that of
- * all epochs, whatever process trained them. Rank 0 only. */
-void thaw_record_end(const struct thaw_setup *setup, const char *folder, const struct thaw_row *best,
+ * the same of the average (epoch 0: there is none), `merit` being what the best has of checkpoint.metric; what the curves say of the fit, what to do next. The time is that
+ * of all epochs, whatever process trained them. Rank 0 only. */
+void thaw_record_end(const struct thaw_setup *setup, const char *folder, const struct thaw_row *best, double merit,
                      const struct thaw_row *average);
 
 /* All epochs of the run in `folder` were done before, or as many as early stopping allowed. Rank 0 only. */

@@ -58,17 +58,20 @@ uint32_t thaw_setup_checksum(const struct thaw_setup *setup)
 	return thaw_crc32c(crc, params->states, (size_t)thaw_net_state_elems(params->net) * sizeof *params->states);
 }
 
-/* Of all that tells one split from another: labels, sizes, the pictures' own checksums, classes, normalisation. */
+/* Of all that tells one split from another, as docs/formats.md says. */
 static uint32_t data_checksum(const struct thaw_dataset *dataset)
 {
 	const struct thaw_dataset_facts *facts = thaw_dataset_facts(dataset);
-	uint32_t crc = thaw_crc32c(0, facts, sizeof *facts);
+	uint32_t crc = thaw_crc32c(0, facts->mean, sizeof facts->mean);
 
+	crc = thaw_crc32c(crc, facts->std, sizeof facts->std);
 	for (int i = 0; i < facts->classes; i++)
 		crc = thaw_crc32c(crc, thaw_dataset_class(dataset, i), strlen(thaw_dataset_class(dataset, i)) + 1);
 	for (int64_t i = 0; i < facts->count; i++) {
 		const struct thaw_picture *picture = thaw_dataset_picture(dataset, i, NULL);
 
+		crc = thaw_crc32c(crc, &picture->height, sizeof picture->height);
+		crc = thaw_crc32c(crc, &picture->width, sizeof picture->width);
 		crc = thaw_crc32c(crc, &picture->label, sizeof picture->label);
 		crc = thaw_crc32c(crc, &picture->crc32c, sizeof picture->crc32c);
 	}

@@ -18,7 +18,7 @@ struct thaw_setup {
 	int replicas;                           /* micro-batches of a global batch */
 	struct thaw_dataset *train, *val;       /* train NULL: only evaluating */
 	const struct thaw_dataset_facts *facts; /* of val: classes and normalisation */
-	uint32_t train_data, val_data;          /* checksums of the splits: labels and pixels, not where they lie */
+	uint32_t train_data, val_data;          /* checksums of the splits (docs/formats.md): not of where they lie */
 	struct thaw_device *device;
 	struct thaw_net *net;
 	struct thaw_params params; /* zero; thaw_params_randomize() or a checkpoint fills them */

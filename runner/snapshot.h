@@ -17,7 +17,7 @@ struct thaw_snapshot_state {
 };
 
 /* Publishes parameters, running statistics and the state beside them; what was at `path` is then at `previous`, unless
- * that is NULL. `facts`: arch, normalisation, classes and build are filled in here. */
+ * that is NULL. `facts`: arch, normalisation, classes, build and the splits' checksums are filled in here. */
 thaw_status thaw_snapshot_write(const char *path, const char *previous, struct thaw_checkpoint_facts facts,
                                 const struct thaw_setup *setup, struct thaw_snapshot_state state);
 
@@ -30,7 +30,8 @@ struct thaw_snapshot_wanted {
 
 /* Reads parameters and running statistics from `path` into the setup, and what is wanted. A checkpoint of another
  * architecture, class list or normalisation is refused by name, THAW_BAD_JOB, and so is one that has not what is
- * wanted, or belongs to more epochs than the job has. The pointers in `facts_out` are NULL. */
+ * wanted, or belongs to more epochs than the job has. Where a run is to go on (`losses`), so is one of other pictures;
+ * otherwise another crop is warned of. The pointers in `facts_out` are NULL. */
 thaw_status thaw_snapshot_read(const char *path, struct thaw_setup *setup, struct thaw_snapshot_wanted wanted,
                                struct thaw_checkpoint_facts *facts_out);
 

@@ -1,9 +1,10 @@
-#define _POSIX_C_SOURCE 200809L
+#define _GNU_SOURCE /* memmem */
 #include "runner/standing.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -13,8 +14,10 @@
 #include "base/log.h"
 #include "runner/folder.h"
 #include "runner/formats.h"
+#include "runner/watchdog.h"
 
 static const double status_pause = 5; /* seconds between two status.json of one state */
+enum { LONGEST = 1 << 16 };            /* bytes of a status.json */
 
 static const char *const names[THAW_STATES] = {"starting", "training", "validating", "checkpointing",
                                                "stopped",  "finished", "failed"};
@@ -87,6 +90,7 @@ static void publish(struct thaw_standing *s, bool with_words)
 
 	if (!s->folder)
 		return;
+	thaw_watchdog_waits("the disk");
 	snprintf(words, sizeof words, "%s", thaw_fail_text());
 	s->written = thaw_clock_seconds();
 	if (thaw_folder_check(s->folder) == THAW_OK && write_status(s, with_words ? words : NULL) != THAW_OK &&
@@ -95,6 +99,7 @@ static void publish(struct thaw_standing *s, bool with_words)
 		s->warned = true;
 	}
 	(void)thaw_fail(THAW_FAILED, "%s", words);
+	thaw_watchdog_waits(NULL);
 }
 
 /* --- lines ------------------------------------------------------------------------------------------------------- */
@@ -162,4 +167,32 @@ void thaw_standing_end(struct thaw_standing *s, thaw_status status)
 	s->epoch_left = s->run_left = status == THAW_OK ? 0 : NAN;
 	publish(s, status != THAW_OK);
 	thaw_log_live("");
+}
+
+/* Whether status.json says that the run is finished. */
+static bool said_finished(const char *folder)
+{
+	struct thaw_text path = THAW_TEXT_EMPTY, words = THAW_TEXT_EMPTY;
+	char *bytes = NULL;
+	size_t length;
+	bool finished = false;
+
+	thaw_text_add(&path, "%s/status.json", folder);
+	thaw_json_text(&words, "state", names[THAW_FINISHED]);
+	if (thaw_text_status(&path) == THAW_OK && thaw_text_status(&words) == THAW_OK &&
+	    thaw_file_read(path.data, LONGEST, &bytes, &length) == THAW_OK)
+		finished = memmem(bytes, length, words.data, words.length) != NULL;
+	free(bytes);
+	thaw_text_release(&words);
+	thaw_text_release(&path);
+	return finished;
+}
+
+void thaw_standing_settle(struct thaw_standing *s, const char *folder)
+{
+	if (said_finished(folder))
+		return;
+	s->tells = true;
+	s->folder = folder;
+	thaw_standing_end(s, THAW_OK);
 }

@@ -40,8 +40,8 @@ struct thaw_standing {
 	bool warned;
 };
 
-/* Begins to tell, with lines every `seconds` (0: none), and status.json in `folder` unless that is NULL. Rank 0 only; on
- * other ranks a standing stays zero, and the functions below do nothing. */
+/* Begins to tell, with lines every `seconds` (0: none), and status.json in `folder` unless that is NULL. Rank 0 only;
+ * on other ranks a standing stays zero, and the functions below do nothing. */
 void thaw_standing_begin(struct thaw_standing *standing, const char *folder, double seconds);
 
 /* Whether it is time to bring the numbers up to date and tell them. */
@@ -53,6 +53,10 @@ void thaw_standing_at(struct thaw_standing *standing, enum thaw_state state);
 
 /* The same for the last state of a run that ends with `status`, with the words of its failure. */
 void thaw_standing_end(struct thaw_standing *standing, thaw_status status);
+
+/* status.json of a run that is over says so; one that was killed in its last words left that to the next start. Rank 0
+ * only, of a standing whose numbers alone are set. */
+void thaw_standing_settle(struct thaw_standing *standing, const char *folder);
 
 /* The standing's keys in an object. */
 void thaw_standing_add_json(const struct thaw_standing *standing, struct thaw_text *json);

@@ -190,17 +190,24 @@ static thaw_status stop(struct thaw_trainer *t, double seconds)
 	                                  (long long)t->step, (long long)thaw_trainer_steps_of(t, t->job->epochs)));
 }
 
-/* The average first: what the evaluator knows of each picture is then by the parameters. */
+/* THAW_REQUEUE: a signal came. The average first: what the evaluator knows of each picture is then by the parameters. */
 static thaw_status validate(struct thaw_trainer *t, struct thaw_row *row)
 {
 	thaw_status status = THAW_OK;
 
+	t->standing.loss = row->train_metrics.loss;
+	t->validation = 0;
 	if (t->average.values) {
 		thaw_average_swap(&t->average);
 		status = thaw_evaluate(t->evaluator, &row->average_metrics);
 		thaw_average_swap(&t->average);
+		t->validation = 1;
+		if (!status)
+			status = thaw_world_agree(ask_for_stop());
 	}
-	return status ? status : thaw_evaluate(t->evaluator, &row->val_metrics);
+	if (!status)
+		status = thaw_evaluate(t->evaluator, &row->val_metrics);
+	return status ? status : thaw_world_agree(ask_for_stop());
 }
 
 static thaw_status check_loss(int epoch, const char *of, const struct thaw_metrics *metrics)
@@ -222,8 +229,6 @@ static thaw_status finish_epoch(struct thaw_trainer *t, struct thaw_row *row, do
 	thaw_fault_strike_at("validation", t->setup->rank, t->step);
 	if (!status)
 		status = validate(t, row);
-	if (!status)
-		status = thaw_world_agree(ask_for_stop());
 	if (status == THAW_REQUEUE)
 		return stop(t, thaw_clock_seconds() - begun);
 	if (!status && thaw_fault_due("validation", t->step))
@@ -323,15 +328,18 @@ static void tell_speed(const struct thaw_trainer *t)
 static thaw_status change_phase(struct thaw_trainer *t)
 {
 	int phase = thaw_trainer_phase_of(t, t->epoch);
-	thaw_status status = THAW_OK;
+	thaw_status status;
 
-	if (phase != t->phase)
-		status = thaw_record_phase(t->setup, phase);
-	if (!status && phase != t->phase) {
-		thaw_fault_strike_at("phase", t->setup->rank, t->step);
-		status = thaw_trainer_begin_phase(t, phase);
-	}
-	return status;
+	if (phase == t->phase)
+		return THAW_OK;
+	t->standing.phase = phase + 1;
+	t->standing.step = t->standing.steps = 0;
+	thaw_standing_at(&t->standing, THAW_STARTING);
+	status = thaw_record_phase(t->setup, phase);
+	if (status)
+		return status;
+	thaw_fault_strike_at("phase", t->setup->rank, t->step);
+	return thaw_trainer_begin_phase(t, phase);
 }
 
 /* From the epoch after those that are done to the last. */
@@ -369,6 +377,6 @@ thaw_status thaw_trainer_run(struct thaw_trainer *t, const char *folder)
 	if (!status && measures)
 		tell_speed(t);
 	else if (!status && t->setup->rank == 0)
-		thaw_record_end(t->setup, folder, &t->best, &t->average_best);
+		thaw_record_end(t->setup, folder, &t->best, thaw_trainer_merit(t, &t->best), &t->average_best);
 	return status;
 }

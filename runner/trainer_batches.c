@@ -10,6 +10,11 @@
 
 /* --- arithmetic -------------------------------------------------------------------------------------------------- */
 
+int thaw_trainer_validations(const struct thaw_trainer *t)
+{
+	return 1 + (t->average.values != NULL);
+}
+
 int thaw_trainer_phase_of(const struct thaw_trainer *t, int epoch)
 {
 	int phase = 0;

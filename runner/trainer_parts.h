@@ -62,9 +62,10 @@ struct thaw_trainer {
 	int64_t pictures;          /* that the steps of this process saw, */
 	int64_t first_pictures;    /* and of these the first step */
 	double first_step_seconds; /* from the program's start to the end of the first step */
-	double rate;               /* pictures a second in this process' last steps; NaN: not known yet */
-	double validation_begun;   /* thaw_clock_seconds() */
-	double validation_seconds; /* that the last one of this process took; NaN: there was none */
+	double speed;              /* pictures a second in this process' last steps; NaN: not known yet */
+	int validation;            /* of the epoch, under way: 0, or 1 for the second */
+	double validation_begun;   /* thaw_clock_seconds() at the first */
+	double validation_seconds; /* that those of the last epoch took; NaN: there was none in this process */
 	double *val_losses;        /* (epochs of the job) of the epochs done */
 	struct thaw_row best, average_best; /* in average_best, val_metrics are the average's */
 	struct thaw_standing standing;
@@ -80,6 +81,9 @@ struct thaw_trainer_place {
 };
 
 /* --- runner/trainer_batches.c ------------------------------------------------------------------------------------ */
+
+/* Validations of an epoch: of the parameters, and of their average where there is one. */
+int thaw_trainer_validations(const struct thaw_trainer *t);
 
 /* The phase that epoch `epoch` (from 0) belongs to. */
 int thaw_trainer_phase_of(const struct thaw_trainer *t, int epoch);
@@ -130,8 +134,9 @@ thaw_status thaw_trainer_begin_phase(struct thaw_trainer *t, int phase);
 
 /* One step of the trainer's phase at this learning rate, whatever the schedule says; steps follow one another from the
  * first of epoch t->epoch with t->step 0, without validation and beyond the phase's end, where its last epoch comes
- * again. *metrics_out: of the step's pictures on all ranks, before the update. THAW_DIVERGED: its gradients are not
- * finite, nothing was updated. All ranks call it. */
+ * again. *metrics_out: of the step's pictures on all ranks, before the update. A step whose gradients are not finite
+ * updates nothing, and counts no picture; THAW_DIVERGED: there were more of them than max_skipped allows. All ranks call
+ * it. */
 thaw_status thaw_trainer_probe(struct thaw_trainer *t, double rate, struct thaw_metrics *metrics_out);
 
 /* --- runner/trainer_save.c --------------------------------------------------------------------------------------- */
@@ -158,8 +163,8 @@ thaw_status thaw_trainer_save_first(struct thaw_trainer *t);
 thaw_status thaw_trainer_save_within(struct thaw_trainer *t, double seconds);
 thaw_status thaw_trainer_save_when_due(struct thaw_trainer *t, double seconds);
 
-/* What an epoch leaves: its row, its points, best.h5, best-average.h5 and last.h5, written by rank 0. All ranks call it,
- * and succeed or fail together. */
+/* What an epoch leaves: its row, its points, best.h5, best-average.h5 and last.h5, written by rank 0. All ranks call
+ * it, and succeed or fail together. */
 thaw_status thaw_trainer_save_epoch(struct thaw_trainer *t, const struct thaw_row *row);
 
 /* --- runner/trainer_tell.c --------------------------------------------------------------------------------------- */

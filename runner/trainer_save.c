@@ -1,12 +1,9 @@
 /* What a run leaves on disk: checkpoints, when and which, and the files of an epoch. */
-#define _POSIX_C_SOURCE 200809L
 #include "runner/trainer_parts.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -170,32 +167,6 @@ thaw_status thaw_trainer_save_when_due(struct thaw_trainer *t, double seconds)
 	return status || !due ? status : thaw_trainer_save_within(t, seconds);
 }
 
-static void epoch_path(const struct thaw_trainer *t, int epoch, struct thaw_text *path)
-{
-	thaw_text_add(path, "%s/epoch-%04d.h5", t->folder, epoch);
-}
-
-/* Another name for what last.h5 is now, so that it stays; what is too old goes. A file system without such names costs
- * a warning. */
-static void keep_former(const struct thaw_trainer *t)
-{
-	struct thaw_text last = THAW_TEXT_EMPTY, now = THAW_TEXT_EMPTY, old = THAW_TEXT_EMPTY;
-	int keep = t->job->checkpoint.keep, every = t->job->checkpoint.every;
-
-	thaw_text_add(&last, "%s/last.h5", t->folder);
-	epoch_path(t, t->epoch, &now);
-	epoch_path(t, (t->epoch / every - keep) * every, &old);
-	if (keep > 0 && unlink(now.data) != 0 && errno != ENOENT)
-		thaw_warn("cannot remove '%s': %s", now.data, strerror(errno));
-	if (keep > 0 && link(last.data, now.data) != 0)
-		thaw_warn("cannot keep '%s': %s", now.data, strerror(errno));
-	if (keep > 0 && t->epoch % every == 0 && unlink(old.data) != 0 && errno != ENOENT)
-		thaw_warn("cannot remove '%s': %s", old.data, strerror(errno));
-	thaw_text_release(&last);
-	thaw_text_release(&now);
-	thaw_text_release(&old);
-}
-
 /* best.h5, and what it says of each validation picture. */
 static thaw_status write_best(struct thaw_trainer *t)
 {
@@ -229,9 +200,7 @@ static thaw_status write_last(struct thaw_trainer *t)
 {
 	thaw_status status = write_between(t, LAST);
 
-	if (!status)
-		keep_former(t);
-	return status;
+	return status ? status : thaw_folder_keep(t->folder, t->job, t->epoch, "last.h5");
 }
 
 /* best.h5 and best-average.h5 before the epoch's row says that it is the best; last.h5 after the row, which belongs to

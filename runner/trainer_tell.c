@@ -17,10 +17,12 @@ static double loss_so_far(const struct thaw_trainer *t)
 	return weight > 0 ? loss / weight : NAN;
 }
 
-/* Seconds of a validation; one that was never measured counts as slow as training. */
+/* Seconds of an epoch's validation; one that was never measured counts as slow as training. */
 static double validation_time(const struct thaw_trainer *t)
 {
-	return isnan(t->validation_seconds) ? (double)t->setup->facts->count / t->rate : t->validation_seconds;
+	double pictures = (double)t->setup->facts->count * thaw_trainer_validations(t);
+
+	return isnan(t->validation_seconds) ? pictures / t->speed : t->validation_seconds;
 }
 
 /* So many seconds of the epoch are left. Later epochs are taken to be like this one, which those of a phase that trains
@@ -30,7 +32,7 @@ static void set_left(struct thaw_trainer *t, double epoch_left)
 	struct thaw_standing *s = &t->standing;
 
 	s->epoch_left = epoch_left;
-	s->run_left = epoch_left + (s->epochs - s->epoch) * ((double)t->count / t->rate + validation_time(t));
+	s->run_left = epoch_left + (s->epochs - s->epoch) * ((double)t->count / t->speed + validation_time(t));
 }
 
 void thaw_trainer_tell_epoch(struct thaw_trainer *t, const struct thaw_trainer_place *place)
@@ -44,7 +46,7 @@ void thaw_trainer_tell_epoch(struct thaw_trainer *t, const struct thaw_trainer_p
 	s->steps = thaw_trainer_steps(t, t->phase);
 	s->loss = loss_so_far(t);
 	s->images_per_second = NAN;
-	set_left(t, (double)left / t->rate + validation_time(t));
+	set_left(t, (double)left / t->speed + validation_time(t));
 	thaw_standing_at(s, THAW_TRAINING);
 }
 
@@ -56,30 +58,32 @@ void thaw_trainer_tell_step(struct thaw_trainer *t, const struct thaw_trainer_pl
 	if (!thaw_standing_due(s))
 		return;
 	left = t->count - (place->step + 1) * t->job->phases[t->phase].recipe.batch;
-	t->rate = (double)(t->pictures - place->pictures_before) / (thaw_clock_seconds() - place->begun);
+	t->speed = (double)(t->pictures - place->pictures_before) / (thaw_clock_seconds() - place->begun);
 	s->step = place->step + 1;
 	s->loss = loss_so_far(t);
-	s->images_per_second = t->rate;
-	set_left(t, (left > 0 ? (double)left / t->rate : 0) + validation_time(t));
+	s->images_per_second = t->speed;
+	set_left(t, (left > 0 ? (double)left / t->speed : 0) + validation_time(t));
 	thaw_standing_tell(s);
 }
 
-/* So many of this rank's batches are validated; the other ranks have as many. */
+/* So many of this rank's batches are validated; the other ranks have as many. The average's come first. */
 static void tell_validation(void *context, int64_t done, int64_t batches)
 {
 	struct thaw_trainer *t = context;
 	struct thaw_standing *s = &t->standing;
+	int64_t all = batches * thaw_trainer_validations(t);
 	double seconds;
 
+	done += batches * t->validation;
 	if (done == 0)
 		t->validation_begun = thaw_clock_seconds();
 	else if (!thaw_standing_due(s))
 		return;
 	seconds = thaw_clock_seconds() - t->validation_begun;
 	s->step = done;
-	s->steps = batches;
+	s->steps = all;
 	s->images_per_second = done > 0 ? (double)(t->setup->facts->count * done / batches) / seconds : NAN;
-	set_left(t, done > 0 ? seconds / (double)done * (double)(batches - done) : validation_time(t));
+	set_left(t, done > 0 ? seconds / (double)done * (double)(all - done) : validation_time(t));
 	if (done == 0)
 		thaw_standing_at(s, THAW_VALIDATING);
 	else
@@ -104,7 +108,7 @@ void thaw_trainer_tell_begin(struct thaw_trainer *t)
 {
 	struct thaw_standing *s = &t->standing;
 
-	t->rate = t->validation_seconds = NAN;
+	t->speed = t->validation_seconds = NAN;
 	*s = (struct thaw_standing){
 		.epoch = t->epoch + 1,
 		.epochs = t->job->epochs,

@@ -1,6 +1,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "runner/world.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,14 +44,27 @@ thaw_status thaw_world_agree(thaw_status mine)
 	return worst;
 }
 
-bool thaw_world_agreed(void)
-{
-	return agreed;
-}
-
 bool thaw_world_alone(thaw_status status)
 {
 	return status && world && thaw_comm_size(world) > 1 && !agreed;
+}
+
+thaw_status thaw_world_largest(double mine, double *largest_out)
+{
+	int size = thaw_comm_size(world);
+	double *all = thaw_alloc((size_t)size, sizeof *all), largest = mine;
+	thaw_status status = thaw_world_agree(all ? THAW_OK : THAW_OUT_OF_MEMORY);
+
+	if (!status) {
+		all[thaw_comm_rank(world)] = mine;
+		status = thaw_comm_gather_double(world, all, size);
+	}
+	for (int i = 0; i < size && !status; i++)
+		largest = fmax(largest, all[i]);
+	free(all);
+	if (!status)
+		*largest_out = largest;
+	return status;
 }
 
 /* A number for the processors that this rank may use, and the host they are of. */

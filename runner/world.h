@@ -11,7 +11,8 @@
 
 #include "comm/comm.h"
 
-/* Starts communication, the first time in a process. From then on ranks other than 0 print nothing but a failure of their own. */
+/* Starts communication, the first time in a process. From then on ranks other than 0 print nothing but a failure of
+ * their own. */
 thaw_status thaw_world_start(int *argc, char ***argv);
 
 /* The communicator, NULL before the start. */
@@ -20,11 +21,11 @@ struct thaw_comm *thaw_world(void);
 /* All ranks call this with their status and get the worst; its words are then everywhere. */
 thaw_status thaw_world_agree(thaw_status mine);
 
-/* Whether the last failure was agreed on by all. */
-bool thaw_world_agreed(void);
-
 /* Whether this rank has failed with `status` and the others do not know: they may still be sending what it holds. */
 bool thaw_world_alone(thaw_status status);
+
+/* The largest of what the ranks have, on all of them. */
+thaw_status thaw_world_largest(double mine, double *largest_out);
 
 /* Compute threads for this rank: the processors it may use, divided by the ranks on this host that may use the same
  * ones; at least 1. */

@@ -123,6 +123,12 @@ done
 [ $got = 0 ] && [ $stops -ge 1 ] || fail "stopped $stops times, then exit code $got: $(cat said)"
 [ "$(bytes stopped)" = "$(bytes whole)" ] || fail "stopped, another result: $(diff <(bytes stopped) <(bytes whole))"
 
+# the best average is missed as the best checkpoint is, and not promised
+expect 75 "" "$thaw" train job.yaml "${on[@]}" --set name=gone --set optimizer.lr=0 --fault term@12
+rm runs/gone/best-average.h5
+expect 0 "warning: 'runs/gone/best-average.h5' is gone, that of epoch" "$thaw" train job.yaml "${on[@]}" --set name=gone --set optimizer.lr=0
+grep -q "^result  runs/gone: best.h5 last.h5 " said || fail "promised, though it is gone: $(cat said)"
+
 # --- refusals --------------------------------------------------------------------------------------------------------------
 
 sed 's/^optimizer:/average: {decay: 1}\n&/' job.yaml >bad.yaml

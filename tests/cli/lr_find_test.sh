@@ -34,11 +34,12 @@ suggested() { grep -E '^(valley|steepest|use) ' "said$1"; }
 grep -q "^use       lr: .* in phase 3 of the job file, which has a rate of its own" said1 || fail "phase 3: $(cat said1)"
 grep -q "^sweep   phase 3, all: 100 steps from 1e-07 to 10$" said1 || fail "no word on the sweep: $(cat said1)"
 expect 0 "use       --set optimizer.lr=" "$thaw" lr-find job.yaml --phase 2 --steps 40
+grep -q "^          or lr: .* in phase 2 of the job file" said || fail "no word on a rate of the phase itself: $(cat said)"
 # shellcheck disable=SC2046
 expect 0 "" "$thaw" train job.yaml --set name=found $(sed -n 's/^use *//p' said)
 
-# weights of a checkpoint are where the sweep begins: the first loss is smaller than that of random ones
-expect 0 "weights of runs/small/best.h5" "$thaw" lr-find job.yaml "${same[@]}" -c runs/small/best.h5 -o warm.csv
+# weights of a checkpoint are where the sweep begins: the first loss is another than that of random ones
+expect 0 "parameters  weights runs/small/best.h5" "$thaw" lr-find job.yaml "${same[@]}" -c runs/small/best.h5 -o warm.csv
 awk -F, 'FNR == 2 { loss[FILENAME] = $3 } END { exit !(loss["warm.csv"] != loss["flat.csv"]) }' warm.csv flat.csv || fail "-c begins anew"
 
 # --- how a sweep ends ------------------------------------------------------------------------------------------------------

@@ -97,7 +97,15 @@ expect 0 "going on from runs/clock/last.h5" "$thaw" train job.yaml --set name=cl
     --set checkpoint.every=3 --set timeout=50 --set data.threads=1
 [ "$(results runs/clock)" = "$whole" ] || fail "with checkpoints by the clock: another result"
 [ "$(cd runs/clock && echo epoch-*)" = "epoch-0015.h5 epoch-0018.h5 epoch-0020.h5" ] || fail "kept: $(ls runs/clock)"
+[ "$("$thaw" show runs/clock/epoch-0020.h5 | tail -n +2)" = "$("$thaw" show runs/clock/last.h5 | tail -n +2)" ] || fail "epoch-0020.h5 is not last.h5"
 "$thaw" show runs/clock/epoch-0018.h5 | grep -q "epoch  *18, " || fail "epoch-0018.h5 is not of epoch 18"
+# killed before a checkpoint had its other name, the next start gives it
+rm runs/clock/epoch-0020.h5
+expect 0 "is finished" "$thaw" train job.yaml --set name=clock --set checkpoint.keep=2 --set checkpoint.every=3
+cmp runs/clock/epoch-0020.h5 runs/clock/last.h5 || fail "the last checkpoint is not kept after all"
+expect 75 "" "$thaw" train job.yaml --set name=kept --set checkpoint.keep=3 --fault term@22
+[ "$(cd runs/kept && echo epoch-*)" = "epoch-0002.h5 epoch-0003.h5 epoch-0004.h5" ] || fail "kept: $(ls runs/kept)"
+
 begin 1 --set name=deadly
 rank=$(one_that_listens $launcher)
 kill -USR1 "$rank"

@@ -35,7 +35,7 @@ state() {
 
 # what is not the same in two runs of one job
 timeless() {
-    sed -E "s/runs\/[a-z0-9]+/FOLDER/g; /^ +[0-9]+ /s/ +[0-9.]+ +[0-9.]+( +best)?$/\1/; s/, [0-9]+ min [0-9]+ s$//" "$1"
+    sed -E "s/runs\/[a-z0-9]+/FOLDER/g; /^ +[0-9]+ /s/ +[0-9.]+ +[0-9.]+( +best)?$/\1/; s/, ([0-9]+ min )?[0-9.]+ s$//" "$1"
 }
 "$thaw" train job.yaml --set name=table >said 2>heard || fail "a run: $(cat said heard)"
 cmp said runs/table/log.txt || fail "log.txt is not what was said"
@@ -124,7 +124,7 @@ wait $!
 state slow state stopped
 state slow message "$(tail -n 1 runs/slow/log.txt | sed 's/^thaw: //')"
 awk -F, -v OFS=, 'NR == 2 { $14 = 3661 } { print }' runs/slow/metrics.csv >metrics && cp metrics runs/slow/metrics.csv
-expect 0 "at epoch 1, 61 min " "$thaw" train job.yaml "${slow[@]}"
+expect 0 "at epoch 1, 1 h 1 min" "$thaw" train job.yaml "${slow[@]}"
 [ "$(sed -n '/^true /,/^balanced/p' said | wc -l)" = 7 ] || fail "no classes of a run that went on: $(cat said)"
 
 # --- how far it is -----------------------------------------------------------------------------------------------------------
@@ -144,6 +144,17 @@ loss=$(grep "^epoch 5/5  step 6/6" heard | sed 's/.*loss \([0-9.]*\).*/\1/')
 "$thaw" train job.yaml --set name=nolines --progress 0 >said 2>heard && [ ! -s heard ] || fail "--progress 0: $(cat heard)"
 "$thaw" train job.yaml --set name=events --progress 0.001 --json >said 2>heard || fail "--progress --json: $(cat said heard)"
 parse said && [ ! -s heard ] && grep -q '^{"event": "progress", "state": "validating", "epoch": 5, ' said || fail "--progress --json: $(cat said heard)"
+
+# with an average an epoch is validated twice, which is one validation to those who wait
+"$thaw" train job.yaml --set name=average --set average.decay=0.9 --progress 0.001 --json "${short[@]}" >said 2>&1 || fail "$(cat said)"
+sed -n 's/.*"state": "validating", .*"step": \([0-9]*\), "steps": \([0-9]*\), .*"loss": \([^,]*\), .*/\1 \2 \3/p' said >steps
+[ "$(cut -d' ' -f1,2 steps | tr '\n' ',')" = "1 4,2 4,3 4," ] || fail "validations of weights and average: $(cat said)"
+[ "$(cut -d' ' -f3 steps | sort -u)" = "$(sed -n 's/.*"event": "epoch".*"train_loss": \([^,]*\), .*/\1/p' said)" ] ||
+    fail "while it validates, the loss is not the epoch's: $(cat said)"
+for pair in "metric top1" "best $(awk -F, 'NR == 2 { printf "%.9g", $10 }' runs/average/metrics.csv)" "average_best_epoch 1" \
+    "average_correct $(awk -F, 'NR == 2 { print $20 }' runs/average/metrics.csv)"; do
+    [ "$(value said "${pair% *}")" = "${pair#* }" ] || fail "--json: ${pair% *} is not ${pair#* }: $(cat said)"
+done
 
 # a terminal has one line, no longer than it is wide, that is gone in the end
 if command -v script >/dev/null; then
@@ -169,6 +180,17 @@ state table host "$(hostname)"
 SLURM_JOB_ID=4711 "$thaw" train job.yaml --set name=slurm "${short[@]}" >/dev/null 2>&1
 state slurm slurm_job 4711
 state slurm best "$(awk -F, 'NR == 2 { printf "%.9g", $12 / $13 }' runs/slurm/metrics.csv)"
+
+# killed in its last words: the next start says for it that it is finished
+cp runs/slurm/status.json status.json
+sed -i 's/"state": "finished"/"state": "checkpointing"/' runs/slurm/status.json
+expect 0 "is finished, all 1 epochs" "$thaw" train job.yaml --set name=slurm "${short[@]}"
+for key in state epoch epochs phase phases metric best best_epoch eta_seconds; do
+    state slurm $key "$(value status.json $key)"
+done
+before=$(cat runs/slurm/status.json)
+expect 0 "is finished, all 1 epochs" "$thaw" train job.yaml --set name=slurm "${short[@]}"
+[ "$(cat runs/slurm/status.json)" = "$before" ] || fail "a status that is right is written again"
 
 # killed: the last state stays, with its time
 "$thaw" train job.yaml "${slow[@]}" --set name=killed >/dev/null 2>&1 &

@@ -2,7 +2,8 @@
 #include "jobs/warnings.h"
 #include "tests/test.h"
 
-static const char base[] = "name: x\nmodel: {arch: resnet18}\ndata: {train: a, val: b}\nbatch: 32\nbatchnorm: train\noptimizer: {lr: 0.01}\n";
+static const char base[] = "name: x\nmodel: {arch: resnet18}\ndata: {train: a, val: b}\nbatch: 32\nbatchnorm: train\n"
+						   "optimizer: {lr: 0.01}\n";
 
 enum { CLASSES = 5 };
 static const char *const names[CLASSES] = {"ant", "bee", "moth", "wa\nsp", "fly"};
@@ -12,15 +13,28 @@ struct data {
 };
 static const struct data plenty = {{20, 20, 20, 20, 16}, {5, 5, 5, 5, 5}}; /* 96 = 3 x 32 */
 
+/* Of ResNet-18's 20 norms, those that parts named so train: layer4 has five. */
+static struct thaw_norm_counts count_norms(const struct thaw_patterns *train)
+{
+	int trained = 0;
+
+	for (int i = 0; i < train->count; i++)
+		trained += strcmp(train->text[i], "all") == 0 ? 20 : strcmp(train->text[i], "layer4") == 0 ? 5 : 0;
+	return (struct thaw_norm_counts){trained, 20 - trained};
+}
+
 /* The warnings about the base job with these changes: exactly `want`. */
 static void warns(const struct data *data, int replicas, const char *const *sets, int sets_count, const char *want)
 {
 	const struct thaw_data_counts counts = {CLASSES, names, data->train, data->val, 256};
+	struct thaw_norm_counts norms[THAW_PHASES];
 	struct thaw_text lines = THAW_TEXT_EMPTY;
 	static struct thaw_job job;
 
 	CHECK_OK(thaw_job_parse("base", base, strlen(base), sets, sets_count, &job));
-	thaw_job_add_warnings(&job, &counts, replicas, &lines);
+	for (int i = 0; i < job.phases_count; i++)
+		norms[i] = count_norms(&job.phases[i].train);
+	thaw_job_add_warnings(&job, &counts, norms, replicas, &lines);
 	CHECK_TEXT(lines.data, want);
 	thaw_text_release(&lines);
 }
@@ -48,6 +62,7 @@ static void test_norms(void)
 	warns(&plenty, 1, SETS("batchnorm=frozen", "phases=[{epochs: 1, train: [layer4, fc]}]"), frozen);
 	warns(&plenty, 1, SETS("batchnorm=frozen", "phases=[{epochs: 1, train: all}, {epochs: 1, train: fc}]"), "");
 	warns(&plenty, 1, SETS("batchnorm=train", "phases=[{epochs: 1, train: fc}]"), "");
+	warns(&plenty, 1, SETS("batchnorm=frozen", "phases=[{epochs: 1, train: fc.weight}]"), frozen);
 }
 
 static void test_rates(void)
@@ -84,7 +99,7 @@ static void test_last_batch(void)
 	      "phase 1: 97 pictures leave 1 for the last batch, a single one for some of 2 replicas: norms that train take "
 	      "their statistics from it; batch: 23 would not\n"); /* 97 = 4 x 23 + 5 */
 	warns(&data, 1, SETS("batch=97"), "");
-	/* the head alone has no norms; what follows has, said once */
+	/* norms that are frozen with their statistics see no batch; what follows has others, said once */
 	warns(&data, 1,
 	      SETS("batchnorm=frozen", "phases=[{epochs: 1, train: fc}, {epochs: 1, train: all}, {epochs: 1, train: all}]"),
 	      "phase 1: the norms of what is frozen have statistics that no picture has made; batchnorm: train lets them use "
