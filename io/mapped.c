@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
 
@@ -35,9 +36,8 @@ static void on_bus_error(int signal, siginfo_t *info, void *context)
 		const char *map = e->map;
 
 		if (map && at >= map && at < map + e->length) {
-			ssize_t written = write(STDERR_FILENO, e->words.data, e->words.length);
-
-			(void)written;
+			(void)!write(STDERR_FILENO, e->words.data, e->words.length);
+			(void)!write(thaw_log_file(), e->words.data, e->words.length);
 			_exit(1);
 		}
 	}

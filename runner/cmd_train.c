@@ -55,7 +55,7 @@ static thaw_status parse(const struct thaw_command *self, int argc, char **argv,
 	     "end after N steps and tell their speed; nothing is validated or written"},
 		{"progress", 0, THAW_OPTION_NUMBER, &a->progress, 0, 86400, "SECONDS",
 	     "between two lines on standard error that say how far the run is (60);\n"
-	     "a terminal has one line that changes; 0: none"},
+	     "each epoch begins anew; a terminal has one line that changes; 0: none"},
 		{"format", 0, THAW_OPTION_TEXT, &a->format, 0, 0, "NAME",
 	     "what standard output gets: table, classic (the lines of PyTorch's\n"
 	     "tutorials), json (an object on each line) or quiet (nothing); log.txt\n"
@@ -89,7 +89,7 @@ static void resolve(struct thaw_job *job, const struct thaw_setup *setup)
 	snprintf(job->device, sizeof job->device, "%s", setup->device->backend->name);
 }
 
-static thaw_status train(struct thaw_setup *setup, struct thaw_job *job, const struct thaw_run_folder *folder,
+static thaw_status train(struct thaw_setup *setup, struct thaw_job *job, struct thaw_run_folder *folder,
                          struct thaw_train_options options)
 {
 	struct thaw_trainer *trainer;
@@ -201,8 +201,9 @@ const struct thaw_command thaw_command_train = {
 	.notes = "Results stand in RUNS/NAME: best.h5 (best validation accuracy), last.h5, metrics.csv, metrics.jsonl,\n"
 			 "predictions.csv, job.yaml (the job with every key), log.txt, and while it runs status.json, which\n"
 			 "says how far it is. `thaw help job` lists the keys.\n"
-			 "A run that was killed, or stopped by SIGTERM, SIGINT or SIGUSR2 (exit code 75), goes on when the same\n"
-			 "command is given again. One that does not get on for as long as `timeout` says ends, with exit code 1.\n"
+			 "A run that was killed, or stopped by SIGTERM, SIGINT, SIGHUP or SIGUSR2 (exit code 75), goes on when\n"
+			 "the same command is given again. One that does not get on for as long as `timeout` says ends, with\n"
+			 "exit code 1.\n"
 			 "\n"
 			 "    mpirun -n 2 thaw train job.yaml --set optimizer.lr=1e-2 --set name=faster\n",
 	.run = run,

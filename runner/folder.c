@@ -111,6 +111,8 @@ thaw_status thaw_folder_check(const char *folder)
 		return thaw_fail(THAW_FAILED, "cannot read '%s': %s", path, strerror(errno));
 	if (strcmp(text, owner) == 0)
 		return THAW_OK;
+	if (!thaw_file_exists(path))
+		return thaw_fail(THAW_FAILED, "'%s' is gone, with its folder or alone: nothing more is written there", path);
 	return thaw_fail(THAW_FAILED, "run folder '%s' was taken over by %s: nothing more is written to it", folder, text);
 }
 
@@ -212,20 +214,30 @@ static bool has(const struct thaw_run_folder *folder, const char *name)
 	return join(folder->path, name, path) == THAW_OK && thaw_file_exists(path);
 }
 
-static void warn_if_gone(const struct thaw_run_folder *folder, const char *name, int epoch)
+/* Warns of a best checkpoint that is not what it was. */
+static void check_best(const struct thaw_run_folder *folder, const char *name, int epoch)
 {
-	if (epoch > 0 && !has(folder, name))
-		thaw_warn("'%s/%s' is gone, that of epoch %d: only a better epoch makes another", folder->path, name, epoch);
+	struct thaw_checkpoint *checkpoint;
+	char path[THAW_PATH];
+
+	if (epoch == 0 || join(folder->path, name, path))
+		return;
+	if (!thaw_file_exists(path))
+		thaw_warn("'%s' is gone, that of epoch %d: only a better epoch makes another", path, epoch);
+	else if (thaw_checkpoint_open(path, &checkpoint))
+		thaw_warn("%s, that of epoch %d: only a better epoch makes another", thaw_fail_text(), epoch);
+	else
+		thaw_checkpoint_free(checkpoint);
 }
 
-/* Results that belong to no checkpoint any more are not written over; a best one that is gone is missed. */
+/* Results that belong to no checkpoint any more are not written over. */
 static thaw_status check_results(const struct thaw_run_folder *folder)
 {
 	if (!*folder->resume && (has(folder, "best.h5") || has(folder, "metrics.csv")))
 		return thaw_fail(THAW_FAILED, "'%s' has results but no last.h5 to go on from: --fresh begins beside it",
 		                 folder->path);
-	warn_if_gone(folder, "best.h5", folder->best_epoch);
-	warn_if_gone(folder, "best-average.h5", folder->average_epoch);
+	check_best(folder, "best.h5", folder->best_epoch);
+	check_best(folder, "best-average.h5", folder->average_epoch);
 	return THAW_OK;
 }
 
@@ -275,7 +287,11 @@ static bool is_unborn(const char *path)
 static thaw_status look(struct thaw_job *job, bool fresh, struct thaw_run_folder *folder)
 {
 	char file[THAW_PATH];
-	thaw_status status = find_name(job, fresh, folder->path);
+	thaw_status status;
+
+	if (fresh)
+		memcpy(folder->name, job->name, sizeof folder->name);
+	status = find_name(job, fresh, folder->path);
 
 	if (!status)
 		status = join(folder->path, "job.yaml", file);
@@ -322,23 +338,38 @@ static void remove_if_there(const char *path)
 		thaw_warn("cannot remove '%s': %s", path, strerror(errno));
 }
 
+/* Removes what was kept of epoch `last` and before. */
+static void remove_older(const char *folder, int last)
+{
+	DIR *entries = opendir(folder);
+
+	for (struct dirent *entry; entries && (entry = readdir(entries)) != NULL;) {
+		char path[THAW_PATH], same[THAW_PATH];
+		int epoch;
+
+		if (sscanf(entry->d_name, "epoch-%d.h5", &epoch) == 1 && epoch > 0 && epoch <= last &&
+		    join(folder, entry->d_name, path) == THAW_OK && epoch_path(folder, epoch, same) == THAW_OK &&
+		    strcmp(path, same) == 0)
+			remove_if_there(path);
+	}
+	if (entries)
+		closedir(entries);
+}
+
 thaw_status thaw_folder_keep(const char *path, const struct thaw_job *job, int epoch, const char *name)
 {
 	int keep = job->checkpoint.keep, every = job->checkpoint.every;
-	char from[THAW_PATH], now[THAW_PATH], old[THAW_PATH];
+	char from[THAW_PATH], now[THAW_PATH];
 	thaw_status status = join(path, name, from);
 
 	if (!status)
 		status = epoch_path(path, epoch, now);
-	if (!status)
-		status = epoch_path(path, (epoch / every - keep) * every, old);
 	if (status || keep == 0)
 		return status;
 	remove_if_there(now);
 	if (link(from, now) != 0)
 		thaw_warn("cannot keep '%s': %s", now, strerror(errno));
-	if (epoch % every == 0)
-		remove_if_there(old);
+	remove_older(path, (epoch / every - keep) * every);
 	return THAW_OK;
 }
 
@@ -367,11 +398,14 @@ static thaw_status write_job(const struct thaw_job *job, const char *path)
 }
 
 /* A folder in which the run cannot begin is no run: it goes again. */
-static thaw_status begin(const struct thaw_run_folder *folder, const char *log, const struct thaw_job *job)
+static thaw_status begin(const struct thaw_run_folder *folder, const struct thaw_job *job)
 {
 	const char *path = folder->path;
-	char copy[THAW_PATH];
+	char copy[THAW_PATH], log[THAW_PATH];
 	thaw_status status = join(path, "job.yaml", copy);
+
+	if (!status)
+		status = join(path, "log.txt", log);
 
 	if (status)
 		return status;
@@ -407,6 +441,21 @@ static thaw_status begin(const struct thaw_run_folder *folder, const char *log, 
 	return status;
 }
 
+/* Begins in the first folder that is still free when it is made: several jobs with --fresh may start at once. */
+static thaw_status begin_fresh(struct thaw_run_folder *folder, struct thaw_job *job)
+{
+	thaw_status status = begin(folder, job);
+
+	while (status == THAW_BAD_JOB) { /* whose it is was said in vain */
+		memcpy(job->name, folder->name, sizeof folder->name);
+		status = find_name(job, true, folder->path);
+		if (status)
+			return status;
+		status = begin(folder, job);
+	}
+	return status;
+}
+
 /* A damaged last.h5 must not become previous.h5, the only whole one, when the next is published. */
 static thaw_status put_aside(const struct thaw_run_folder *folder)
 {
@@ -418,7 +467,7 @@ static thaw_status put_aside(const struct thaw_run_folder *folder)
 	return status ? status : thaw_file_rename(last, aside);
 }
 
-thaw_status thaw_folder_enter(const struct thaw_run_folder *folder, const struct thaw_job *job)
+thaw_status thaw_folder_enter(struct thaw_run_folder *folder, struct thaw_job *job)
 {
 	char log[THAW_PATH];
 	thaw_status status = join(folder->path, "log.txt", log);
@@ -426,7 +475,7 @@ thaw_status thaw_folder_enter(const struct thaw_run_folder *folder, const struct
 	if (status)
 		return status;
 	if (!folder->found)
-		return begin(folder, log, job);
+		return *folder->name ? begin_fresh(folder, job) : begin(folder, job);
 	status = thaw_folder_settle(folder, job);
 	if (!status && folder->damaged)
 		status = put_aside(folder);

@@ -17,6 +17,7 @@ enum { THAW_PATH = 2 * THAW_TEXT };
 
 struct thaw_run_folder {
 	char path[THAW_PATH];   /* "runs/ants" */
+	char name[64];          /* with `fresh`: the job's, which may have got a number; otherwise "" */
 	char resume[THAW_PATH]; /* the checkpoint to go on from: last.h5, or previous.h5 where that is damaged; "": begin */
 	bool damaged;           /* last.h5 */
 	bool found;             /* a run was begun there */
@@ -49,7 +50,8 @@ thaw_status thaw_folder_settle(const struct thaw_run_folder *folder, const struc
 void thaw_folder_leave(const struct thaw_run_folder *folder);
 
 /* Makes the folder, with job.yaml, or removes what a killed process left half done and cuts the metrics to what the
- * checkpoint has (a damaged last.h5 becomes damaged.h5); from then on log.txt has all that is said. Rank 0 only. */
-thaw_status thaw_folder_enter(const struct thaw_run_folder *folder, const struct thaw_job *job);
+ * checkpoint has (a damaged last.h5 becomes damaged.h5); from then on log.txt has all that is said. With `fresh`, one
+ * that another process made meanwhile is no failure: folder and job get the next name. Rank 0 only. */
+thaw_status thaw_folder_enter(struct thaw_run_folder *folder, struct thaw_job *job);
 
 #endif

@@ -184,6 +184,8 @@ void thaw_record_add_json(const struct thaw_job *job, const struct thaw_row *row
 		thaw_json_fixed(json, "average_top1", share(a->top1, a->count), 6);
 		thaw_json_integer(json, "average_correct", a->top1);
 	}
+	if (job->average.decay > 0 && by_balanced(job))
+		thaw_json_fixed(json, "average_balanced", a->balanced, 6);
 }
 
 /* A row of metrics.csv; before the first one the head. Not every job has all columns. */
@@ -195,9 +197,10 @@ static void add_csv(const struct thaw_job *job, const struct thaw_row *row, cons
 		thaw_text_add(
 			line,
 			"epoch,phase,trained,lr,train_loss,train_top1,train_correct,train_count,val_loss,val_top1,val_top5,"
-			"val_correct,val_count,seconds,images_per_second,train_mixed,best%s%s\n",
+			"val_correct,val_count,seconds,images_per_second,train_mixed,best%s%s%s\n",
 			by_balanced(job) ? ",val_balanced" : "",
-			job->average.decay > 0 ? ",average_loss,average_top1,average_correct" : "");
+			job->average.decay > 0 ? ",average_loss,average_top1,average_correct" : "",
+			job->average.decay > 0 && by_balanced(job) ? ",average_balanced" : "");
 	thaw_text_add(line, "%d,%d,%s,%.9g,%.9g,%.6f,%lld,%lld,%.9g,%.6f,%.6f,%lld,%lld,%.3f,%.1f,%d,%d", row->epoch,
 	              row->phase, trained, row->lr, t->loss, share(t->top1, t->count), (long long)t->top1,
 	              (long long)t->count, v->loss, share(v->top1, v->count), share(v->top5, v->count), (long long)v->top1,
@@ -206,6 +209,8 @@ static void add_csv(const struct thaw_job *job, const struct thaw_row *row, cons
 		thaw_text_add(line, ",%.6f", v->balanced);
 	if (job->average.decay > 0)
 		thaw_text_add(line, ",%.9g,%.6f,%lld", a->loss, share(a->top1, a->count), (long long)a->top1);
+	if (job->average.decay > 0 && by_balanced(job))
+		thaw_text_add(line, ",%.6f", a->balanced);
 	thaw_text_add(line, "\n");
 }
 
@@ -367,6 +372,8 @@ static void tell_classes(const struct thaw_setup *setup, const char *folder)
 	struct thaw_text path = THAW_TEXT_EMPTY;
 	thaw_status status;
 
+	thaw_log("%s", "");
+	thaw_log("validation of best.h5:");
 	thaw_text_add(&path, "%s/predictions.csv", folder);
 	status = thaw_text_status(&path);
 	if (!status)
@@ -376,20 +383,36 @@ static void tell_classes(const struct thaw_setup *setup, const char *folder)
 	thaw_text_release(&path);
 }
 
-static void tell_average(const struct thaw_row *average)
+/* ", balanced 0.6078": what it is the best by, if that is not the accuracy itself. */
+static const char *metric_text(const struct thaw_job *job, const struct thaw_metrics *metrics, char text[48])
 {
+	const char *metric = job->checkpoint.metric;
+
+	text[0] = '\0';
+	if (strcmp(metric, "balanced") == 0)
+		snprintf(text, 48, ", balanced %.4f", metrics->balanced);
+	else if (strcmp(metric, "loss") == 0)
+		snprintf(text, 48, ", loss %.4g", metrics->loss);
+	else if (strcmp(metric, "top5") == 0)
+		snprintf(text, 48, ", top5 %.4f", share(metrics->top5, metrics->count));
+	return text;
+}
+
+static void tell_average(const struct thaw_job *job, const struct thaw_row *average)
+{
+	char metric[48];
 	const struct thaw_metrics *v = &average->val_metrics;
 	const struct thaw_interval interval = thaw_wilson(v->top1, v->count);
 
-	thaw_log("average %.4f (%lld/%lld, 95%% %.2f-%.2f) at epoch %d", thaw_accuracy(v), (long long)v->top1,
-	         (long long)v->count, interval.low, interval.high, average->epoch);
+	thaw_log("average %.4f (%lld/%lld, 95%% %.2f-%.2f)%s at epoch %d", thaw_accuracy(v), (long long)v->top1,
+	         (long long)v->count, interval.low, interval.high, metric_text(job, v, metric), average->epoch);
 }
 
 /* The names of those results that are there: a checkpoint may have been removed. */
 static void add_results(const char *folder, struct thaw_text *files)
 {
 	static const char *const names[] = {"best.h5",       "best-average.h5", "last.h5", "metrics.csv",
-	                                    "metrics.jsonl", "job.yaml",        "log.txt"};
+	                                    "metrics.jsonl", "predictions.csv", "job.yaml", "log.txt"};
 
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
 		struct thaw_text path = THAW_TEXT_EMPTY;
@@ -416,22 +439,24 @@ void thaw_record_end(const struct thaw_setup *setup, const char *folder, const s
 		.verdict = &verdict,
 	};
 	struct thaw_text fit = THAW_TEXT_EMPTY, files = THAW_TEXT_EMPTY;
-	char time[48];
+	char time[48], metric[48];
 
 	tell_classes(setup, folder);
 	if (sum_up(folder, setup->facts->classes, &end, &verdict) != THAW_OK)
 		thaw_warn("%s", thaw_fail_text());
 	thaw_verdict_add_text(&verdict, &fit);
 	thaw_log("%s", "");
-	thaw_log("best    %.4f (%lld/%lld, 95%% %.2f-%.2f) at epoch %d, %s", thaw_accuracy(v), (long long)v->top1,
-	         (long long)v->count, interval.low, interval.high, best->epoch, thaw_duration_text(end.seconds, time));
+	thaw_log("best    %.4f (%lld/%lld, 95%% %.2f-%.2f)%s at epoch %d, %s", thaw_accuracy(v), (long long)v->top1,
+	         (long long)v->count, interval.low, interval.high, metric_text(setup->job, v, metric), best->epoch,
+	         thaw_duration_text(end.seconds, time));
 	if (average->epoch > 0)
-		tell_average(average);
+		tell_average(setup->job, average);
 	thaw_log("fit     %s", fit.data);
 	add_results(folder, &files);
 	thaw_log("result  %s:%s, TensorBoard's events", folder, files.data);
-	thaw_log("next    thaw eval %s/job.yaml --checkpoint %s/best.h5", folder, folder);
-	thaw_log("        thaw report %s -o report.html", folder);
+	if (strstr(files.data, " best.h5"))
+		thaw_log("next    thaw eval %s/job.yaml --checkpoint %s/best.h5", folder, folder);
+	thaw_log("%s  thaw report %s -o report.html", strstr(files.data, " best.h5") ? "      " : "next  ", folder);
 	if (thaw_format()->end)
 		thaw_format()->end(&end);
 	thaw_text_release(&files);

@@ -13,6 +13,7 @@ static const struct {
 } signals[] = {
 	{SIGTERM, "TERM", true},
 	{SIGINT, "INT", true},
+	{SIGHUP, "HUP", true},
 	{SIGUSR2, "USR2", false},
 	{SIGUSR1, "USR1", false},
 };
@@ -36,10 +37,12 @@ static void on_signal(int number)
 
 static void listen_to(int number, bool listen)
 {
-	struct sigaction action = {.sa_handler = listen ? on_signal : SIG_DFL, .sa_flags = SA_RESTART};
+	struct sigaction action = {.sa_handler = listen ? on_signal : SIG_DFL, .sa_flags = SA_RESTART}, before;
 
 	sigemptyset(&action.sa_mask);
-	sigaction(number, &action, NULL);
+	sigaction(number, &action, &before);
+	if (number == SIGHUP && before.sa_handler == SIG_IGN) /* under nohup a run outlives its terminal */
+		sigaction(number, &before, NULL);
 }
 
 void thaw_stop_listen(bool listen)

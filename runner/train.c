@@ -66,6 +66,10 @@ static thaw_status check_stop(struct thaw_trainer *t)
 static thaw_status skip(struct thaw_trainer *t, const struct thaw_trainer_place *place, const char *what)
 {
 	t->skipped++;
+	if (t->job->max_skipped == 0)
+		return thaw_world_agree(thaw_fail(THAW_DIVERGED,
+		                                  "epoch %d, step %lld: %s is not finite; a lower optimizer.lr may help",
+		                                  place->epoch, (long long)place->step + 1, what));
 	if (t->skipped > t->job->max_skipped)
 		return thaw_world_agree(
 			thaw_fail(THAW_DIVERGED,

@@ -18,9 +18,10 @@ fi
 mkdir -p build/fuzz/found
 { cmake --preset fuzz && cmake --build --preset fuzz; } >build/fuzz/build.log || { cat build/fuzz/build.log; exit 1; }
 
-# An input may take a second, and no block may be over 64 MiB. Pictures may have 2^28 pixels: 768 MiB, and some seconds.
+# An input may take ten seconds by the clock, of a machine that others use as well, and no block may be over 64 MiB, but
+# for pictures, which may have 2^28 pixels: 768 MiB.
 search() { # TARGET
-    local limits=(-timeout=1 -malloc_limit_mb=64 -rss_limit_mb=1024) seeds=("tests/fuzz/corpus/$1")
+    local limits=(-timeout=10 -malloc_limit_mb=64 -rss_limit_mb=1024) seeds=("tests/fuzz/corpus/$1")
     if [ "$1" = image ]; then
         limits=(-timeout=10 -malloc_limit_mb=1024 -rss_limit_mb=4096)
         seeds+=(tests/golden/pictures)

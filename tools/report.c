@@ -157,6 +157,8 @@ static thaw_status gather(const char *folder, struct thaw_report_run *run)
 		status = gather_predictions(paths[2].data, run);
 	if (!status && run->predictions.count > 0) /* now the classes are known */
 		run->verdict = thaw_verdict_of(run->history.epochs, run->history.count, run->predictions.classes);
+	if (run->job && run->history.count > 0)
+		run->under_way = !thaw_job_done(run->job, run->history.count, run->history.epochs[run->verdict.best].epoch);
 	for (int i = 0; i < 3; i++)
 		thaw_text_release(&paths[i]);
 	return status;

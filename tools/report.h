@@ -26,6 +26,7 @@ struct thaw_report_run {
 	struct thaw_confusion confusion;     /* of those */
 	struct thaw_dataset *val;            /* the validation pictures that were predicted; NULL: not to be had */
 	struct thaw_verdict verdict;
+	bool under_way;                      /* or stopped: epochs are left to do */
 	int notes_count;                     /* what is missing, and why */
 	char notes[THAW_REPORT_NOTES][THAW_WORDS];
 };

@@ -117,6 +117,8 @@ static void add_result(struct thaw_text *html, const struct thaw_report_run *run
 	thaw_text_add(html, "<td>");
 	thaw_report_duration(html, seconds);
 	thaw_text_add(html, "</td>");
+	if (run->under_way)
+		thaw_text_add(&verdict, "%d of %d epochs: ", run->history.count, run->job->epochs);
 	thaw_verdict_add_name(&run->verdict, &verdict);
 	thaw_report_text_cell(html, "text", verdict.data);
 	thaw_text_release(&verdict);

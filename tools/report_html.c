@@ -96,7 +96,10 @@ static void add_head(struct thaw_text *html, const struct thaw_report_run *run)
 
 	thaw_text_add(html, "<h1>");
 	thaw_html_add(html, run->name);
-	thaw_text_add(html, "</h1>\n<p class=\"verdict %s\">", styles[run->verdict.fit]);
+	thaw_text_add(html, "</h1>\n<p class=\"verdict %s\">", run->under_way ? "soft" : styles[run->verdict.fit]);
+	if (run->under_way)
+		thaw_text_add(html, "under way or stopped, after %d of %d epochs; so far ", run->history.count,
+		              run->job->epochs);
 	thaw_verdict_add_text(&run->verdict, html);
 	thaw_text_add(html, "</p>\n");
 	add_facts(html, run);

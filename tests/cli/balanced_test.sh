@@ -33,6 +33,16 @@ grep -q "\"val_balanced\": $(cut -d, -f18 <<<"$row")" runs/small/metrics.jsonl |
 expect 0 "" "$thaw" train job.yaml --set name=top --set checkpoint.metric=top1 --set replicas=4
 [ "$(cut -d, -f18- runs/top/metrics.csv)" = "" ] || fail "the column is there when nothing goes by it"
 
+# the average is judged by the same, and both are told with it
+expect 0 "" "$thaw" train job.yaml "${by[@]}" --set name=average --set average.decay=0.5
+csv=runs/average/metrics.csv
+[ "$(head -n 1 $csv | cut -d, -f18-)" = val_balanced,average_loss,average_top1,average_correct,average_balanced ] ||
+    fail "columns: $(head -n 1 $csv)"
+best=$(tail -n +2 $csv | cut -d, -f22 | sort -g | tail -n 1)
+grep -q "^average .*, balanced $(printf %.4f "$best") at epoch" said || fail "the best average has $best: $(cat said)"
+grep -q "^best .*, balanced $(printf %.4f "$(awk -F, '$17 == 1' $csv | tail -n 1 | cut -d, -f18)") at epoch" said || fail "best: $(cat said $csv)"
+grep -q "\"average_balanced\": $(tail -n 1 $csv | cut -d, -f22)" runs/average/metrics.jsonl || fail "metrics.jsonl: $(cat runs/average/metrics.jsonl)"
+
 # early stopping goes by the same: so many epochs after the best
 expect 0 "epochs without a better one" "$thaw" train job.yaml "${by[@]}" --set name=early --set early_stopping.patience=2 \
     --set 'phases=[{epochs: 200, train: [fc]}]'

@@ -52,6 +52,27 @@ for round in $(seq $owners); do
 done
 "$thaw" show runs/heirs/last.h5 >/dev/null || fail "after $owners owners: no checkpoint"
 
+# many that begin beside it: each gets a folder of its own
+"$thaw" train job.yaml --set name=beside --set 'phases=[{epochs: 1, train: fc}]' >/dev/null 2>&1 || fail "beside"
+for i in 1 2 3 4 5 6; do
+    "$thaw" train job.yaml --set name=beside --set 'phases=[{epochs: 1, train: fc}]' --fresh >beside$i 2>&1 || echo $i >>refused &
+done
+wait
+[ ! -e refused ] || fail "--fresh, refused: $(cat beside*)"
+[ "$(cd runs && echo beside*)" = "beside beside-2 beside-3 beside-4 beside-5 beside-6 beside-7" ] || fail "--fresh: $(ls runs)"
+for i in 2 3 4 5 6 7; do
+    [ "$(results runs/beside-$i)" = "$(results runs/beside)" ] || fail "runs/beside-$i is another run"
+    grep -q "^name: beside-$i$" runs/beside-$i/job.yaml || fail "runs/beside-$i: $(cat runs/beside-$i/job.yaml)"
+done
+
+# a folder that goes away under a run is not said to be another's
+begin 1 --set name=away --set checkpoint.minutes=1e-6
+for _ in $(seq 200); do [ -s runs/away/previous.h5 ] && break; sleep 0.02; done
+mv runs/away runs/elsewhere
+wait $launcher
+[ $? = 1 ] || fail "a run without its folder: $(cat said)"
+grep -q "'runs/away/lock' is gone, with its folder or alone: nothing more is written there" said || fail "gone: $(cat said)"
+
 # a lock that was lost, as a network may do: who holds the file is the owner, the other writes nothing more
 begin 1 --set name=lost --set checkpoint.minutes=1e-6
 for _ in $(seq 100); do [ -s runs/lost/lock ] && break; sleep 0.02; done
@@ -61,7 +82,7 @@ wait $launcher
 grep -q "run folder 'runs/lost' was taken over by process 1 on elsewhere: nothing more is written to it" said ||
     fail "taken over: $(cat said)"
 [ "$(cat runs/lost/lock 2>/dev/null)" = "process 1 on elsewhere" ] || fail "who lost a lock took it away"
-grep -q failed runs/lost/status.json && fail "a run that lost its folder writes its end there: $(cat runs/lost/status.json)"
+grep -qs failed runs/lost/status.json && fail "a run that lost its folder writes its end there: $(cat runs/lost/status.json)"
 
 # --- finished, another job, in use, damaged -----------------------------------------------------------------------------------
 
@@ -117,6 +138,9 @@ expect 1 "cannot read 'runs/unread/last.h5': not a plain file" "$thaw" train job
 # results without the checkpoint they belong to are not written over; a best checkpoint that is gone is missed
 cp -r runs/whole runs/bare
 sed -i 's/^name: .*/name: bare/' runs/bare/job.yaml
+truncate -s 5000 runs/bare/best.h5
+expect 0 "thaw: warning: 'runs/bare/best.h5' is cut short" "$thaw" train job.yaml --set name=bare
+grep -q ", that of epoch [0-9]*: only a better epoch makes another$" said || fail "a damaged best checkpoint: $(cat said)"
 rm runs/bare/best.h5
 expect 0 "'runs/bare/best.h5' is gone, that of epoch" "$thaw" train job.yaml --set name=bare
 rm runs/bare/last.h5 runs/bare/previous.h5

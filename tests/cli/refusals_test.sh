@@ -225,7 +225,7 @@ done <table
 begun nan-last
 "$helpers/poison" runs/begun/last.h5 runs/nan-last/last.h5 model/fc.bias || fail "no poisoned checkpoint"
 before=$(cd runs/nan-last && sha256sum ./*.h5)
-expect 76 "is not finite, and 0 of 0 steps were left out" "$thaw" train job.yaml --set name=nan-last --set 'phases=[{epochs: 3, train: [fc]}]'
+expect 76 "is not finite; a lower optimizer.lr may help" "$thaw" train job.yaml --set name=nan-last --set 'phases=[{epochs: 3, train: [fc]}]'
 [ "$(cd runs/nan-last && sha256sum ./*.h5)" = "$before" ] || fail "a diverged run changed its checkpoints"
 
 # a pixel of a training picture, of which the seal says nothing

@@ -92,7 +92,7 @@ page "no epoch yet" "0 of 3 epochs"
 sed 's/^name: .*/name: half/; s/batch: 16/batch: 8/' runs/small/job.yaml >half/job.yaml
 head -c $(($(wc -c <runs/small/metrics.csv) - 5)) runs/small/metrics.csv >half/metrics.csv # the third is being written
 expect 0 "4 runs" "$thaw" report begun half runs/small hostile
-page "<h1>4 runs</h1>" "2 of 3 epochs" '<th class="text">batch</th>' '<a href="#run-3">small</a>' 'no epoch yet</td>' \
+page "<h1>4 runs</h1>" "2 of 3 epochs: " '<p class="verdict soft">under way or stopped, after 2 of 3 epochs; so far ' '<th class="text">batch</th>' '<a href="#run-3">small</a>' 'no epoch yet</td>' \
     '<section id="run-4">'
 [ "$(sed -n '/<h1>4 runs/,/<.section>/p' report.html | grep -o '#run-[0-9]' | tail -n 1)" = "#run-1" ] ||
     fail "the run without an epoch is not last"

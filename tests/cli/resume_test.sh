@@ -80,6 +80,7 @@ stopped() {
     [ "$(results "runs/$name")" = "$whole" ] || fail "stopped $stops times by $signal, another result"
 }
 stopped TERM 1
+stopped HUP 1
 stopped INT 2
 stopped USR2 4
 
@@ -99,6 +100,12 @@ expect 0 "going on from runs/clock/last.h5" "$thaw" train job.yaml --set name=cl
 [ "$(cd runs/clock && echo epoch-*)" = "epoch-0015.h5 epoch-0018.h5 epoch-0020.h5" ] || fail "kept: $(ls runs/clock)"
 [ "$("$thaw" show runs/clock/epoch-0020.h5 | tail -n +2)" = "$("$thaw" show runs/clock/last.h5 | tail -n +2)" ] || fail "epoch-0020.h5 is not last.h5"
 "$thaw" show runs/clock/epoch-0018.h5 | grep -q "epoch  *18, " || fail "epoch-0018.h5 is not of epoch 18"
+# what is too old goes, however it came to be there; what has another name stays
+cp runs/clock/last.h5 runs/clock/epoch-0003.h5
+cp runs/clock/last.h5 runs/clock/epoch-0003.h5.mine
+expect 0 "is finished" "$thaw" train job.yaml --set name=clock --set checkpoint.keep=1 --set checkpoint.every=3
+[ "$(cd runs/clock && echo epoch-*)" = "epoch-0003.h5.mine epoch-0018.h5 epoch-0020.h5" ] || fail "kept: $(ls runs/clock)"
+
 # killed before a checkpoint had its other name, the next start gives it
 rm runs/clock/epoch-0020.h5
 expect 0 "is finished" "$thaw" train job.yaml --set name=clock --set checkpoint.keep=2 --set checkpoint.every=3
@@ -120,6 +127,13 @@ kill -9 $launcher
 wait $launcher 2>/dev/null
 step=$("$thaw" show runs/midst/last.h5 | sed -n 's/^ *epoch *0, step //p')
 [ "${step:-0}" -gt 3 ] || fail "killed in the midst of an epoch, last.h5 stands at step ${step:-none}"
+
+# under nohup a run outlives its terminal
+(trap '' HUP; exec "$thaw" train job.yaml --set name=hup) >said 2>&1 &
+launcher=$!
+rank=$(one_that_listens $launcher)
+kill -HUP $launcher
+wait $launcher || fail "SIGHUP, though it is ignored: $(cat said)"
 
 # the second of two signals does not wait: both are there when the process wakes up
 begin 1 --set name=twice
