@@ -17,6 +17,7 @@ struct thaw_epoch {
 	const char *trained;            /* "layer4 fc" */
 	double lr;                      /* at the epoch's first step */
 	struct thaw_metrics train, val; /* train.top5 is not kept: 0 */
+	struct thaw_metrics average;    /* loss, count and top1 of the average's validation; count 0: there was none */
 	double seconds;                 /* training and validation */
 	bool mixed;                     /* train.top1 is of mixed pictures: the label of the larger share counts as right */
 	bool best;                      /* best.h5 was written */

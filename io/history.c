@@ -11,15 +11,15 @@
 
 enum { FILE_LIMIT = 1 << 28 };
 
-/* The columns that are read; from NEEDED on, if they are there: older files have not got them. */
+/* The columns that are read; from NEEDED on, if they are there. */
 enum column {
 	EPOCH, PHASE, TRAINED, LR, TRAIN_LOSS, TRAIN_CORRECT, TRAIN_COUNT, VAL_LOSS, VAL_TOP5, VAL_CORRECT, VAL_COUNT,
-	SECONDS, BEST, NEEDED, TRAIN_MIXED = NEEDED, COLUMNS
+	SECONDS, BEST, NEEDED, TRAIN_MIXED = NEEDED, AVERAGE_LOSS, AVERAGE_CORRECT, COLUMNS
 };
 
 static const char *const column_names[COLUMNS] = {
 	"epoch", "phase", "trained", "lr", "train_loss", "train_correct", "train_count", "val_loss", "val_top5",
-	"val_correct", "val_count", "seconds", "best", "train_mixed",
+	"val_correct", "val_count", "seconds", "best", "train_mixed", "average_loss", "average_correct",
 };
 
 /* Finds the columns in the head. */
@@ -79,6 +79,11 @@ static thaw_status read_epoch(const struct thaw_csv *csv, const int columns[COLU
 	epoch->seconds = number(&row, SECONDS, DBL_MAX);
 	epoch->mixed = columns[TRAIN_MIXED] < csv->count && integer(&row, TRAIN_MIXED, 0, 1);
 	epoch->best = integer(&row, BEST, 0, 1);
+	if (columns[AVERAGE_LOSS] < csv->count && columns[AVERAGE_CORRECT] < csv->count) {
+		epoch->average.loss = number(&row, AVERAGE_LOSS, DBL_MAX);
+		epoch->average.count = epoch->val.count;
+		epoch->average.top1 = integer(&row, AVERAGE_CORRECT, 0, epoch->val.count);
+	}
 	return row.status;
 }
 

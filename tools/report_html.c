@@ -114,17 +114,19 @@ static void add_head(struct thaw_text *html, const struct thaw_report_run *run)
 
 /* The numbers of a history, a column each. */
 struct columns {
-	double *epoch, *train_loss, *val_loss, *train_accuracy, *val_accuracy, *lr; /* (epochs) of one block */
+	double *epoch, *train_loss, *val_loss, *train_accuracy, *val_accuracy, *lr; /* (epochs) of one block, */
+	double *average_loss, *average_accuracy;                                    /* and these */
 };
 
 static thaw_status make_columns(const struct thaw_history *history, struct columns *c)
 {
 	size_t n = (size_t)history->count;
-	double *block = thaw_alloc(6 * n, sizeof *block);
+	double *block = thaw_alloc(8 * n, sizeof *block);
 
 	if (!block)
 		return THAW_OUT_OF_MEMORY;
-	*c = (struct columns){block, block + n, block + 2 * n, block + 3 * n, block + 4 * n, block + 5 * n};
+	*c = (struct columns){block,         block + n,     block + 2 * n, block + 3 * n,
+	                      block + 4 * n, block + 5 * n, block + 6 * n, block + 7 * n};
 	for (size_t i = 0; i < n; i++) {
 		const struct thaw_epoch *e = &history->epochs[i];
 
@@ -134,6 +136,8 @@ static thaw_status make_columns(const struct thaw_history *history, struct colum
 		c->train_accuracy[i] = thaw_accuracy(&e->train);
 		c->val_accuracy[i] = thaw_accuracy(&e->val);
 		c->lr[i] = e->lr;
+		c->average_loss[i] = e->average.loss;
+		c->average_accuracy[i] = thaw_accuracy(&e->average);
 	}
 	return THAW_OK;
 }
@@ -158,14 +162,21 @@ static thaw_status make_bands(const struct thaw_history *history, struct thaw_ba
 	return THAW_OK;
 }
 
+static bool has_average(const struct thaw_history *history)
+{
+	return history->count > 0 && history->epochs[0].average.count > 0;
+}
+
 static void add_plots(struct thaw_text *html, const struct thaw_history *history, const struct columns *c,
                       const struct thaw_plot *common)
 {
 	const int n = history->count;
 	const struct thaw_series accuracy[] = {{"val", "val", c->epoch, c->val_accuracy, n},
-	                                       {"train", "train", c->epoch, c->train_accuracy, n}},
+	                                       {"train", "train", c->epoch, c->train_accuracy, n},
+	                                       {"average", "c2", c->epoch, c->average_accuracy, n}},
 							 loss[] = {{"val", "val", c->epoch, c->val_loss, n},
-	                                   {"train", "train", c->epoch, c->train_loss, n}},
+	                                   {"train", "train", c->epoch, c->train_loss, n},
+	                                   {"average", "c2", c->epoch, c->average_loss, n}},
 							 rate[] = {{"", "rate", c->epoch, c->lr, n}};
 	struct thaw_plot plot = *common;
 
@@ -173,7 +184,7 @@ static void add_plots(struct thaw_text *html, const struct thaw_history *history
 	plot.title = "accuracy";
 	plot.unit_y = true;
 	plot.series = accuracy;
-	plot.series_count = 2;
+	plot.series_count = has_average(history) ? 3 : 2;
 	thaw_plot_add(html, &plot);
 	plot.title = "loss";
 	plot.unit_y = false;
@@ -216,7 +227,7 @@ free_columns:
 
 /* --- tables ------------------------------------------------------------------------------------------------------ */
 
-static void add_epoch(struct thaw_text *html, const struct thaw_epoch *e, bool best, bool new_phase)
+static void add_epoch(struct thaw_text *html, const struct thaw_epoch *e, bool best, bool new_phase, bool average)
 {
 	thaw_text_add(html, "<tr class=\"%s%s\">", best ? "best" : "", new_phase ? " phase" : "");
 	thaw_report_cell(html, "", "%d", e->epoch);
@@ -227,6 +238,8 @@ static void add_epoch(struct thaw_text *html, const struct thaw_epoch *e, bool b
 	thaw_report_cell(html, "", "%.4g", e->val.loss);
 	thaw_report_cell(html, "", "%.4f", thaw_accuracy(&e->val));
 	thaw_report_cell(html, "", "%lld/%lld", (long long)e->val.top1, (long long)e->val.count);
+	if (average)
+		thaw_report_cell(html, "", "%.4f", thaw_accuracy(&e->average));
 	thaw_report_cell(html, "", "%.1f", e->seconds);
 	thaw_text_add(html, "</tr>\n");
 }
@@ -234,18 +247,18 @@ static void add_epoch(struct thaw_text *html, const struct thaw_epoch *e, bool b
 static void add_epochs(struct thaw_text *html, const struct thaw_report_run *run)
 {
 	const struct thaw_history *history = &run->history;
-	bool folded = history->count > OPEN_ROWS;
+	bool folded = history->count > OPEN_ROWS, average = has_average(history);
 
 	thaw_text_add(html, "<h2>Epochs</h2>\n");
 	if (folded)
 		thaw_text_add(html, "<details><summary>%d epochs</summary>", history->count);
 	thaw_text_add(html, "<div class=\"wide\"><table>\n<tr><th>epoch</th><th class=\"text\">trained</th>"
 	                    "<th>rate</th><th>train loss</th><th>accuracy</th><th>val loss</th>"
-	                    "<th>accuracy</th><th>right</th><th>seconds</th></tr>\n");
+	                    "<th>accuracy</th><th>right</th>%s<th>seconds</th></tr>\n", average ? "<th>average</th>" : "");
 	for (int i = 0; i < history->count; i++) {
 		const struct thaw_epoch *e = &history->epochs[i];
 
-		add_epoch(html, e, i == run->verdict.best, i > 0 && e->phase != e[-1].phase);
+		add_epoch(html, e, i == run->verdict.best, i > 0 && e->phase != e[-1].phase, average);
 	}
 	thaw_text_add(html, "</table></div>%s\n", folded ? "</details>" : "");
 }

@@ -27,6 +27,13 @@ for file in last.h5 best.h5; do
 done
 cmp runs/small/predictions.csv runs/without/predictions.csv || fail "predictions.csv is not of the parameters"
 [ "$(cut -d, -f1-13,16-17 runs/small/metrics.csv)" = "$(cut -d, -f1-13,16-17 runs/without/metrics.csv)" ] || fail "other metrics"
+for run in small without; do
+    expect 0 "1 run" "$thaw" report runs/$run -o $run.html
+    drawn=$(grep -o '<text [^>]*class="name"[^>]*>average</text>' $run.html | wc -l) want=$([ $run = small ] && echo 2 || echo 0)
+    [ "$drawn" = $want ] || fail "$run: the average has $drawn curves in the report"
+done
+grep -q "<td>$(awk -F, 'NR == 2 { printf "%.4f", $19 }' runs/small/metrics.csv)</td><td>[0-9.]*</td></tr>" small.html ||
+    fail "the report has not the average's accuracy"
 [ "$(cut -d, -f18- runs/without/metrics.csv)" = "" ] || fail "more columns without an average"
 [ "$(head -n 1 runs/small/metrics.csv | cut -d, -f18-)" = average_loss,average_top1,average_correct ] ||
     fail "columns: $(head -n 1 runs/small/metrics.csv)"
@@ -93,8 +100,7 @@ in_folder() {
 
 # bytes FOLDER: what a run came to; seconds and pictures a second are not part of it
 bytes() {
-    (cd "$1/runs/small" && sha256sum best.h5 best-average.h5 last.h5 predictions.csv && cut -d, -f1-13,16- metrics.csv &&
-        sed 's/"seconds.*"best/"best/' metrics.jsonl)
+    (cd "$1/runs/small" && sha256sum best.h5 best-average.h5 last.h5 predictions.csv && rows .)
 }
 in_folder whole 1 "${settings[@]}" || fail "left alone: $(cat said)"
 steps=$("$thaw" show whole/runs/small/last.h5 | sed -n 's/^ *epoch .* step //p')

@@ -49,14 +49,19 @@ phases:
 END
 }
 
-# results FOLDER: what a run came to; seconds and pictures a second are not part of the result
+# rows FOLDER: the epochs of a run; seconds and pictures a second are not part of a result
+rows() {
+    cut -d, -f1-13,16- "$1/metrics.csv"
+    sed 's/"seconds.*"best/"best/' "$1/metrics.jsonl"
+}
+
+# results FOLDER: what a run came to
 results() {
     "$thaw" show "$1/last.h5" | grep -E '^ *(epoch|best) '
     "$thaw" show --tensors "$1/last.h5" | grep -E ' (model|optimizer|average)/'
     "$thaw" show --tensors "$1/best.h5" | grep -E ' (model|optimizer|average)/'
     [ ! -e "$1/best-average.h5" ] || "$thaw" show --tensors "$1/best-average.h5" | grep -E '^ *best | (model|average)/'
-    cut -d, -f1-13,16- "$1/metrics.csv"
-    sed 's/"seconds.*"best/"best/' "$1/metrics.jsonl"
+    rows "$1"
 }
 
 # begin RANKS OPTIONS...: starts the run in the background; its process is $launcher

@@ -42,7 +42,7 @@ grep -q "^fit     " runs/small/log.txt || fail "no word on the fit"
 results() {
     sha256sum <"$1/last.h5"
     sha256sum <"$1/best.h5"
-    cut -d, -f1-13,16-17 "$1/metrics.csv"
+    rows "$1"
     cat "$1/predictions.csv"
 }
 for ranks in 1 2 4; do

@@ -214,6 +214,7 @@ static void test_history(void)
 	CHECK_INT(h.epochs[1].val.count, 153);
 	CHECK_NEAR(h.epochs[1].seconds, 2.5, 0);
 	CHECK(!h.epochs[0].mixed && !h.epochs[1].mixed); /* there was no such column once */
+	CHECK_INT(h.epochs[0].average.count, 0);
 	thaw_history_release(&h);
 	put("train_mixed," METRICS "0,1,1,fc,0.01,0.9,0.5,122,244,0.75,0.457516,0.8,70,153,1.130,351.2,1\n"
 	    "1,2,1,fc,0.01,0.9,0.5,122,244,0.75,0.457516,0.8,70,153,1.130,351.2,1\n");
@@ -228,6 +229,9 @@ static void test_history(void)
 	CHECK_NEAR(h.epochs[0].val.loss, 0.75, 0);
 	CHECK_INT(h.epochs[0].val.top1, 70);
 	CHECK(h.epochs[0].best);
+	CHECK_NEAR(h.epochs[0].average.loss, 0.25, 0);
+	CHECK_INT(h.epochs[0].average.top1, 71);
+	CHECK_INT(h.epochs[0].average.count, 153);
 	thaw_history_release(&h);
 	put(""); /* a run that went on from before its first epoch */
 	CHECK_OK(thaw_history_read(path, &h));
@@ -252,6 +256,9 @@ static void test_bad_history(void)
 	CHECK_FAILS(thaw_history_read(path, &h), THAW_FAILED, "train_loss is 'nan'");
 	put("train_mixed," METRICS "2,1,1,fc,0.01,0.9,0.5,122,244,0.75,0.457516,0.8,70,153,1.130,351.2,1\n");
 	CHECK_FAILS(thaw_history_read(path, &h), THAW_FAILED, "train_mixed is '2', allowed are numbers from 0 to 1");
+	put("average_loss,average_correct," METRICS
+	    "0.5,154,1,1,fc,0.01,0.9,0.5,122,244,0.75,0.457516,0.8,70,153,1.130,351.2,1\n");
+	CHECK_FAILS(thaw_history_read(path, &h), THAW_FAILED, "average_correct is '154', allowed are numbers from 0 to 153");
 }
 
 int main(void)
