@@ -198,9 +198,9 @@ const struct thaw_command thaw_command_train = {
 	.name = "train",
 	.summary = "train a network as a job file says",
 	.synopsis = "[mpirun -n N] thaw train JOB.yaml [options]",
-	.notes = "Results stand in RUNS/NAME: best.h5 (best validation accuracy), last.h5, metrics.csv, metrics.jsonl,\n"
-			 "predictions.csv, job.yaml (the job with every key), log.txt, and while it runs status.json, which\n"
-			 "says how far it is. `thaw help job` lists the keys.\n"
+	.notes = "Results stand in RUNS/NAME: best.h5 (best validation accuracy), best-average.h5 (of an average of the\n"
+			 "weights), last.h5, metrics.csv, metrics.jsonl, predictions.csv, job.yaml (the job with every key),\n"
+			 "log.txt, and status.json, which says how far it is. `thaw help job` lists the keys.\n"
 			 "A run that was killed, or stopped by SIGTERM, SIGINT, SIGHUP or SIGUSR2 (exit code 75), goes on when\n"
 			 "the same command is given again. One that does not get on for as long as `timeout` says ends, with\n"
 			 "exit code 1.\n"
