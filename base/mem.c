@@ -6,7 +6,10 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "base/available.h"
 #include "base/status.h"
+
+enum { COMPARED = 64 << 20 }; /* bytes of a slab from which on it may be what the machine lacks */
 
 void *thaw_alloc(size_t count, size_t size_bytes)
 {
@@ -23,8 +26,11 @@ void *thaw_alloc_slab(size_t size_bytes, const char *what)
 {
 	const size_t huge = (size_t)2 << 20;
 	size_t alignment = size_bytes >= huge ? huge : 64, room = alignment + sizeof(void *);
-	char *memory = size_bytes <= SIZE_MAX - room ? calloc(size_bytes + room, 1) : NULL, *slab;
+	char *memory, *slab;
 
+	if (size_bytes >= COMPARED && thaw_memory_check(thaw_memory_available(""), 1, 0, size_bytes, what))
+		return NULL;
+	memory = size_bytes <= SIZE_MAX - room ? calloc(size_bytes + room, 1) : NULL;
 	if (!memory) {
 		thaw_fail(THAW_OUT_OF_MEMORY, "out of memory: %s need %.1f MiB", what, (double)size_bytes / 1048576.0);
 		return NULL;

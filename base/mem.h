@@ -20,8 +20,8 @@
 void *thaw_alloc(size_t count, size_t size_bytes);
 
 /* A zeroed block for bulk numbers: starts on a 2 MiB boundary when it is at least that long, on 64 bytes otherwise,
- * and asks for huge pages. Pages that are never touched cost nothing. NULL after thaw_fail(THAW_OUT_OF_MEMORY),
- * naming `what` ("activations"). */
+ * and asks for huge pages. Pages that are never touched cost nothing; what the machine could not give when all are is
+ * refused (base/available.h). NULL after thaw_fail(THAW_OUT_OF_MEMORY), naming `what` ("activations"). */
 void *thaw_alloc_slab(size_t size_bytes, const char *what);
 void thaw_free_slab(void *slab); /* NULL is fine */
 

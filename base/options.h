@@ -4,7 +4,7 @@
  * Each command is one constant thaw_command; runner/main.c holds the table of all. A command describes its options in
  * one table that parses the command line and makes `thaw COMMAND --help` and the manual page (base/help.h). Completion
  * (tools/completion.bash) reads the former: an argument called FOLDER is completed with folders, WORD.h5 with such
- * files.
+ * files, NAME with the words that begin lines of the option's help: "json: an object on each line".
  */
 #ifndef THAW_BASE_OPTIONS_H
 #define THAW_BASE_OPTIONS_H

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 #include "io/shard.h"
@@ -151,6 +152,16 @@ static thaw_status open_shards(struct thaw_dataset *dataset, const char *pattern
 	return status ? status : add_up(dataset);
 }
 
+/* A path that is not absolute is looked for from where the program was started, not from where the job file lies. */
+static thaw_status fail_unmatched(const char *pattern)
+{
+	char folder[4096];
+
+	if (pattern[0] == '/' || !getcwd(folder, sizeof folder))
+		return thaw_fail(THAW_BAD_JOB, "no shard matches '%s'", pattern);
+	return thaw_fail(THAW_BAD_JOB, "no shard matches '%s' (from %s)", pattern, folder);
+}
+
 thaw_status thaw_dataset_open(const char *pattern, const char *split, struct thaw_dataset **dataset_out)
 {
 	struct thaw_dataset *dataset;
@@ -161,7 +172,7 @@ thaw_status thaw_dataset_open(const char *pattern, const char *split, struct tha
 	case 0:
 		break;
 	case GLOB_NOMATCH:
-		return thaw_fail(THAW_BAD_JOB, "no shard matches '%s'", pattern);
+		return fail_unmatched(pattern);
 	case GLOB_NOSPACE:
 		globfree(&found);
 		return thaw_fail(THAW_OUT_OF_MEMORY, "out of memory searching for '%s'", pattern);

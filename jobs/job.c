@@ -73,7 +73,8 @@ static thaw_status complete_name(struct reading *reading)
 		return status;
 	key->type->describe(key, &allowed);
 	thaw_fail(status,
-	          "%s: the file's name makes the run's '%s', allowed are %s: `name:` or --set name=... gives another",
+	          "%s: the file's name makes the run's '%s', allowed are %s: `name:` in the file, or --set name=NAME, "
+	          "gives another",
 	          reading->start.source, thaw_show(name).text, allowed.data);
 	thaw_text_release(&allowed);
 	return status;
@@ -206,6 +207,14 @@ thaw_status thaw_job_load(const char *path, const char *const *sets, int sets_co
 bool thaw_recipe_mixes(const struct thaw_recipe *recipe)
 {
 	return recipe->augment.mixup > 0 || recipe->augment.cutmix > 0;
+}
+
+bool thaw_job_begins_schedule(const struct thaw_job *job, int phase)
+{
+	const struct thaw_phase *p = &job->phases[phase];
+
+	return phase == 0 || p->restart ||
+	       memcmp(&p[-1].recipe.schedule, &p->recipe.schedule, sizeof p->recipe.schedule) != 0;
 }
 
 bool thaw_job_done(const struct thaw_job *job, int epoch, int best_epoch)

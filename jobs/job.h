@@ -156,6 +156,9 @@ thaw_status thaw_job_dump(const struct thaw_job *job, struct thaw_text *yaml_out
  * 0.06". */
 thaw_status thaw_job_match(const struct thaw_job *job, const struct thaw_job *begun, const char *where);
 
+/* Whether the schedule of phase `phase` (from 0) begins with it: otherwise it goes on from the phase before. */
+bool thaw_job_begins_schedule(const struct thaw_job *job, int phase);
+
 /* Whether a run of which `epoch` epochs are done, the best of them `best_epoch`, is at its end: all are, or
  * early_stopping.patience of them brought nothing better. */
 bool thaw_job_done(const struct thaw_job *job, int epoch, int best_epoch);

@@ -140,7 +140,7 @@ static const struct thaw_key job_keys[] = {
 	 .meaning = "how gradients become steps"},
 	{"optimizer.lr", &thaw_type_number, JOB(recipe.lr), "0.001", .low = 0, .high = 1000,
 	 .meaning = "base learning rate"},
-	{"optimizer.momentum", &thaw_type_number, JOB(optimizer.momentum), "0.9", .low = 0, .high = 1,
+	{"optimizer.momentum", &thaw_type_number, JOB(optimizer.momentum), "0.9", .low = 0, .high = 0.999999,
 	 .meaning = "sgd: share of the last step that goes on"},
 	{"optimizer.nesterov", &thaw_type_bool, JOB(optimizer.nesterov), "false", .meaning = "sgd: look ahead"},
 	{"optimizer.momentum_of", &thaw_type_choice, JOB(optimizer.momentum_of), "gradients",

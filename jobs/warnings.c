@@ -20,6 +20,22 @@ static void check_crop(int crop, int edge, struct thaw_text *lines)
 		              crop, edge, crop * 8 / 7);
 }
 
+/* --- threads ----------------------------------------------------------------------------------------------------- */
+
+static void check_threads(const struct thaw_job *job, const struct thaw_rank_counts *ranks, struct thaw_text *lines)
+{
+	int suits = ranks->processors / ranks->ranks;
+
+	if (job->threads <= 1 || (int64_t)job->threads * ranks->ranks <= ranks->processors)
+		return;
+	thaw_text_add(lines, "threads: %d", job->threads);
+	if (ranks->ranks > 1)
+		thaw_text_add(lines, " for each of %d ranks here", ranks->ranks);
+	thaw_text_add(lines, ", but there %s %d processor%s: they take turns; threads: %d would suit\n",
+	              ranks->processors == 1 ? "is" : "are", ranks->processors, thaw_plural(ranks->processors),
+	              suits > 1 ? suits : 1);
+}
+
 /* --- learning rates ---------------------------------------------------------------------------------------------- */
 
 /* Rates that trainings of image classifiers are published with. Those of SGD grow with the batch, 0.1 per 256 pictures
@@ -63,6 +79,34 @@ static void check_rate(const struct thaw_job *job, int phase, struct thaw_text *
 	}
 }
 
+static void check_factors(const struct thaw_job *job, struct thaw_text *lines)
+{
+	const struct thaw_scales *scales = &job->optimizer.lr_scale;
+
+	for (int i = 0; i < scales->count; i++)
+		if (!(scales->of[i].factor > 0))
+			thaw_text_add(lines,
+			              "optimizer.lr_scale: a factor of 0 freezes '%s' and yet computes its gradients: leave it out of "
+			              "what phases train\n",
+			              scales->of[i].part);
+}
+
+/* The rate that the job gives is reached in the epochs from `phase` on that share its schedule, if warm-up ends. */
+static void check_warmup(const struct thaw_job *job, int phase, struct thaw_text *lines)
+{
+	double warmup = job->phases[phase].recipe.schedule.warmup;
+	int epochs = job->phases[phase].epochs;
+
+	if (!thaw_job_begins_schedule(job, phase))
+		return;
+	for (int i = phase + 1; i < job->phases_count && !thaw_job_begins_schedule(job, i); i++)
+		epochs += job->phases[i].epochs;
+	if (warmup >= epochs)
+		thaw_text_add(lines,
+		              "phase %d: a warm-up of %g epochs, but its schedule has %d: the full rate is never reached\n",
+		              phase + 1, warmup, epochs);
+}
+
 /* --- norms ------------------------------------------------------------------------------------------------------- */
 
 /* What is frozen from the start, in a network of random weights, has running statistics that no picture has made. */
@@ -74,6 +118,20 @@ static void check_frozen(const struct thaw_job *job, const struct thaw_norm_coun
 }
 
 /* --- batches ----------------------------------------------------------------------------------------------------- */
+
+/* Told once where phases have the same. */
+static void check_batch(const struct thaw_job *job, int phase, int64_t count, struct thaw_text *lines)
+{
+	int batch = job->phases[phase].recipe.batch;
+
+	for (int i = 0; i < phase; i++)
+		if (job->phases[i].recipe.batch == batch)
+			return;
+	if (batch > count)
+		thaw_text_add(lines,
+		              "phase %d: a batch of %d, but there are %lld training pictures: an epoch is one step of %lld\n",
+		              phase + 1, batch, (long long)count, (long long)count);
+}
 
 /* Whether batches of this size leave a last one in which some replica has a single picture. */
 static bool leaves_single(int64_t count, int batch, int replicas)
@@ -174,19 +232,24 @@ static void check_balance(const struct thaw_job *job, const struct thaw_data_cou
 }
 
 void thaw_job_add_warnings(const struct thaw_job *job, const struct thaw_data_counts *data,
-                           const struct thaw_norm_counts *norms, int replicas, struct thaw_text *lines)
+                           const struct thaw_norm_counts *norms, const struct thaw_rank_counts *ranks,
+                           struct thaw_text *lines)
 {
 	int64_t count = 0;
 
 	for (int c = 0; c < data->classes; c++)
 		count += data->train[c];
 	check_crop(job->data.crop, data->resize, lines);
+	check_threads(job, ranks, lines);
+	check_factors(job, lines);
 	check_frozen(job, norms, lines);
 	for (int i = 0; i < job->phases_count; i++) {
 		if (!is_repeated(job, i))
 			check_rate(job, i, lines);
+		check_warmup(job, i, lines);
+		check_batch(job, i, count, lines);
 		if (has_batch_norms(job, norms, i) && !is_tail_told(job, norms, i))
-			check_tail(job, i, count, replicas, lines);
+			check_tail(job, i, count, ranks->replicas, lines);
 	}
 	check_few(data, data->train, FEW, "fewer than 10 training pictures", lines);
 	check_few(data, data->val, 1, "no validation picture", lines);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/available.h"
 #include "base/mem.h"
 #include "base/text.h"
 
@@ -42,6 +43,7 @@ thaw_status thaw_device_open(const char *name, int threads, struct thaw_device *
 	if (!device)
 		return THAW_OUT_OF_MEMORY;
 	device->threads = threads;
+	device->sharers = 1;
 	for (int i = 0; i < BACKENDS && !device->backend; i++) {
 		if (automatic ? !backends[i].automatic : strcmp(name, backends[i].backend->name) != 0)
 			continue;
@@ -67,16 +69,26 @@ void thaw_device_free(struct thaw_device *device)
 	free(device);
 }
 
+thaw_status thaw_device_check(const struct thaw_device *device, size_t size_bytes, const char *what)
+{
+	return thaw_memory_check(thaw_memory_available(""), device->sharers, device->arena_bytes, size_bytes, what);
+}
+
 thaw_status thaw_device_reserve(struct thaw_device *device, size_t size_bytes)
 {
+	static const char what[] = "activations and their gradients";
 	char *arena;
+	thaw_status status;
 
 	if (size_bytes <= device->arena_bytes)
 		return THAW_OK;
+	status = thaw_device_check(device, size_bytes, what);
+	if (status)
+		return status;
 	thaw_free_slab(device->arena);
 	device->arena = NULL;
 	device->arena_bytes = 0;
-	arena = thaw_alloc_slab(size_bytes, "activations and their gradients");
+	arena = thaw_alloc_slab(size_bytes, what);
 	if (!arena)
 		return THAW_OUT_OF_MEMORY;
 	device->arena = arena;

@@ -10,6 +10,8 @@
 struct thaw_device {
 	const struct thaw_backend *backend;
 	int threads;           /* compute threads of this process, >= 1 */
+	int sharers;           /* processes like this one that share the machine's memory, itself too; 1 at first */
+	bool untimed;          /* implementations are chosen without timing: by what is known, else the first that can */
 	char *arena;           /* activations and gradients of the plan that runs */
 	size_t arena_bytes;
 };
@@ -21,7 +23,10 @@ void thaw_device_free(struct thaw_device *device); /* NULL is fine */
 /* The i-th backend's name, NULL past the last. */
 const char *thaw_device_name(int i);
 
-/* Makes the arena at least this large; its contents and address are then undefined. */
+/* THAW_OUT_OF_MEMORY, naming `what`, if the machine could not give each of the sharers an arena of this size. */
+thaw_status thaw_device_check(const struct thaw_device *device, size_t size_bytes, const char *what);
+
+/* Makes the arena at least this large, if the machine has the memory; its contents and address are then undefined. */
 thaw_status thaw_device_reserve(struct thaw_device *device, size_t size_bytes);
 
 #endif

@@ -80,8 +80,8 @@ static void adamw(const struct step *u)
 
 static thaw_status check_sgd(const struct thaw_optimizer_spec *spec)
 {
-	if (!(spec->momentum >= 0.0 && spec->momentum <= 1.0))
-		return thaw_fail(THAW_BAD_JOB, "optimizer.momentum: %g, allowed is 0 to 1", spec->momentum);
+	if (!(spec->momentum >= 0.0 && spec->momentum < 1.0))
+		return thaw_fail(THAW_BAD_JOB, "optimizer.momentum: %g, allowed is 0 to below 1", spec->momentum);
 	if (spec->nesterov && spec->momentum == 0.0)
 		return thaw_fail(THAW_BAD_JOB, "optimizer.nesterov: there is no momentum to look ahead with, "
 		                               "optimizer.momentum must be above 0");

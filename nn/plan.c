@@ -282,6 +282,35 @@ static void find_ready(struct thaw_plan *plan)
 	}
 }
 
+static size_t values_bytes(const struct thaw_tensor *t)
+{
+	return (size_t)t->n * (size_t)t->c * (size_t)t->h * (size_t)t->w * sizeof(float);
+}
+
+static bool keeps_x(const struct thaw_step *step)
+{
+	return step->kind == THAW_OP_CONV && step->dweight;
+}
+
+/* What the values need whichever way they are computed: all that convolutions keep for their gradients, or else what
+ * one step reads and writes. Known before anything is prepared, which may take long and much memory itself. */
+static size_t least_bytes(const struct thaw_plan *plan)
+{
+	size_t kept = 0, largest = 0;
+
+	for (int i = 0; i < plan->steps_count; i++) {
+		const struct thaw_step *step = &plan->steps[i];
+		size_t x = step->x ? values_bytes(step->x) : 0, y = step->y ? values_bytes(step->y) : 0;
+		bool counted = false;
+
+		largest = x + y > largest ? x + y : largest;
+		for (int k = 0; k < i && !counted; k++)
+			counted = keeps_x(&plan->steps[k]) && plan->steps[k].x == step->x;
+		kept += keeps_x(step) && !counted ? x : 0;
+	}
+	return kept > largest ? kept : largest;
+}
+
 static thaw_status allocate(struct thaw_plan *plan, int steps)
 {
 	size_t ops = (size_t)thaw_net_ops(plan->net), params = (size_t)thaw_net_params(plan->net), count = (size_t)steps;
@@ -316,7 +345,9 @@ static thaw_status fill(struct thaw_plan *plan, const struct thaw_plan_spec *spe
 	if (status)
 		return status;
 	bind_gradients(plan, NULL);
-	status = prepare_steps(plan);
+	status = thaw_device_check(plan->device, least_bytes(plan), "activations");
+	if (!status)
+		status = prepare_steps(plan);
 	if (!status)
 		status = thaw_plan_place(plan);
 	find_ready(plan);

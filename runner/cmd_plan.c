@@ -30,7 +30,8 @@ static thaw_status parse(const struct thaw_command *self, int argc, char **argv,
 		{"set", 0, THAW_OPTION_TEXTS, &a->sets, 0, 0, "KEY=VALUE", "set a key of the job file; may be repeated"},
 		{"rates", 0, THAW_OPTION_FLAG, &a->rates, 0, 0, NULL,
 	     "learning rates of every epoch, not of the first and last of each phase alone"},
-		{"no-time", 0, THAW_OPTION_FLAG, &a->no_time, 0, 0, NULL, "measure nothing: quick, but without an estimate"},
+		{"no-time", 0, THAW_OPTION_FLAG, &a->no_time, 0, 0, NULL,
+	     "measure nothing, convolutions neither: quick, but without an estimate"},
 	};
 	struct thaw_texts files = {0};
 	thaw_status status =
@@ -204,8 +205,10 @@ static thaw_status plan(struct thaw_setup *setup, const struct arguments *a, dou
 	struct thaw_train_options options = {.begun_seconds = begun};
 	struct thaw_forecast forecast;
 	struct thaw_trainer *trainer;
-	thaw_status status = thaw_trainer_new(setup, &options, &trainer);
+	thaw_status status;
 
+	setup->device->untimed = a->no_time;
+	status = thaw_trainer_new(setup, &options, &trainer);
 	if (status)
 		return status;
 	status = thaw_world_agree(tell_data(setup));

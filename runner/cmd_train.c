@@ -57,9 +57,10 @@ static thaw_status parse(const struct thaw_command *self, int argc, char **argv,
 	     "between two lines on standard error that say how far the run is (60);\n"
 	     "each epoch begins anew; a terminal has one line that changes; 0: none"},
 		{"format", 0, THAW_OPTION_TEXT, &a->format, 0, 0, "NAME",
-	     "what standard output gets: table, classic (the lines of PyTorch's\n"
-	     "tutorials), json (an object on each line) or quiet (nothing); log.txt\n"
-	     "has the table whatever it is (table)"},
+	     "table: a row for each epoch, as log.txt has it in any case (default);\n"
+	     "classic: the lines of PyTorch's tutorials;\n"
+	     "json: an object on each line;\n"
+	     "quiet: nothing"},
 		{"json", 0, THAW_OPTION_FLAG, &a->json, 0, 0, NULL, "--format json"},
 		{"quiet", 'q', THAW_OPTION_FLAG, &a->quiet, 0, 0, NULL, "--format quiet: warnings and failures only"},
 #ifdef THAW_FAULTS

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/printable.h"
+#include "base/processors.h"
 #include "base/strategy.h"
 #include "jobs/warnings.h"
 
@@ -36,7 +37,10 @@ const char *thaw_phase_epochs_text(const struct thaw_job *job, int phase, char t
 
 const char *thaw_batch_text(int batch, int replicas, char text[64])
 {
-	snprintf(text, 64, "%d = %d x %g", batch, replicas, (double)batch / replicas);
+	int length = snprintf(text, 64, "%d = %d x %d", batch, replicas, batch / replicas);
+
+	if (batch % replicas)
+		snprintf(text + length, 64 - (size_t)length, " or %d", batch / replicas + 1);
 	return text;
 }
 
@@ -211,8 +215,10 @@ thaw_status thaw_head_warn(const struct thaw_setup *setup)
 
 	if (!status) {
 		const struct thaw_data_counts data = {setup->facts->classes, names, train, val, setup->facts->resize};
+		const struct thaw_rank_counts ranks = {setup->replicas, thaw_comm_local_size(setup->comm),
+		                                       thaw_processors_unbound()};
 
-		thaw_job_add_warnings(setup->job, &data, norms, setup->replicas, &lines);
+		thaw_job_add_warnings(setup->job, &data, norms, &ranks, &lines);
 		status = thaw_text_status(&lines);
 	}
 	if (!status)

@@ -15,7 +15,7 @@ const char *thaw_patterns_text(const struct thaw_patterns *patterns, char *text,
 /* "1-3", "4": the epochs of phase `phase` (from 0). */
 const char *thaw_phase_epochs_text(const struct thaw_job *job, int phase, char text[32]);
 
-/* "64 = 8 x 8": the global batch, replicas, pictures of each; the last is no whole number where they differ. */
+/* "64 = 8 x 8", "32 = 7 x 4 or 5": the global batch, replicas, pictures of each. */
 const char *thaw_batch_text(int batch, int replicas, char text[64]);
 
 /* "12.3 s", "4 min 5 s", "3 h 20 min" */

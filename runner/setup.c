@@ -83,8 +83,10 @@ static thaw_status build(struct thaw_setup *setup)
 	const struct thaw_job *job = setup->job;
 	thaw_status status = thaw_device_open(job->device, setup->threads, &setup->device);
 
-	if (!status)
+	if (!status) {
+		setup->device->sharers = thaw_comm_local_size(setup->comm);
 		status = thaw_model_build(job->model.arch, setup->facts->classes, job->data.crop, &setup->net);
+	}
 	if (!status)
 		status = thaw_params_init(&setup->params, setup->net);
 	return status;

@@ -220,15 +220,6 @@ struct thaw_schedule thaw_trainer_schedule(const struct thaw_recipe *recipe, int
 	};
 }
 
-/* Whether the schedule of phase `phase` does not go on from the phase before. */
-static bool begins_schedule(const struct thaw_job *job, int phase)
-{
-	const struct thaw_phase *p = &job->phases[phase];
-
-	return phase == 0 || p->restart ||
-	       memcmp(&p[-1].recipe.schedule, &p->recipe.schedule, sizeof p->recipe.schedule) != 0;
-}
-
 /* Epochs from `begin` on that end before `warmup` steps are over. */
 static int epochs_of_warmup(const struct thaw_trainer *t, int begin, int64_t warmup)
 {
@@ -247,9 +238,9 @@ double thaw_trainer_rate(const struct thaw_trainer *t, int epoch, int64_t step)
 	struct thaw_schedule schedule;
 	struct thaw_progress at;
 
-	while (!begins_schedule(job, first))
+	while (!thaw_job_begins_schedule(job, first))
 		first--;
-	while (last + 1 < job->phases_count && !begins_schedule(job, last + 1))
+	while (last + 1 < job->phases_count && !thaw_job_begins_schedule(job, last + 1))
 		last++;
 	for (int i = 0; i <= last; i++) {
 		begin += i < first ? job->phases[i].epochs : 0;

@@ -63,4 +63,5 @@ timed "bare installation" install
 git clone --quiet --no-hardlinks . "$bare/home/newcomer/thaw"
 chroot "$bare" chown -R newcomer:newcomer /home/newcomer/thaw
 timed tools/quickstart.sh as_newcomer tools/quickstart.sh
+timed "cmake --install" as_newcomer cmake --install build/release --prefix /home/newcomer/installed
 timed tools/test.sh as_newcomer tools/test.sh

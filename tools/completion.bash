@@ -1,9 +1,13 @@
 # Completion of thaw's command line in bash. What there is to complete is read from the program that is being typed:
 # commands and topics from `thaw --help`, options and the kinds of arguments from `thaw COMMAND --help`, keys of a job
 # and their values from `thaw help job`. An argument that is called WORD.yaml is completed with such files, FOLDER and
-# RUN with folders, KEY=VALUE with keys.
+# RUN with folders, KEY=VALUE with keys, NAME with the words that begin lines of its option's help.
 #
-# Installed as share/bash-completion/completions/thaw; to try it: . tools/completion.bash
+# Behind mpirun, mpiexec and srun the same holds from the word `thaw` on; before it, files are offered as ever. Where one
+# of them has a completion of its own, that stays.
+#
+# Installed as share/bash-completion/completions/thaw, which bash reads when thaw is completed first; for launchers from
+# the start, and to try it: . tools/completion.bash
 
 # The words of the command line up to the cursor. Bash cuts them at '=' too: "--set", "device", "=", "c".
 _thaw_words() {
@@ -54,6 +58,15 @@ _thaw_keys() {
     done < <("$program" help job 2>/dev/null)
 }
 
+# "table", "json": of the lines "      --format NAME   table: a row for each epoch", "                      json: ..."
+_thaw_choices() {
+    local line of= option='^  (-.,|   ) --([a-z0-9-]+)' word='^ +(--[a-z0-9-]+ NAME +)?([a-z0-9_]+): '
+    while IFS= read -r line; do
+        [[ ! $line =~ $option ]] || of=--${BASH_REMATCH[2]}
+        [[ $of != "$before" || ! $line =~ $word ]] || echo "${BASH_REMATCH[2]}"
+    done < <("$program" "$1" --help 2>/dev/null)
+}
+
 # Completes `current` as an argument of this kind: "FOLDER", "FILE.h5..."; others are not known here.
 _thaw_argument() {
     local kind=${1%...}
@@ -65,6 +78,9 @@ _thaw_argument() {
     *.*)
         compopt -o filenames 2>/dev/null
         mapfile -t COMPREPLY < <(compgen -f -X "!*.${kind#*.}" -- "$current"; compgen -d -- "$current")
+        ;;
+    NAME)
+        mapfile -t COMPREPLY < <(compgen -W "$(_thaw_choices "${words[1]}")" -- "$current")
         ;;
     FOLDER | RUN)
         compopt -o filenames 2>/dev/null
@@ -112,4 +128,22 @@ _thaw() {
     fi
 }
 
+# What a launcher starts: completed as if it stood alone.
+_thaw_launched() {
+    local i all=("${COMP_WORDS[@]}") at=$COMP_CWORD
+    COMPREPLY=()
+    for ((i = 1; i < at; i++)); do
+        [ "${all[i]##*/}" = thaw ] || continue
+        compopt +o default +o bashdefault 2>/dev/null
+        local COMP_WORDS COMP_CWORD=$((at - i))
+        COMP_WORDS=("${all[@]:i}")
+        _thaw
+        return
+    done
+}
+
 complete -F _thaw thaw
+for _thaw_launcher in mpirun mpiexec srun; do
+    complete -p $_thaw_launcher >/dev/null 2>&1 || complete -o default -o bashdefault -F _thaw_launched $_thaw_launcher
+done
+unset _thaw_launcher

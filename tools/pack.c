@@ -377,15 +377,15 @@ static thaw_status check_split(const char *pattern)
 }
 
 /* Checks the splits of these shards, each once, and goes on after a damaged one: damage outranks a wrong path. */
-static thaw_status check_shards(const struct thaw_texts *shards)
+static thaw_status check_shards(const glob_t *shards)
 {
 	struct thaw_text before = THAW_TEXT_EMPTY;
 	thaw_status worst = THAW_OK;
 	int unusable = 0;
 
-	for (int i = 0; i < shards->count; i++) {
+	for (size_t i = 0; i < shards->gl_pathc; i++) {
 		struct thaw_text pattern = THAW_TEXT_EMPTY;
-		thaw_status status = thaw_shard_split_pattern(shards->text[i], &pattern);
+		thaw_status status = thaw_shard_split_pattern(shards->gl_pathv[i], &pattern);
 
 		if (!status && strcmp(pattern.data, before.data) != 0)
 			status = check_split(pattern.data);
@@ -400,6 +400,19 @@ static thaw_status check_shards(const struct thaw_texts *shards)
 	}
 	thaw_text_release(&before);
 	return worst ? thaw_fail(worst, "%d of the splits given cannot be used", unusable) : THAW_OK;
+}
+
+static thaw_status check(const struct thaw_texts *given)
+{
+	glob_t shards = {0};
+	thaw_status status = THAW_OK;
+
+	for (int i = 0; i < given->count && !status; i++)
+		status = thaw_shard_find(given->text[i], &shards);
+	if (!status)
+		status = check_shards(&shards);
+	globfree(&shards);
+	return status;
 }
 
 /* A copy of a folder's path without slashes at its end: messages join names to it. */
@@ -421,13 +434,14 @@ static thaw_status run(const struct thaw_command *self, int argc, char **argv)
 		{"val-fraction", 0, THAW_OPTION_NUMBER, &s.val_fraction, 0.001, 0.999, "F",
 	     "draw this share of each class for validation; class folders then stand\ndirectly in FOLDER"},
 		{"seed", 0, THAW_OPTION_INT, &s.seed, 0, 0x1p53, "N", "of the drawing (0)"},
-		{"normalize", 0, THAW_OPTION_TEXT, &s.normalize, 0, 0, "KIND",
+		{"normalize", 0, THAW_OPTION_TEXT, &s.normalize, 0, 0, "NAME",
 	     "imagenet: what pre-trained weights expect (default);\nmeasure: mean and deviation of the training pixels"},
 		{"shard-size", 0, THAW_OPTION_INT, &s.shard_mib, 1, 65536, "MIB", "pixels in a shard (256)"},
 		{"threads", 0, THAW_OPTION_INT, &s.threads, 1, 1024, "N", "threads that decode (one a processor)"},
 		{"strict", 0, THAW_OPTION_FLAG, &s.strict, 0, 0, NULL, "a file that cannot be read is a failure"},
 		{"force", 0, THAW_OPTION_FLAG, &s.force, 0, 0, NULL, "replace shards that are there, at the end"},
-		{"check", 0, THAW_OPTION_FLAG, &s.check, 0, 0, NULL, "read shards and compare every checksum"},
+		{"check", 0, THAW_OPTION_FLAG, &s.check, 0, 0, NULL,
+	     "read shards, or all of a folder, and compare every checksum"},
 	};
 	struct thaw_texts given;
 	char *folder, *out;
@@ -440,9 +454,10 @@ static thaw_status run(const struct thaw_command *self, int argc, char **argv)
 	if (s.check && s.out)
 		return thaw_fail(THAW_BAD_JOB, "thaw pack: --check only reads: --out does not go with it");
 	if (s.check && given.count == 0)
-		return thaw_fail(THAW_BAD_JOB, "thaw pack: --check needs shards: thaw pack --check SHARD.h5...");
+		return thaw_fail(THAW_BAD_JOB,
+		                 "thaw pack: --check needs shards, or their folder: thaw pack --check SHARD.h5...");
 	if (s.check)
-		return check_shards(&given);
+		return check(&given);
 	if (given.count != 1 || !s.out)
 		return thaw_fail(THAW_BAD_JOB, "thaw pack: one folder of pictures and one for the shards are needed: "
 		                               "thaw pack FOLDER -o FOLDER");
@@ -467,6 +482,6 @@ const struct thaw_command thaw_command_pack = {
 		"\n"
 		"  thaw pack photos -o data\n"
 		"  thaw pack photos -o data --val-fraction 0.2\n"
-		"  thaw pack --check data/*.h5",
+		"  thaw pack --check data",
 	.run = run,
 };

@@ -2,7 +2,8 @@
  * Convolution: each pass of each layer by the implementation that timing found fastest.
  *
  * The candidates are the rows of one table. Timing runs once per shape and machine (nn/cpu/tuning.h), on a small
- * batch, and asks for a clear lead before it leaves an earlier row, so that noise decides nothing. THAW_CONVOLUTION
+ * batch, and asks for a clear lead before it leaves an earlier row, so that noise decides nothing. Where the memory
+ * to time with is missing, or the device is `untimed`, the first row is taken that can. THAW_CONVOLUTION
  * in the environment names a row to take wherever it can do the pass: `direct` for the smallest rounding errors.
  */
 #include "nn/cpu/cpu.h"
@@ -12,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/available.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "nn/cpu/onednn.h"
@@ -117,19 +119,25 @@ static thaw_status time_of(struct thaw_onednn_conv *conv, const struct thaw_conv
 {
 	struct thaw_tensor x = {.n = s->n, .c = s->c, .h = s->h, .w = s->w},
 					   y = {.n = s->n, .c = s->k, .h = s->oh, .w = s->ow};
+	size_t weight_bytes = thaw_onednn_conv_weight_bytes(conv), scratch_bytes = thaw_onednn_conv_scratch_bytes(conv);
+	static const char what[] = "tensors that convolutions are timed with";
 	struct thaw_conv_memory m = {0};
 	double best = INFINITY;
-	thaw_status status = THAW_OUT_OF_MEMORY;
+	thaw_status status;
 
 	thaw_tensor_layout(&x, s->x_block);
 	thaw_tensor_layout(&y, s->y_block);
-	m.x = thaw_alloc_slab(x.size_bytes, "tensors that convolutions are timed with");
-	m.y = thaw_alloc_slab(y.size_bytes, "tensors that convolutions are timed with");
-	m.weights = thaw_alloc_slab(thaw_onednn_conv_weight_bytes(conv), "tensors that convolutions are timed with");
-	m.bias = thaw_alloc_slab((size_t)s->k * sizeof(float), "tensors that convolutions are timed with");
-	m.scratch = thaw_alloc_slab(thaw_onednn_conv_scratch_bytes(conv), "tensors that convolutions are timed with");
-	if (m.x && m.y && m.weights && m.bias && m.scratch)
-		status = THAW_OK;
+	status = thaw_memory_check(thaw_memory_available(""), 1, 0,
+	                           x.size_bytes + y.size_bytes + weight_bytes + scratch_bytes, what);
+	if (status)
+		return status;
+	m.x = thaw_alloc_slab(x.size_bytes, what);
+	m.y = thaw_alloc_slab(y.size_bytes, what);
+	m.weights = thaw_alloc_slab(weight_bytes, what);
+	m.bias = thaw_alloc_slab((size_t)s->k * sizeof(float), what);
+	m.scratch = thaw_alloc_slab(scratch_bytes, what);
+	if (!m.x || !m.y || !m.weights || !m.bias || !m.scratch)
+		status = THAW_OUT_OF_MEMORY;
 	for (int run = 0; run <= TIMED_RUNS && !status; run++) {
 		double begin = thaw_clock_seconds(), seconds;
 
@@ -182,7 +190,7 @@ static bool has_rivals(const struct thaw_step *step)
 }
 
 /* The name of the row to take: the one asked for, the one that timing found before or finds now; NULL where there is
- * no choice. */
+ * no choice, or none without timing. */
 static thaw_status name_of(const struct thaw_step *step, enum thaw_pass pass, const char **name_out)
 {
 	struct thaw_conv_spec spec = spec_of(step, pass, &implementations[0], step->x->n);
@@ -194,9 +202,13 @@ static thaw_status name_of(const struct thaw_step *step, enum thaw_pass pass, co
 		return THAW_OK;
 	key_of(&spec, step->device->threads, key);
 	*name_out = thaw_tuning_find(key, is_implementation);
-	if (*name_out)
+	if (*name_out || step->device->untimed)
 		return THAW_OK;
 	status = fastest(step, pass, name_out);
+	if (status == THAW_OUT_OF_MEMORY) { /* for the timing: the layer may need less, so all ranks take the first row */
+		*name_out = implementations[0].name;
+		return thaw_tuning_note(key, *name_out);
+	}
 	return status ? status : thaw_tuning_add(key, *name_out);
 }
 

@@ -94,14 +94,14 @@ const char *thaw_tuning_find(const char *key, bool (*known)(const char *name))
 }
 
 /* Appends to the file, which the first line makes; a line of its own even behind a torn one. */
-static void keep(const struct thaw_text *line)
+static void keep(const char *line)
 {
 	static bool warned;
 	struct thaw_text folder = THAW_TEXT_EMPTY, bytes = THAW_TEXT_EMPTY;
 	thaw_status status;
 
 	thaw_text_add(&folder, "%.*s", (int)(strrchr(path.data, '/') - path.data), path.data);
-	thaw_text_add(&bytes, "%s%s", torn ? "\n" : "", line->data);
+	thaw_text_add(&bytes, "%s%s", torn ? "\n" : "", line);
 	status = thaw_folder_make(folder.data);
 	if (!status)
 		status = thaw_file_append(path.data, bytes.data, bytes.length);
@@ -115,19 +115,19 @@ static void keep(const struct thaw_text *line)
 	thaw_text_release(&bytes);
 }
 
+thaw_status thaw_tuning_note(const char *key, const char *name)
+{
+	thaw_text_add(&table, "%s | %s | %s\n", machine, key, name);
+	return thaw_text_status(&table);
+}
+
 thaw_status thaw_tuning_add(const char *key, const char *name)
 {
-	struct thaw_text line = THAW_TEXT_EMPTY;
-	thaw_status status;
+	size_t begin = table.length;
+	thaw_status status = thaw_tuning_note(key, name);
 
-	thaw_text_add(&line, "%s | %s | %s\n", machine, key, name);
-	thaw_text_add_bytes(&table, line.data, line.length);
-	status = thaw_text_status(&table);
-	if (!status)
-		status = thaw_text_status(&line);
 	if (!status && *path.data)
-		keep(&line);
-	thaw_text_release(&line);
+		keep(table.data + begin);
 	return status;
 }
 

@@ -22,8 +22,11 @@ thaw_status thaw_tuning_load(const char *library);
  * Borrowed until the next call of any of these. */
 const char *thaw_tuning_find(const char *key, bool (*known)(const char *name));
 
-/* Keeps `name` for `key`, here and in the file, in place of any before. A file that cannot be written is not an error,
- * as it only saves time: the first time there is a warning. */
+/* Takes `name` for `key` in this process, and in those that learn from it, in place of any before. */
+thaw_status thaw_tuning_note(const char *key, const char *name);
+
+/* The same, and keeps it in the file. A file that cannot be written is not an error, as it only saves time: the first
+ * time there is a warning. */
 thaw_status thaw_tuning_add(const char *key, const char *name);
 
 /* All that is known, as text; and taking it over from another process, whose answers win. */

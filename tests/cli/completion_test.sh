@@ -62,6 +62,35 @@ wants "model.h5 my photos" eval job.yaml --checkpoint = m
 wants "runs/a runs/b" report runs/
 wants "page.html" report -o p
 
+wants "classic json quiet table" train job.yaml --format ""
+wants "json" train job.yaml --format = j
+wants "imagenet measure" pack photos --normalize ""
+
+# --- what a launcher starts ------------------------------------------------------------------------------------------------
+
+# launched WANTED WORD...: what is offered behind mpirun, the program's path written out
+launched() {
+    local wanted=$1 got
+    shift
+    COMP_WORDS=("$@")
+    COMP_CWORD=$(($# - 1))
+    COMPREPLY=()
+    _thaw_launched
+    [ ${#COMP_WORDS[@]} = $# ] || fail "$*: the words of the command line are now ${COMP_WORDS[*]}"
+    got=$([ ${#COMPREPLY[@]} = 0 ] || printf '%s\n' "${COMPREPLY[@]}" | LC_ALL=C sort | tr '\n' ' ')
+    [ "$got" = "${wanted:+$wanted }" ] || fail "$*: offers '$got', wanted '$wanted'"
+}
+for launcher in mpirun mpiexec srun; do
+    complete -p $launcher | grep -q -- "-o bashdefault -o default -F _thaw_launched $launcher" || fail "not bound to $launcher"
+    launched "job.yaml" $launcher -n 2 "$thaw" train j
+    launched "--fresh" $launcher -n 2 --bind-to none "$thaw" train job.yaml --fr
+    launched "train" $launcher "$thaw" tra
+    launched "cpu" $launcher -n 2 "$thaw" train job.yaml --set device = c
+    launched "" $launcher -n 2 other train j
+    launched "" $launcher -n 2 "$thaw"
+    launched "" $launcher -n ""
+done
+
 # --- keys of a job and their values ------------------------------------------------------------------------------------------
 
 wants "data.crop= data.sampling= data.threads= data.train= data.val=" train job.yaml --set data.

@@ -47,4 +47,11 @@ expect 0 "" cmake --install "$build" --prefix "$work/root"
 cmp -s thaw.1 root/share/man/man1/thaw.1 || fail "the installed page is not the program's: $(find root)"
 cmp -s "$source/tools/completion.bash" root/share/bash-completion/completions/thaw || fail "no completion"
 [ -x root/bin/thaw ] || fail "no program"
+
+# what is installed is all made with the target `thaw`, which is what tools/quickstart.sh builds
+if [ -e "$build/build.ninja" ]; then
+    ninja -C "$build" -t commands thaw >made || fail "no commands"
+    grep -qE 'thaw help thaw\.1 > .*/thaw\.1( |$)' made || fail "the manual is no part of target thaw: $(tail -n 1 made)"
+    expect 0 "" ninja -C "$build" -n thaw
+fi
 finish

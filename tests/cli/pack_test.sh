@@ -43,7 +43,7 @@ whole_sets() {
     expect 0 "60 pictures, all as they were packed" "$thaw" pack --check data/*.h5
     says "20 pictures, all as they were packed"
     [ "$(wc -l <said)" = 2 ] || fail "a split checked twice: $(cat said)"
-    expect 0 "data/val-*.h5: 20 pictures" "$thaw" pack --check 'data/val-*.h5'
+    expect 0 "data/val-*-of-00001.h5: 20 pictures" "$thaw" pack --check 'data/val-*.h5'
 }
 
 # What is not a picture is named and left out; links and folders within a class are followed.
@@ -335,9 +335,20 @@ damage() {
     expect 0 "60 pictures, all as they were packed" "$thaw" pack --check $shard
     expect 2 "no shard matches 'nothing-*.h5'" "$thaw" pack --check 'nothing-*.h5'
     expect 2 "is not named as a shard" "$thaw" pack --check set/train/disc/0000.*
-    expect 2 "'data' is a folder: expected is a pattern of shards, such as 'data/train-*.h5'" "$thaw" pack --check 'data'
-    expect 2 "'data/*.h5' matches shards of 'train' and of 'val': expected is a pattern of one of them, such as \
-'data/train-*.h5'" "$thaw" pack --check 'data/*.h5'
+    # all of a folder, however it is told; its name is no pattern
+    cp -r data "data [1]"
+    for what in data data/ 'data/*.h5' "$PWD/data" 'data [1]'; do
+        expect 0 "60 pictures, all as they were packed" "$thaw" pack --check "$what"
+        says "20 pictures, all as they were packed"
+        [ "$(grep -c "all as they were packed" said)" = 2 ] || fail "a split is checked twice: $(cat said)"
+    done
+    flip $shard "$at"
+    expect 1 "'$shard' is damaged" "$thaw" pack --check data
+    says "data/val-*-of-00001.h5: 20 pictures, all as they were packed"
+    cp kept $shard
+    expect 2 "no shard matches 'set/*-of-*.h5' (from $PWD)" "$thaw" pack --check set
+    expect 2 "no shard matches 'nothing'" "$thaw" pack --check nothing
+    rm -r "data [1]"
 }
 
 # Killed at any moment, a pack leaves temporary files, or sets that --check finds whole, or gaps that it refuses.

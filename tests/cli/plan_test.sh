@@ -29,6 +29,8 @@ says "65 train (disc 13, ring 13, square 13, star 13, triangle 13) 35 val (disc 
 grep -q "about" said && fail "--no-time has a time: $(cat said)"
 tr -s ' ' <said | grep -q "^ 5 3 " && fail "the middle of a phase is told: $(cat said)"
 
+[ ! -e cache/convolutions.txt ] || fail "--no-time timed convolutions: $(cat cache/convolutions.txt)"
+
 # every epoch; parts with factors of their own: three blocks of layer3, of which the last has half the rate
 expect 0 "" "$thaw" plan job.yaml --no-time --rates --set 'optimizer.lr_scale={layer1: 0.1, layer3.2: 0.5}'
 says "epoch phase conv1 layer1 layer2 layer3.0-layer3.1 layer3.2 fc" " 2 2 - - - 5.00e-02 2.50e-02 5.00e-02" \
@@ -72,6 +74,7 @@ expect 0 "batch 16 = 2 x 8" mpirun -n 2 "${resnet18[@]}" --set replicas=2
 expect 0 "33 steps, about " mpirun -n 2 "$thaw" plan job.yaml --set replicas=4
 [ "$(tr -s ' ' <said | grep -cE '= 4 x [0-9.]+ [0-9.]+ s$')" = 3 ] || fail "not every phase has a time: $(cat said)"
 expect 0 "33 steps, about " "$thaw" plan job.yaml
+[ -s cache/convolutions.txt ] || fail "nothing was timed"
 for i in $(seq 10 32); do
     mkdir -p "pictures/train/c$i" "pictures/val/c$i"
     for split in train val; do
@@ -86,9 +89,38 @@ says " 1 1 c10" " 1 1 c19" " ... ... 5 classes between" " 1 1 c32" " 13 7 disc" 
     "class 'disc' has 13 training pictures, 'c10' 1: with loss.class_weights: balanced"
 tr -s ' ' <said | grep -q " c20$" && fail "a class from the middle is listed: $(cat said)"
 
+# --- more than the machine has -------------------------------------------------------------------------------------------------
+
+# 65 pictures of 4096 x 4096 in one batch: 16 channels of them are 65 GiB, and ResNet-56 has 57 such values to keep. Said
+# before they are taken, and before convolutions are timed on them.
+large=(--set data.crop=4096 --set model.arch=resnet56 --set batch=65 --set 'phases=[{epochs: 1, train: all}]')
+for command in "plan job.yaml --no-time" "plan job.yaml" "train job.yaml --set name=large"; do
+    timeout 60 "$thaw" $command "${large[@]}" >said 2>&1 &
+    launcher=$! most=0
+    while kill -0 $launcher 2>/dev/null; do
+        for rank in $(ranks_of $launcher); do
+            resident=$(sed -n 's/^VmHWM:[^0-9]*\([0-9]*\) kB/\1/p' "/proc/$rank/status" 2>/dev/null)
+            [ "${resident:-0}" -le $most ] || most=$resident
+        done
+        sleep 0.1
+    done
+    wait $launcher
+    code=$?
+    [ $code = 78 ] || fail "$command: exit code $code: $(cat said)"
+    says "out of memory: " " MiB, available are "
+    [ "$most" -lt 4000000 ] || fail "$command took $most KiB before it failed"
+done
+[ ! -e runs ] || fail "a run that has no memory left $(find runs)"
+
 # --- what is wrong ------------------------------------------------------------------------------------------------------------
 
 expect 0 "a learning rate of 5; usual for sgd with batches of 16 is 0.0001 to 0.5" "$thaw" plan job.yaml --no-time --set optimizer.lr=5
+expect 0 "batch 16 = 7 x 2 or 3" "$thaw" plan job.yaml --no-time --set replicas=7
+expect 0 "a batch of 1048576, but there are 65 training pictures" "$thaw" plan job.yaml --no-time --set batch=1048576
+expect 0 "threads: 1024, but there " "$thaw" plan job.yaml --no-time --set threads=1024
+expect 0 "a warm-up of 100 epochs, but its schedule has 3" "$thaw" plan job.yaml --no-time --set schedule.warmup=100
+expect 0 "a factor of 0 freezes 'fc'" "$thaw" plan job.yaml --no-time --set 'optimizer.lr_scale={fc: 0}'
+expect 2 "optimizer.momentum: 1, allowed are 0 to 0.999999" "$thaw" plan job.yaml --no-time --set optimizer.momentum=1
 expect 0 "they are enlarged" "$thaw" plan job.yaml --no-time --set data.crop=40
 expect 0 "advice  train everything (train: all), but this job trains the head alone" "$thaw" plan job.yaml --no-time \
     --set 'phases=[{epochs: 1, train: [fc]}]'

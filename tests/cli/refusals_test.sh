@@ -127,7 +127,8 @@ cat >table <<END
 2|name: '.hidden', allowed are up to 63 of|train bad/hidden.yaml
 2|a NUL character is not allowed|train bad/nul.yaml
 2|bad/unclosed.yaml:2:1: not YAML|train bad/unclosed.yaml
-2|the file's name makes the run's 'my job'|train 'bad/my job.yaml'
+2|the file's name makes the run's 'my job', allowed are|train 'bad/my job.yaml'
+2|\`name:\` in the file, or --set name=NAME, gives another|train 'bad/my job.yaml'
 2|not a job, wanted is a map of keys|train bad/list.yaml
 2|model.arch: missing|train bad/no-model.yaml
 2|--set batch: wanted is KEY=VALUE|train job.yaml --set batch
@@ -138,7 +139,7 @@ cat >table <<END
 2|--set optimizer.lr: 'nan', allowed are|train job.yaml --set optimizer.lr=nan
 2|--set phases: not YAML|train job.yaml --set 'phases=[{epochs: 1'
 2|an anchor ('&') is not allowed|train job.yaml --set 'phases=&x [{epochs: 1, train: fc}]'
-2|no shard matches 'bad/none-*.h5'|train job.yaml --set name=new --set 'data.train=bad/none-*.h5'
+2|no shard matches 'bad/none-*.h5' (from $PWD)|train job.yaml --set name=new --set 'data.train=bad/none-*.h5'
 2|'bad' is a folder: expected is a pattern|train job.yaml --set name=new --set data.train=bad
 2|'bad/part.h5' is not named as a shard|train job.yaml --set name=new --set data.train=bad/part.h5
 1|'bad/empty-0-of-1.h5': not a plain file, or empty|train job.yaml --set name=new --set data.train=bad/empty-0-of-1.h5

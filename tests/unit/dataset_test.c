@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "io/dataset.h"
@@ -341,7 +342,7 @@ static void test_patterns(void)
 	const char *wrong[] = {"train.h5",         "train-2-of-2.h5",      "train-1234567890-of-2.h5",
 	                       "1-of-2.h5",        "train-1-of-.h5",       "train- 1-of-2.h5",
 	                       "train-+1-of-2.h5", "train-0-of-2.h5.h5"};
-	char words[600];
+	char words[600], here[500];
 
 	for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
 		check_split(wrong[i], NULL, THAW_BAD_JOB, "is not named as a shard: expected ...-00000-of-00001.h5");
@@ -351,6 +352,10 @@ static void test_patterns(void)
 	         folder, folder);
 	check_split("val-00000-of-00001.h5", NULL, THAW_BAD_JOB, words);
 	CHECK_FAILS(try_open(in_folder("none-*.h5")), THAW_BAD_JOB, "no shard matches '");
+	CHECK(!strstr(thaw_fail_text(), " (from "));
+	CHECK(getcwd(here, sizeof here) != NULL);
+	snprintf(words, sizeof words, "no shard matches 'none-*.h5' (from %s)", here);
+	CHECK_FAILS(try_open("none-*.h5"), THAW_BAD_JOB, words);
 	snprintf(words, sizeof words, "'%s' is a folder: expected is a pattern of shards, such as '%s/val-*.h5'", folder,
 	         folder);
 	CHECK_FAILS(thaw_dataset_open(folder, "val", &dataset), THAW_BAD_JOB, words);

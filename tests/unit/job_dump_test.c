@@ -398,7 +398,7 @@ static void random_job(struct thaw_job *j)
 	j->early_stopping.patience = random_int(0, 1000000);
 	j->max_skipped = random_int(0, 1000000);
 	strcpy(j->data.sampling, random_int(0, 1) ? "shuffle" : "balanced");
-	j->optimizer.momentum = random_number(1);
+	j->optimizer.momentum = 0.999 * thaw_random_uniform(&dice);
 	j->optimizer.weight_decay = random_number(1000);
 	j->optimizer.decay_norms = random_int(0, 1);
 	random_phases(j);

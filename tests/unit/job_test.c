@@ -304,7 +304,7 @@ static void test_bounds(void)
 		{"batch", "1", "-99999999999999999999", "1048576", "99999999999999999999", "1 to 1048576"},
 		{"replicas", "0", "-1", "32", "1025", "0 to 1024"},
 		{"optimizer.lr", "0", "-1e-9", "1000", "1000.001", "0 to 1000"},
-		{"optimizer.momentum", "0", "-0.1", "1", "1.0000001", "0 to 1"},
+		{"optimizer.momentum", "0", "-0.1", "0.999999", "1", "0 to 0.999999"},
 		{"optimizer.weight_decay", "0", "-1", "1e3", "1e4", "0 to 1000"},
 		{"schedule.step", "1", "0", "1000000", "1000001", "1 to 1000000 epochs"},
 		{"schedule.gamma", "1e-300", "0", "1", "1.5", "above 0, up to 1"},
@@ -598,7 +598,7 @@ static void test_names_from_files(void)
 	CHECK_FAILS(
 		thaw_job_parse("my job.yaml", NEEDED, strlen(NEEDED), NULL, 0, &job), THAW_BAD_JOB,
 		"my job.yaml: the file's name makes the run's 'my job', allowed are up to 63 of A-Za-z0-9._- (no dot first): "
-		"`name:` or --set name=... gives another");
+		"`name:` in the file, or --set name=NAME, gives another");
 	CHECK_FAILS(thaw_job_parse("x/.yaml", NEEDED, strlen(NEEDED), NULL, 0, &job), THAW_BAD_JOB,
 	            "x/.yaml: the file's name makes the run's '.yaml'");
 	CHECK_FAILS(thaw_job_parse(long_name, NEEDED, strlen(NEEDED), NULL, 0, &job), THAW_BAD_JOB, "the run's '0123");

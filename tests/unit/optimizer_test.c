@@ -95,6 +95,8 @@ static void test_refusals(void)
 	CHECK_FAILS(try(s), THAW_BAD_JOB, "optimizer.kind: unknown optimizer 'sgdm'");
 	s = sgd, s.momentum = 1.5;
 	CHECK_FAILS(try(s), THAW_BAD_JOB, "optimizer.momentum: 1.5");
+	s = sgd, s.momentum = 1;
+	CHECK_FAILS(try(s), THAW_BAD_JOB, "optimizer.momentum: 1, allowed is 0 to below 1");
 	s = sgd, s.momentum = 0, s.nesterov = true;
 	CHECK_FAILS(try(s), THAW_BAD_JOB, "optimizer.nesterov");
 	s = adam, s.beta1 = 1;

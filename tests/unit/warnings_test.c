@@ -23,6 +23,8 @@ static struct thaw_norm_counts count_norms(const struct thaw_patterns *train)
 	return (struct thaw_norm_counts){trained, 20 - trained};
 }
 
+static struct thaw_rank_counts ranks = {.ranks = 1, .processors = 4};
+
 /* The warnings about the base job with these changes: exactly `want`. */
 static void warns(const struct data *data, int replicas, const char *const *sets, int sets_count, const char *want)
 {
@@ -34,7 +36,8 @@ static void warns(const struct data *data, int replicas, const char *const *sets
 	CHECK_OK(thaw_job_parse("base", base, strlen(base), sets, sets_count, &job));
 	for (int i = 0; i < job.phases_count; i++)
 		norms[i] = count_norms(&job.phases[i].train);
-	thaw_job_add_warnings(&job, &counts, norms, replicas, &lines);
+	ranks.replicas = replicas;
+	thaw_job_add_warnings(&job, &counts, norms, &ranks, &lines);
 	CHECK_TEXT(lines.data, want);
 	thaw_text_release(&lines);
 }
@@ -67,6 +70,8 @@ static void test_norms(void)
 
 static void test_rates(void)
 {
+	const struct data large = {{200, 200, 200, 200, 224}, {5, 5, 5, 5, 5}}; /* 1024 = 2 x 512 */
+
 	warns(&plenty, 1, SETS("optimizer.lr=0.5"), "");
 	warns(&plenty, 1, SETS("optimizer.lr=0.51"),
 	      "phase 1: a learning rate of 0.51; usual for sgd with batches of 32 is 0.0001 to 0.5: thaw lr-find suggests "
@@ -76,8 +81,8 @@ static void test_rates(void)
 	warns(&plenty, 1, SETS("optimizer.kind=adamw", "optimizer.lr=0.02"),
 	      "phase 1: a learning rate of 0.02; usual for adamw with batches of 32 is 1e-06 to 0.01: thaw lr-find suggests "
 	      "one\n");
-	warns(&plenty, 1, SETS("optimizer.lr=0.9", "batch=512"), ""); /* up to 0.5 * 512 / 256 */
-	warns(&plenty, 1, SETS("optimizer.kind=adam", "optimizer.lr=0.02", "batch=512"),
+	warns(&large, 1, SETS("optimizer.lr=0.9", "batch=512"), ""); /* up to 0.5 * 512 / 256 */
+	warns(&large, 1, SETS("optimizer.kind=adam", "optimizer.lr=0.02", "batch=512"),
 	      "phase 1: a learning rate of 0.02; usual for adam with batches of 512 is 1e-06 to 0.01: thaw lr-find suggests "
 	      "one\n");
 	/* what phases have alike is said once */
@@ -106,7 +111,8 @@ static void test_last_batch(void)
 	      "each batch's\n"
 	      "phase 2: 97 pictures leave 1 for the last batch: norms that train take their statistics from it; batch: 31 "
 	      "would not\n");
-	warns(&data, 1, SETS("batch=200"), "");
+	warns(&data, 1, SETS("batch=200"),
+	      "phase 1: a batch of 200, but there are 97 training pictures: an epoch is one step of 97\n");
 	warns(&data, 1, SETS("batch=96"),
 	      "phase 1: 97 pictures leave 1 for the last batch: norms that train take their statistics from it; batch: 95 "
 	      "would not\n");
@@ -122,6 +128,64 @@ static void test_last_batch(void)
 	      "their statistics from it; batch: 31 would not\n");
 	data.train[4] = 20;
 	warns(&data, 2, NULL, 0, "");
+}
+
+static void test_batch(void)
+{
+	warns(&plenty, 1, SETS("batch=96"), "");
+	warns(&plenty, 1, SETS("batch=1048576"),
+	      "phase 1: a batch of 1048576, but there are 96 training pictures: an epoch is one step of 96\n");
+	/* each size once, in whatever phase */
+	warns(&plenty, 1,
+	      SETS("phases=[{epochs: 1, train: all}, {epochs: 1, train: all, batch: 97}, {epochs: 1, train: all, batch: 97}, "
+	           "{epochs: 1, train: all, batch: 98}]"),
+	      "phase 2: a batch of 97, but there are 96 training pictures: an epoch is one step of 96\n"
+	      "phase 4: a batch of 98, but there are 96 training pictures: an epoch is one step of 96\n");
+}
+
+static void test_threads(void)
+{
+	warns(&plenty, 1, SETS("threads=4"), "");
+	warns(&plenty, 1, SETS("threads=5"), "threads: 5, but there are 4 processors: they take turns; threads: 4 would suit\n");
+	ranks.ranks = 2;
+	warns(&plenty, 2, SETS("threads=2"), "");
+	warns(&plenty, 2, SETS("threads=0"), "");
+	warns(&plenty, 2, SETS("threads=3"),
+	      "threads: 3 for each of 2 ranks here, but there are 4 processors: they take turns; threads: 2 would suit\n");
+	/* more ranks than processors: whoever starts them knows, and one thread is the least */
+	ranks = (struct thaw_rank_counts){.ranks = 3, .processors = 1};
+	warns(&plenty, 3, SETS("threads=1"), "");
+	warns(&plenty, 3, SETS("threads=1024"),
+	      "threads: 1024 for each of 3 ranks here, but there is 1 processor: they take turns; threads: 1 would suit\n");
+	ranks = (struct thaw_rank_counts){.ranks = 1, .processors = 4};
+}
+
+static void test_factors(void)
+{
+	warns(&plenty, 1, SETS("optimizer.lr_scale={layer1: 0.1, fc: 3}"), "");
+	warns(&plenty, 1, SETS("optimizer.lr_scale={layer1: 0, layer2: 0.1, fc: 0}"),
+	      "optimizer.lr_scale: a factor of 0 freezes 'layer1' and yet computes its gradients: leave it out of what phases "
+	      "train\n"
+	      "optimizer.lr_scale: a factor of 0 freezes 'fc' and yet computes its gradients: leave it out of what phases "
+	      "train\n");
+}
+
+static void test_warmup(void)
+{
+	warns(&plenty, 1, SETS("epochs=3", "schedule.warmup=2.5"), "");
+	warns(&plenty, 1, SETS("epochs=3", "schedule.warmup=3"),
+	      "phase 1: a warm-up of 3 epochs, but its schedule has 3: the full rate is never reached\n");
+	warns(&plenty, 1, SETS("epochs=3", "schedule.warmup=100"),
+	      "phase 1: a warm-up of 100 epochs, but its schedule has 3: the full rate is never reached\n");
+	/* phases with the same schedule are one, unless it begins anew */
+	warns(&plenty, 1, SETS("schedule.warmup=3", "phases=[{epochs: 2, train: all}, {epochs: 2, train: all, lr: 0.02}]"), "");
+	warns(&plenty, 1,
+	      SETS("schedule.warmup=3", "phases=[{epochs: 4, train: all}, {epochs: 1, train: all, restart: true}, "
+	                                "{epochs: 1, train: all}]"),
+	      "phase 2: a warm-up of 3 epochs, but its schedule has 2: the full rate is never reached\n");
+	warns(&plenty, 1,
+	      SETS("phases=[{epochs: 2, train: all}, {epochs: 2, train: all, schedule: {kind: cosine, warmup: 2}}]"),
+	      "phase 2: a warm-up of 2 epochs, but its schedule has 2: the full rate is never reached\n");
 }
 
 static void test_classes(void)
@@ -151,6 +215,10 @@ int main(void)
 	test_norms();
 	test_rates();
 	test_last_batch();
+	test_batch();
+	test_threads();
+	test_factors();
+	test_warmup();
 	test_classes();
 	return TEST_END();
 }
