@@ -7,6 +7,8 @@
 
 static const double memory = 0.98;   /* share of the smoothed loss that goes on */
 static const double diverged = 4;    /* times the least loss */
+static const double sure = 3.8;      /* standard errors */
+enum { SCATTER = 10 };               /* differences at least, to estimate the scatter from */
 enum { FIRST_SHARE = 10, LAST = 5 }; /* the first tenth of the steps and the last five say nothing */
 
 double thaw_lr_range_rate(const struct thaw_lr_range *range, int i)
@@ -73,25 +75,71 @@ thaw_status thaw_lr_range_suggest(const struct thaw_lr_range *range, const doubl
 {
 	int first = range->steps / FIRST_SHARE, n = count - LAST > first ? count - LAST - first : 0;
 	int *length = thaw_alloc((size_t)n + 1, sizeof *length);
-	int valley, steepest;
+	int valley, steepest, least = 0;
 
 	if (!length)
 		return THAW_OUT_OF_MEMORY;
 	valley = find_valley(smoothed + first, n, length);
-	steepest = find_steepest(smoothed + first, n);
+	for (int i = 0; i < n; i++)
+		if (smoothed[first + i] < smoothed[first + least])
+			least = i;
+	steepest = valley < 0 ? -1 : find_steepest(smoothed + first + valley, least + 1 - valley);
 	free(length);
 	suggestion_out->valley = valley < 0 ? -1 : first + valley;
-	suggestion_out->steepest = steepest < 0 ? -1 : first + steepest;
+	suggestion_out->steepest = steepest < 0 ? -1 : first + valley + steepest;
 	return THAW_OK;
 }
 
-double thaw_lr_range_fall(const double *smoothed, int count)
+/* The standard deviation of a loss, from the differences of neighbours, which a slow fall leaves alone (von Neumann
+ * 1941). */
+static double find_scatter(const double *losses, int count)
 {
-	double fall = 0, most = 0;
+	double sum = 0;
 
-	for (int i = 0; i < count; i++) {
-		most = fmax(most, smoothed[i]);
-		fall = fmax(fall, most > 0 ? 1 - smoothed[i] / most : 0);
+	for (int i = 0; i + 1 < count; i++)
+		sum += (losses[i + 1] - losses[i]) * (losses[i + 1] - losses[i]);
+	return count > 1 ? sqrt(sum / (2 * (count - 1))) : 0;
+}
+
+/* Of v_i, for losses with a variance of 1: sum of w_ik^2 with w_ik = 0.02 * 0.98^(i-k) / (1 - 0.98^(i+1)). */
+static double variance(int i)
+{
+	double rest = pow(memory, i + 1);
+
+	return (1 - memory) / (1 + memory) * (1 + rest) / (1 - rest);
+}
+
+/* Of v_i - v_j, i < j: v_j is v_i times 0.98^(j-i) (1 - 0.98^(i+1)) / (1 - 0.98^(j+1)), and later losses. */
+static double variance_of_fall(int i, int j)
+{
+	double shared = pow(memory, j - i) * (1 - pow(memory, i + 1)) / (1 - pow(memory, j + 1));
+
+	return variance(i) + variance(j) - 2 * shared * variance(i);
+}
+
+struct thaw_lr_fall thaw_lr_range_fall(const struct thaw_lr_range *range, const double *losses, const double *smoothed,
+                                       int count)
+{
+	int first = range->steps / FIRST_SHARE, last = count - LAST, least = first, seen;
+	struct thaw_lr_fall fall = {0};
+	double scatter;
+
+	for (int i = first; i < last; i++)
+		if (smoothed[i] < smoothed[least])
+			least = i;
+	seen = least > SCATTER ? least + 1 : SCATTER + 1;
+	scatter = find_scatter(losses, seen < count ? seen : count);
+	for (int i = first; i < least; i++) {
+		double depth = smoothed[i] - smoothed[least];
+
+		fall.share = fmax(fall.share, smoothed[i] > 0 ? depth / smoothed[i] : 0);
+		if (depth > 0)
+			fall.errors = fmax(fall.errors, depth / (scatter * sqrt(variance_of_fall(i, least))));
 	}
 	return fall;
+}
+
+bool thaw_lr_range_is_chance(struct thaw_lr_fall fall)
+{
+	return !(fall.errors >= sure);
 }

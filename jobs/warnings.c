@@ -61,22 +61,33 @@ static bool is_repeated(const struct thaw_job *job, int phase)
 	return false;
 }
 
+bool thaw_usual_rates(const char *optimizer, int batch, double *low_out, double *high_out)
+{
+	for (size_t i = 0; i < sizeof usual_rates / sizeof *usual_rates; i++) {
+		const struct usual *usual = &usual_rates[i];
+
+		if (strcmp(usual->kind, optimizer) != 0)
+			continue;
+		*low_out = usual->low;
+		*high_out = usual->high;
+		if (usual->batch && batch > usual->batch)
+			*high_out *= (double)batch / usual->batch;
+		return true;
+	}
+	return false;
+}
+
 static void check_rate(const struct thaw_job *job, int phase, struct thaw_text *lines)
 {
 	const struct thaw_recipe *recipe = &job->phases[phase].recipe;
+	double low, high;
 
-	for (size_t i = 0; i < sizeof usual_rates / sizeof *usual_rates; i++) {
-		const struct usual *usual = &usual_rates[i];
-		double high = usual->high;
-
-		if (usual->batch && recipe->batch > usual->batch)
-			high *= (double)recipe->batch / usual->batch;
-		if (strcmp(usual->kind, job->optimizer.kind) == 0 && !(recipe->lr >= usual->low && recipe->lr <= high))
-			thaw_text_add(lines,
-			              "phase %d: a learning rate of %g; usual for %s with batches of %d is %g to %g: thaw lr-find "
-			              "suggests one\n",
-			              phase + 1, recipe->lr, usual->kind, recipe->batch, usual->low, high);
-	}
+	if (thaw_usual_rates(job->optimizer.kind, recipe->batch, &low, &high) &&
+	    !(recipe->lr >= low && recipe->lr <= high))
+		thaw_text_add(lines,
+		              "phase %d: a learning rate of %g; usual for %s with batches of %d is %g to %g: thaw lr-find "
+		              "suggests one\n",
+		              phase + 1, recipe->lr, job->optimizer.kind, recipe->batch, low, high);
 }
 
 static void check_factors(const struct thaw_job *job, struct thaw_text *lines)

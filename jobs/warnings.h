@@ -39,6 +39,9 @@ struct thaw_rank_counts {
 	int processors; /* of this host, for all of them */
 };
 
+/* The usual learning rates of an optimizer with such a batch. false: none are known. */
+bool thaw_usual_rates(const char *optimizer, int batch, double *low_out, double *high_out);
+
 /* Appends a line for each, ended by '\n'. `norms`: (phases of the job). */
 void thaw_job_add_warnings(const struct thaw_job *job, const struct thaw_data_counts *data,
                            const struct thaw_norm_counts *norms, const struct thaw_rank_counts *ranks,

@@ -6,8 +6,10 @@
 #include "base/confusion.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/verdict.h"
 
-thaw_status thaw_classes_tell(const struct thaw_setup *setup, const struct thaw_prediction *predictions, int64_t count)
+thaw_status thaw_classes_tell(const struct thaw_setup *setup, const struct thaw_prediction *predictions, int64_t count,
+                              double *guessed_out)
 {
 	int32_t *labels = thaw_alloc((size_t)count, sizeof *labels),
 			*predicted = thaw_alloc((size_t)count, sizeof *predicted);
@@ -29,6 +31,8 @@ thaw_status thaw_classes_tell(const struct thaw_setup *setup, const struct thaw_
 	if (!status) {
 		thaw_log("%s", "");
 		thaw_log_lines(text.data);
+		if (guessed_out)
+			*guessed_out = thaw_guessed_share(&confusion);
 	}
 	thaw_confusion_release(&confusion);
 	thaw_text_release(&text);
@@ -62,7 +66,7 @@ static thaw_status find_places(const struct thaw_setup *setup, const char *path,
 	return status;
 }
 
-thaw_status thaw_classes_tell_file(const struct thaw_setup *setup, const char *path)
+thaw_status thaw_classes_tell_file(const struct thaw_setup *setup, const char *path, double *guessed_out)
 {
 	struct thaw_predictions predictions;
 	thaw_status status = thaw_predictions_read(path, &predictions);
@@ -71,7 +75,7 @@ thaw_status thaw_classes_tell_file(const struct thaw_setup *setup, const char *p
 		return status;
 	status = find_places(setup, path, &predictions);
 	if (!status)
-		status = thaw_classes_tell(setup, predictions.rows, predictions.count);
+		status = thaw_classes_tell(setup, predictions.rows, predictions.count, guessed_out);
 	thaw_predictions_release(&predictions);
 	return status;
 }

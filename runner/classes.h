@@ -5,10 +5,12 @@
 #include "io/predictions.h"
 #include "runner/setup.h"
 
-/* From what a network said of `count` pictures, labels and predictions being places in the setup's class list. */
-thaw_status thaw_classes_tell(const struct thaw_setup *setup, const struct thaw_prediction *predictions, int64_t count);
+/* From what a network said of `count` pictures, labels and predictions being places in the setup's class list.
+ * guessed_out: what a verdict needs of them (thaw_guessed_share); may be NULL. */
+thaw_status thaw_classes_tell(const struct thaw_setup *setup, const struct thaw_prediction *predictions, int64_t count,
+                              double *guessed_out);
 
 /* From a predictions.csv. THAW_FAILED: it cannot be read, or names a class that the setup has not. */
-thaw_status thaw_classes_tell_file(const struct thaw_setup *setup, const char *path);
+thaw_status thaw_classes_tell_file(const struct thaw_setup *setup, const char *path, double *guessed_out);
 
 #endif

@@ -81,7 +81,7 @@ static thaw_status evaluate(struct thaw_setup *setup, const char *checkpoint)
 		         (long long)m.top1, (long long)m.count, top5.data, seconds, count / seconds);
 		thaw_text_release(&top5);
 		if (setup->rank == 0)
-			status = thaw_classes_tell(setup, thaw_evaluator_predictions(evaluator), setup->facts->count);
+			status = thaw_classes_tell(setup, thaw_evaluator_predictions(evaluator), setup->facts->count, NULL);
 		status = thaw_world_agree(status);
 	}
 	thaw_evaluator_free(evaluator);

@@ -7,6 +7,8 @@
 #include "base/log.h"
 #include "base/lr_range.h"
 #include "base/mem.h"
+#include "base/meter.h"
+#include "jobs/warnings.h"
 #include "runner/commands.h"
 #include "runner/head.h"
 #include "runner/snapshot.h"
@@ -17,10 +19,9 @@
 enum {
 	EPOCHS = 1000000, /* more than any sweep needs */
 	ROWS = 25,        /* of the curve on a terminal, about */
-	BAR = 30,         /* characters for the first loss */
+	BAR = 40,         /* characters at most */
+	SKIPPED = 10,     /* part of the steps, the first, that scatter too much to scale bars by */
 };
-
-static const double flat = 0.05; /* a fall that may be chance */
 
 struct arguments {
 	const char *job, *checkpoint, *out;
@@ -43,8 +44,7 @@ static thaw_status check(struct arguments *a, const struct thaw_texts *files)
 	if (files->count != 1)
 		return thaw_fail(THAW_BAD_JOB, "lr-find takes one job file, not %d", files->count);
 	if (!(a->range.from < a->range.to))
-		return thaw_fail(THAW_BAD_JOB, "--from %g: allowed is less than --to %g", a->range.from,
-		                 a->range.to);
+		return thaw_fail(THAW_BAD_JOB, "--from %g: allowed is less than --to %g", a->range.from, a->range.to);
 	a->job = files->text[0];
 	a->range.steps = (int)a->steps;
 	return THAW_OK;
@@ -71,26 +71,44 @@ static thaw_status parse(const struct thaw_command *self, int argc, char **argv,
 
 /* --- the sweep --------------------------------------------------------------------------------------------------- */
 
-static void tell_step(const struct sweep *sweep, int i)
+/* The bars of the smoothed losses begin at the least. The longest is that of the highest up to the least, or of half
+ * more, so that what runs away does not make the valley flat: what is cut off ends in '>'. */
+static void tell_curve(const struct sweep *sweep)
 {
-	double loss = sweep->smoothed[i];
-	double length = fmin(BAR * loss / sweep->smoothed[0], 2 * BAR);
-	char bar[2 * BAR + 1];
-	int n = 0;
+	int every = (sweep->range->steps + ROWS - 1) / ROWS;
+	int first = sweep->range->steps / SKIPPED < sweep->count ? sweep->range->steps / SKIPPED : 0;
+	double least = sweep->smoothed[first], top = least, most = least;
 
-	while (n < 2 * BAR && n + 0.5 < length)
-		bar[n++] = '#';
-	bar[n] = '\0';
-	thaw_log("%5d  %.2e  %9.4g  %9.4g  %s", i + 1, thaw_lr_range_rate(sweep->range, i), sweep->loss[i], loss, bar);
+	for (int i = first; i < sweep->count; i++) {
+		most = fmax(most, sweep->smoothed[i]);
+		if (sweep->smoothed[i] < least) {
+			least = sweep->smoothed[i];
+			top = most;
+		}
+	}
+	top = top > least ? least + 1.5 * (top - least) : most;
+	thaw_log(" step  lr             loss   smoothed");
+	for (int i = 0; i < sweep->count; i++) {
+		double loss = sweep->smoothed[i], length = top > least ? BAR * (loss - least) / (top - least) : 0;
+		char bar[BAR + 2] = "";
+
+		if (i % every != 0 && i != sweep->count - 1)
+			continue;
+		for (int n = 0; n < BAR && n + 0.5 < length; n++)
+			bar[n] = '#';
+		if (length > BAR + 0.5)
+			bar[BAR] = '>';
+		thaw_log("%5d  %.2e  %9.4g  %9.4g  %s", i + 1, thaw_lr_range_rate(sweep->range, i), sweep->loss[i], loss, bar);
+	}
 }
 
 /* Steps at rising rates until the last, or until the loss has run away. */
 static thaw_status run_sweep(struct thaw_trainer *trainer, struct sweep *sweep)
 {
-	int every = (sweep->range->steps + ROWS - 1) / ROWS;
+	struct thaw_meter meter;
 	thaw_status status = THAW_OK;
 
-	thaw_log(" step  lr             loss   smoothed");
+	thaw_meter_init(&meter, trainer->setup->rank == 0 ? THAW_METER_SECONDS : 0);
 	for (int i = 0; i < sweep->range->steps && !status && !sweep->broke; i++) {
 		struct thaw_metrics metrics;
 
@@ -101,11 +119,13 @@ static thaw_status run_sweep(struct thaw_trainer *trainer, struct sweep *sweep)
 		sweep->loss[i] = metrics.loss;
 		sweep->count = i + 1;
 		thaw_lr_range_smooth(sweep->loss, sweep->count, sweep->smoothed);
-		if (i % every == 0 || i == sweep->range->steps - 1)
-			tell_step(sweep, i);
+		if (thaw_meter_due(&meter))
+			thaw_meter_show(&meter, "step %d/%d  lr %.2e  smoothed loss %.4g", i + 1, sweep->range->steps,
+			                thaw_lr_range_rate(sweep->range, i), sweep->smoothed[i]);
 		if (thaw_lr_range_ends(sweep->smoothed, sweep->count))
 			break;
 	}
+	thaw_meter_rest(&meter);
 	return sweep->broke ? THAW_OK : status;
 }
 
@@ -151,25 +171,28 @@ static void tell_use(double rate, int phase, bool own)
 	thaw_log("          or lr: %.1e in phase %d of the job file, where that is given a rate of its own", rate, phase);
 }
 
-static void warn_if_flat(const struct sweep *sweep)
+static void warn_if_unusual(double rate, const struct thaw_job *job)
 {
-	double fall = thaw_lr_range_fall(sweep->smoothed, sweep->count);
+	double low, high;
 
-	if (!(fall >= flat))
-		thaw_warn(
-			"the smoothed loss falls by %.1f%% at most, which may be chance: more --steps or a larger batch would "
-			"tell more",
-			100 * fall);
+	if (thaw_usual_rates(job->optimizer.kind, job->recipe.batch, &low, &high) && !(rate >= low && rate <= high))
+		thaw_warn("usual for %s with batches of %d is %g to %g: try one of those beside it", job->optimizer.kind,
+		          job->recipe.batch, low, high);
 }
 
 /* No rate can be read off the curve. */
-static thaw_status fail_without(const struct sweep *sweep)
+static thaw_status fail_without(const struct sweep *sweep, struct thaw_lr_fall fall)
 {
 	if (sweep->broke)
 		return thaw_fail(THAW_DIVERGED,
 		                 "the loss is not finite at step %d, rate %.2e: too soon to suggest a rate; a lower --from may "
 		                 "help",
 		                 sweep->count + 1, thaw_lr_range_rate(sweep->range, sweep->count));
+	if (fall.share > 0)
+		return thaw_fail(THAW_FAILED,
+		                 "no rate to suggest: the smoothed loss falls by %.1f%% in %d steps from %.2e on, which may be "
+		                 "chance: more --steps, other --from and --to, or a larger batch, may help",
+		                 100 * fall.share, sweep->count, sweep->range->from);
 	return thaw_fail(
 		THAW_FAILED,
 		"no rate to suggest: the loss does not fall in %d steps from %.2e on; other --from and --to, or more "
@@ -177,25 +200,36 @@ static thaw_status fail_without(const struct sweep *sweep)
 		sweep->count, sweep->range->from);
 }
 
+static void tell_suggestion(const struct sweep *sweep, const struct thaw_lr_suggestion *suggestion,
+                            const struct thaw_job *job, int phase, bool own)
+{
+	double rate = thaw_lr_range_rate(sweep->range, suggestion->valley);
+
+	thaw_log("valley    %.1e", rate);
+	if (suggestion->steepest >= 0)
+		thaw_log("steepest  %.1e", thaw_lr_range_rate(sweep->range, suggestion->steepest));
+	tell_use(rate, phase, own);
+	warn_if_unusual(rate, job);
+}
+
 /* The file last, so that one that cannot be written costs nothing of what was found. */
-static thaw_status tell(const struct sweep *sweep, const struct arguments *a, bool own)
+static thaw_status tell(const struct sweep *sweep, const struct arguments *a, const struct thaw_job *job, bool own)
 {
 	struct thaw_lr_suggestion suggestion;
+	struct thaw_lr_fall fall = thaw_lr_range_fall(sweep->range, sweep->loss, sweep->smoothed, sweep->count);
 	thaw_status status = thaw_lr_range_suggest(sweep->range, sweep->smoothed, sweep->count, &suggestion);
+	bool found = !status && suggestion.valley >= 0 && !thaw_lr_range_is_chance(fall);
 
 	if (!status) {
+		tell_curve(sweep);
 		tell_end(sweep);
-		if (suggestion.valley >= 0) {
-			thaw_log("valley    %.1e", thaw_lr_range_rate(sweep->range, suggestion.valley));
-			thaw_log("steepest  %.1e", thaw_lr_range_rate(sweep->range, suggestion.steepest));
-			tell_use(thaw_lr_range_rate(sweep->range, suggestion.valley), (int)a->phase, own);
-			warn_if_flat(sweep);
-		}
 	}
+	if (found)
+		tell_suggestion(sweep, &suggestion, job, (int)a->phase, own);
 	if (!status && a->out && thaw_comm_rank(thaw_world()) == 0)
 		status = write_curve(a->out, sweep);
-	if (!status && suggestion.valley < 0)
-		status = fail_without(sweep);
+	if (!status && !found)
+		status = fail_without(sweep, fall);
 	return thaw_world_agree(status);
 }
 
@@ -254,7 +288,7 @@ static thaw_status find(struct thaw_setup *setup, const struct arguments *a, boo
 	if (!status)
 		status = run_sweep(trainer, &sweep);
 	if (!status)
-		status = tell(&sweep, a, own);
+		status = tell(&sweep, a, setup->job, own);
 	free(sweep.loss);
 	free(sweep.smoothed);
 	if (!thaw_world_alone(status))
@@ -298,8 +332,9 @@ const struct thaw_command thaw_command_lr_find = {
 	.notes =
 		"The rate rises with every step, by equal factors. At first the loss stays, then it falls, and at the end it\n"
 		"runs away: the sweep is over when the smoothed loss is 4 times its least, or not finite. `valley` lies in\n"
-		"the middle of the fall, `steepest` where it is fastest (Smith 2017; fastai's lr_find). Schedules are left\n"
-		"out, factors of optimizer.lr_scale are not. No run folder is touched, and no weights are kept.\n"
+		"the middle of the fall, `steepest` where it is fastest (Smith 2017; fastai's lr_find). A fall that may be\n"
+		"chance, below 3.8 standard errors, suggests nothing. Schedules are left out, factors of optimizer.lr_scale\n"
+		"are not. No run folder is touched, and no weights are kept.\n"
 		"\n"
 		"    mpirun -n 2 thaw lr-find job.yaml -o curve.csv\n"
 		"    thaw lr-find job.yaml --phase 2 -c runs/job/epoch-0003.h5 --from 1e-5 --to 1\n",

@@ -345,7 +345,8 @@ void thaw_record_speed(const struct thaw_speed *speed)
 }
 
 /* What the rows of all epochs say: the verdict, how many there are, and how long they took. */
-static thaw_status sum_up(const char *folder, int classes, struct thaw_run_end *end, struct thaw_verdict *verdict_out)
+static thaw_status sum_up(const char *folder, int classes, double guessed, struct thaw_run_end *end,
+                          struct thaw_verdict *verdict_out)
 {
 	struct thaw_text path = THAW_TEXT_EMPTY;
 	struct thaw_history history = {0};
@@ -356,7 +357,7 @@ static thaw_status sum_up(const char *folder, int classes, struct thaw_run_end *
 	if (!status)
 		status = thaw_history_read(path.data, &history);
 	if (!status) {
-		*verdict_out = thaw_verdict_of(history.epochs, history.count, classes);
+		*verdict_out = thaw_verdict_of(history.epochs, history.count, classes, guessed);
 		end->epochs = history.count;
 		for (int i = 0; i < history.count; i++)
 			end->seconds += history.epochs[i].seconds;
@@ -366,10 +367,11 @@ static thaw_status sum_up(const char *folder, int classes, struct thaw_run_end *
 	return status;
 }
 
-/* Which classes best.h5 takes for which. */
-static void tell_classes(const struct thaw_setup *setup, const char *folder)
+/* Which classes best.h5 takes for which. Returns thaw_guessed_share of them. */
+static double tell_classes(const struct thaw_setup *setup, const char *folder)
 {
 	struct thaw_text path = THAW_TEXT_EMPTY;
+	double guessed = 0;
 	thaw_status status;
 
 	thaw_log("%s", "");
@@ -377,10 +379,11 @@ static void tell_classes(const struct thaw_setup *setup, const char *folder)
 	thaw_text_add(&path, "%s/predictions.csv", folder);
 	status = thaw_text_status(&path);
 	if (!status)
-		status = thaw_classes_tell_file(setup, path.data);
+		status = thaw_classes_tell_file(setup, path.data, &guessed);
 	if (status)
 		thaw_warn("%s", thaw_fail_text());
 	thaw_text_release(&path);
+	return guessed;
 }
 
 /* ", balanced 0.6078": what it is the best by, if that is not the accuracy itself. */
@@ -439,10 +442,10 @@ void thaw_record_end(const struct thaw_setup *setup, const char *folder, const s
 		.verdict = &verdict,
 	};
 	struct thaw_text fit = THAW_TEXT_EMPTY, files = THAW_TEXT_EMPTY;
+	double guessed = tell_classes(setup, folder);
 	char time[48], metric[48];
 
-	tell_classes(setup, folder);
-	if (sum_up(folder, setup->facts->classes, &end, &verdict) != THAW_OK)
+	if (sum_up(folder, setup->facts->classes, guessed, &end, &verdict) != THAW_OK)
 		thaw_warn("%s", thaw_fail_text());
 	thaw_verdict_add_text(&verdict, &fit);
 	thaw_log("%s", "");

@@ -152,11 +152,13 @@ static thaw_status gather(const char *folder, struct thaw_report_run *run)
 		status = gather_job(paths[0].data, run);
 	if (!status && thaw_file_exists(paths[1].data))
 		status = thaw_history_read(paths[1].data, &run->history);
-	run->verdict = thaw_verdict_of(run->history.epochs, run->history.count, 0);
+	run->verdict = thaw_verdict_of(run->history.epochs, run->history.count, 0, 0);
 	if (!status)
 		status = gather_predictions(paths[2].data, run);
 	if (!status && run->predictions.count > 0) /* now the classes are known */
-		run->verdict = thaw_verdict_of(run->history.epochs, run->history.count, run->predictions.classes);
+		run->verdict = thaw_verdict_of(run->history.epochs, run->history.count,
+		                               run->val ? thaw_dataset_facts(run->val)->classes : run->predictions.classes,
+		                               belongs_to_best(run) ? thaw_guessed_share(&run->confusion) : 0);
 	if (run->job && run->history.count > 0)
 		run->under_way = !thaw_job_done(run->job, run->history.count, run->history.epochs[run->verdict.best].epoch);
 	for (int i = 0; i < 3; i++)

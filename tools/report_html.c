@@ -92,7 +92,7 @@ static void add_facts(struct thaw_text *html, const struct thaw_report_run *run)
 
 static void add_head(struct thaw_text *html, const struct thaw_report_run *run)
 {
-	static const char *const styles[] = {"soft", "good", "bad", "bad", "bad"};
+	static const char *const styles[] = {"soft", "good", "bad", "bad", "bad", "bad", "bad", "bad"};
 
 	thaw_text_add(html, "<h1>");
 	thaw_html_add(html, run->name);

@@ -224,7 +224,7 @@ static struct thaw_verdict judge_mixed(const struct point *points, int count, in
 		epochs[i].train = (struct thaw_metrics){points[i].train_loss / 100.0, 1000, points[i].train_top1, 0, 0};
 		epochs[i].val = (struct thaw_metrics){points[i].val_loss / 100.0, 1000, points[i].val_top1, 0, 0};
 	}
-	verdict = thaw_verdict_of(epochs, count, classes);
+	verdict = thaw_verdict_of(epochs, count, classes, 0);
 	thaw_verdict_add_text(&verdict, &text);
 	CHECK_TEXT(text.data, words);
 	thaw_text_release(&text);
@@ -279,10 +279,14 @@ static void test_gap(void)
 {
 	static const struct point points[] = {
 		{50, 780, 50, 780}, {30, 940, 50, 790}, {20, 1000, 50, 800}, {10, 1000, 50, 800}};
+	static const struct point early[] = { /* the best is the second of them */
+		{50, 780, 50, 780}, {30, 940, 50, 800}, {20, 1000, 50, 790}, {10, 1000, 50, 790}};
 	struct thaw_epoch epochs[4];
 
 	judge(points, 4, 2,
-	      "overfitting since epoch 2: train 1.000, val 0.800: fewer epochs, more pictures or augmentation, weight "
+	      "wide gap: train 1.000, val 0.800: more pictures or augmentation, weight decay, freeze more");
+	judge(early, 4, 2,
+	      "overfitting since epoch 2: train 1.000, val 0.790: fewer epochs, more pictures or augmentation, weight "
 	      "decay, freeze more");
 	memset(epochs, 0, sizeof epochs);
 	for (int i = 0; i < 4; i++) {
@@ -290,9 +294,9 @@ static void test_gap(void)
 		epochs[i].train = (struct thaw_metrics){points[i].train_loss / 100.0, 1000, i < 2 ? 800 : 960, 0, 0};
 		epochs[i].val = (struct thaw_metrics){0.5, 20, 16, 0, 0};
 	}
-	CHECK_INT(thaw_verdict_of(epochs, 4, 2).fit, THAW_FIT_GOOD);
+	CHECK_INT(thaw_verdict_of(epochs, 4, 2, 0).fit, THAW_FIT_GOOD);
 	epochs[0].best = epochs[2].best = true; /* whatever made it so: not the most right of them need be */
-	CHECK_INT(thaw_verdict_of(epochs, 4, 2).best, 2);
+	CHECK_INT(thaw_verdict_of(epochs, 4, 2, 0).best, 2);
 }
 
 /* Mixed pictures make training look worse than it is: bad accuracies there are no underfitting unless more training
@@ -320,11 +324,11 @@ static void test_mixed(void)
 static void test_end_of_mixing(void)
 {
 	static const struct point points[] = {{170, 300, 70, 840}, {160, 350, 60, 850}, {150, 360, 50, 870},
-	                                      {190, 860, 60, 870}, {195, 870, 80, 870}, {199, 870, 80, 870}};
+	                                      {190, 870, 60, 870}, {195, 880, 80, 870}, {199, 880, 80, 870}};
 	struct point falling[6];
 
 	judge_mixed(points, 6, 3,
-	            "overfitting since epoch 4: train 0.870, val 0.870: fewer epochs, more pictures or augmentation, weight "
+	            "overfitting since epoch 4: train 0.880, val 0.870: fewer epochs, more pictures or augmentation, weight "
 	            "decay, freeze more",
 	            2);
 	judge_mixed(points, 6, 6, "good: train ~0.360, val 0.870", 2); /* the training loss rises too */
@@ -332,7 +336,7 @@ static void test_end_of_mixing(void)
 	for (int i = 3; i < 6; i++)
 		falling[i].train_loss = 120 - i;
 	judge_mixed(falling, 6, 6,
-	            "overfitting since epoch 4: train ~0.870, val 0.870: fewer epochs, more pictures or augmentation, "
+	            "overfitting since epoch 4: train ~0.880, val 0.870: fewer epochs, more pictures or augmentation, "
 	            "weight decay, freeze more",
 	            2);
 }
@@ -356,6 +360,136 @@ static void test_interval(void)
 	CHECK_NEAR(thaw_wilson(0, 10).high, 0.277533, 1e-6); /* z^2 / (n + z^2) */
 }
 
+/* --- verdicts on runs that were seen --------------------------------------------------------------------------------- */
+
+/* A row of metrics.csv: loss and right ones of training and validation. */
+struct seen {
+	double train_loss;
+	int train;
+	double val_loss;
+	int val;
+	bool best;
+};
+
+static void judge_seen(const struct seen *rows, int count, int train, int val, int classes, double guessed,
+                       const char *words)
+{
+	struct thaw_epoch epochs[12];
+	struct thaw_text text = THAW_TEXT_EMPTY;
+	struct thaw_verdict verdict;
+
+	memset(epochs, 0, sizeof epochs);
+	for (int i = 0; i < count; i++) {
+		epochs[i].epoch = i + 1;
+		epochs[i].best = rows[i].best;
+		epochs[i].train = (struct thaw_metrics){rows[i].train_loss, train, rows[i].train, 0, 0};
+		epochs[i].val = (struct thaw_metrics){rows[i].val_loss, val, rows[i].val, 0, 0};
+	}
+	verdict = thaw_verdict_of(epochs, count, classes, guessed);
+	thaw_verdict_add_text(&verdict, &text);
+	CHECK_TEXT(text.data, words);
+	thaw_text_release(&text);
+}
+
+/* The lowest validation loss is one lucky epoch's, the best epoch the last, and validation better than training: no
+ * overfitting. Of twelve validation losses six are above 2 ln 2 = 1.39. */
+static void test_no_overfitting_at_the_best(void)
+{
+	static const struct seen progressive[] = {
+		{0.8985, 124, 0.7747, 70, true},  {0.9742, 127, 0.6592, 93, true},  {1.7782, 120, 2.1151, 70, false},
+		{1.9958, 125, 2.1300, 70, false}, {1.117, 148, 2.807, 70, false},   {1.061, 140, 1.135, 100, true},
+		{0.9117, 151, 1.755, 77, false},  {0.8851, 151, 1.214, 90, false},  {0.824, 141, 2.356, 88, false},
+		{0.8563, 147, 1.668, 74, false},  {0.8292, 122, 1.283, 91, false},  {0.6269, 155, 0.8063, 102, true}};
+	/* the same shape within what guessing costs */
+	struct seen calm[12];
+
+	judge_seen(progressive, 12, 244, 153, 2, 0,
+	           "unstable: train 0.635, val 0.667, a loss up to 2.81 where guessing costs 0.693: a lower rate, warm-up, "
+	           "clipping");
+	for (int i = 0; i < 12; i++) {
+		calm[i] = progressive[i];
+		calm[i].train_loss /= 4;
+		calm[i].val_loss /= 4;
+	}
+	judge_seen(calm, 12, 244, 153, 2, 0, "underfitting: train 0.635, val 0.667: train longer, a higher rate, unfreeze more");
+	for (int i = 0; i < 12; i++) { /* early the best; training no better than validation */
+		calm[i].best = i < 2;
+		calm[i].train = 195;
+		calm[i].val = 123;
+	}
+	judge_seen(calm, 12, 244, 153, 2, 0, "good: train 0.799, val 0.804, still improving at the end: more epochs may help");
+	for (int i = 0; i < 12; i++)
+		calm[i].train = 205;
+	judge_seen(calm, 12, 244, 153, 2, 0,
+	           "overfitting since epoch 2: train 0.840, val 0.804: fewer epochs, more pictures or augmentation, weight "
+	           "decay, freeze more");
+	calm[10].best = true; /* the last but one */
+	judge_seen(calm, 12, 244, 153, 2, 0, "good: train 0.840, val 0.804, still improving at the end: more epochs may help");
+}
+
+/* One class is the answer to all. Training is that far ahead in its last epoch only. */
+static void test_learned_nothing(void)
+{
+	static const struct seen rows[] = {
+		{1.166, 4, 1.177, 50, true}, {1.108, 11, 1.115, 70, true}, {1.33, 53, 1.081, 70, true}};
+	static const int32_t found[] = {0, 0, 0, 1, 1, 1, 1}, ants[] = {0, 0, 0, 0, 0, 0, 0}, bees[] = {1, 1, 1, 1, 1, 1, 1},
+						 some[] = {0, 0, 0, 1, 0, 0, 0}, most[] = {0, 1, 1, 1, 1, 1, 0};
+	const int32_t *const answers[] = {ants, bees, some, most};
+	const double guessed[] = {4.0 / 7, 4.0 / 7, 0, 4.0 / 7}; /* balanced 0.5, 0.5, 0.625, (1/3 + 3/4) / 2 */
+
+	judge_seen(rows, 3, 67, 153, 3, 83.0 / 153,
+	           "learned nothing yet: train 0.791, val 0.458, no better than the most frequent class alone, 0.542: train "
+	           "longer, another rate, more pictures, of rare classes above all");
+	judge_seen(rows, 3, 67, 153, 3, 0,
+	           "wide gap: train 0.791, val 0.458: more pictures or augmentation, weight decay, freeze more");
+	judge_seen(rows, 2, 67, 153, 3, 83.0 / 153,
+	           "learned nothing yet: train 0.164, val 0.458, no better than the most frequent class alone, 0.542: train "
+	           "longer, another rate, unfreeze more");
+	for (int i = 0; i < 4; i++) {
+		struct thaw_confusion c;
+
+		CHECK_OK(thaw_confusion_init(found, answers[i], 7, 3, &c)); /* of the third class there is no picture */
+		if (i == 3)
+			CHECK_NEAR(thaw_balanced_accuracy(&c), 13.0 / 24, 1e-12);
+		CHECK_NEAR(thaw_guessed_share(&c), i == 3 ? 0 : guessed[i], 1e-12);
+		thaw_confusion_release(&c);
+	}
+}
+
+/* A rate of 1000, and one of 0.01 that was too high for most of the run. Where validation alone is that bad at the end,
+ * it is overfitting. */
+static void test_unstable(void)
+{
+	static const struct seen thousand[] = {
+		{7.472e21, 131, 7.612e22, 68, true}, {1822, 111, 226.4, 70, true}, {1822, 135, 1208, 70, false}};
+	static const struct seen high[] = {
+		{0.8301, 135, 0.7016, 91, true},  {0.9139, 139, 2.447, 86, false}, {1.660, 129, 2.643, 100, true},
+		{1.572, 137, 2.968, 71, false},   {0.9022, 146, 6.942, 70, false}, {1.103, 133, 2.035, 76, false},
+		{1.208, 141, 1.451, 101, true},   {0.8153, 160, 1.001, 104, true}};
+	static const struct seen over[] = {{0.6, 170, 0.6, 100, true}, {0.3, 220, 0.9, 99, false}, {0.1, 240, 1.5, 98, false},
+	                                   {0.05, 244, 2.5, 98, false}, {0.02, 244, 3, 98, false}};
+	/* random weights that hardly moved: ln 5 = 1.61 */
+	static const struct seen begun[] = {{2.61, 15, 2.5, 9, true}};
+	/* peaks once, and is calm from there on */
+	static const struct seen once[] = {{0.9, 125, 0.7, 80, true}, {1.2, 125, 7.1, 70, false}, {0.7, 140, 0.7, 85, true},
+	                                   {0.66, 150, 0.68, 90, true}};
+
+	judge_seen(thousand, 3, 244, 153, 2, 0,
+	           "unstable: train 0.455, val 0.458, a loss up to 7.61e+22 where guessing costs 0.693: a lower rate, "
+	           "warm-up, clipping");
+	judge_seen(thousand, 3, 244, 153, 2, 83.0 / 153, /* that it has learned nothing is no news then */
+	           "unstable: train 0.455, val 0.458, a loss up to 7.61e+22 where guessing costs 0.693: a lower rate, "
+	           "warm-up, clipping");
+	judge_seen(high, 8, 244, 153, 2, 0,
+	           "unstable: train 0.656, val 0.680, a loss up to 6.94 where guessing costs 0.693: a lower rate, warm-up, "
+	           "clipping");
+	judge_seen(over, 5, 244, 153, 2, 0,
+	           "overfitting since epoch 2: train 1.000, val 0.641: fewer epochs, more pictures or augmentation, weight "
+	           "decay, freeze more");
+	judge_seen(begun, 1, 65, 35, 5, 0, "underfitting: train 0.231, val 0.257: train longer, a higher rate, unfreeze more");
+	judge_seen(once, 4, 244, 153, 2, 0, "underfitting: train 0.615, val 0.588: train longer, unfreeze more");
+}
+
 int main(void)
 {
 	test_counts();
@@ -371,5 +505,8 @@ int main(void)
 	test_end_of_mixing();
 	test_means_of_one_kind();
 	test_interval();
+	test_no_overfitting_at_the_best();
+	test_learned_nothing();
+	test_unstable();
 	return TEST_END();
 }
