@@ -406,7 +406,6 @@ static thaw_status begin(const struct thaw_run_folder *folder, const struct thaw
 
 	if (!status)
 		status = join(path, "log.txt", log);
-
 	if (status)
 		return status;
 	status = thaw_folder_make(job->runs);
