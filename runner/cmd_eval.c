@@ -10,7 +10,6 @@
 #include "runner/evaluate.h"
 #include "runner/record.h"
 #include "runner/snapshot.h"
-#include "runner/watchdog.h"
 #include "runner/world.h"
 
 struct arguments {
@@ -46,8 +45,9 @@ static void tell_progress(void *context, int64_t done, int64_t batches)
 		thaw_meter_show(meter, "validation %lld/%lld", (long long)done, (long long)batches);
 }
 
-static thaw_status evaluate(struct thaw_setup *setup, const char *checkpoint)
+static thaw_status evaluate(struct thaw_setup *setup, const void *arguments)
 {
+	const char *checkpoint = ((const struct arguments *)arguments)->checkpoint;
 	struct thaw_checkpoint_facts facts;
 	struct thaw_evaluator *evaluator;
 	struct thaw_metrics m = {0};
@@ -91,7 +91,6 @@ static thaw_status evaluate(struct thaw_setup *setup, const char *checkpoint)
 static thaw_status run(const struct thaw_command *self, int argc, char **argv)
 {
 	struct arguments arguments = {0};
-	struct thaw_setup setup;
 	struct thaw_job *job;
 	bool help;
 	thaw_status status = thaw_world_start(&argc, &argv);
@@ -103,13 +102,7 @@ static thaw_status run(const struct thaw_command *self, int argc, char **argv)
 	status = thaw_setup_load(arguments.job, &arguments.sets, &job);
 	if (status)
 		return status;
-	status = thaw_watchdog_start(thaw_comm_rank(thaw_world()), job->timeout);
-	if (!status)
-		status = thaw_setup_open(job, false, &setup);
-	if (!status) {
-		status = evaluate(&setup, arguments.checkpoint);
-		thaw_setup_release(&setup);
-	}
+	status = thaw_setup_with(job, false, evaluate, &arguments);
 	free(job);
 	return status;
 }

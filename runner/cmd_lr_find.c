@@ -13,7 +13,6 @@
 #include "runner/head.h"
 #include "runner/snapshot.h"
 #include "runner/trainer_parts.h"
-#include "runner/watchdog.h"
 #include "runner/world.h"
 
 enum {
@@ -28,6 +27,7 @@ struct arguments {
 	struct thaw_texts sets;
 	struct thaw_lr_range range;
 	int64_t steps, phase;
+	bool own; /* the phase has another rate than the job */
 };
 
 /* What a sweep came to. */
@@ -213,7 +213,7 @@ static void tell_suggestion(const struct sweep *sweep, const struct thaw_lr_sugg
 }
 
 /* The file last, so that one that cannot be written costs nothing of what was found. */
-static thaw_status tell(const struct sweep *sweep, const struct arguments *a, const struct thaw_job *job, bool own)
+static thaw_status tell(const struct sweep *sweep, const struct arguments *a, const struct thaw_job *job)
 {
 	struct thaw_lr_suggestion suggestion;
 	struct thaw_lr_fall fall = thaw_lr_range_fall(sweep->range, sweep->loss, sweep->smoothed, sweep->count);
@@ -225,7 +225,7 @@ static thaw_status tell(const struct sweep *sweep, const struct arguments *a, co
 		tell_end(sweep);
 	}
 	if (found)
-		tell_suggestion(sweep, &suggestion, job, (int)a->phase, own);
+		tell_suggestion(sweep, &suggestion, job, (int)a->phase, a->own);
 	if (!status && a->out && thaw_comm_rank(thaw_world()) == 0)
 		status = write_curve(a->out, sweep);
 	if (!status && !found)
@@ -266,8 +266,9 @@ static thaw_status tell_head(const struct thaw_setup *setup, const struct argume
 	return status;
 }
 
-static thaw_status find(struct thaw_setup *setup, const struct arguments *a, bool own)
+static thaw_status find(struct thaw_setup *setup, const void *arguments)
 {
+	const struct arguments *a = arguments;
 	struct thaw_train_options options = {.measure_steps = a->steps, .begun_seconds = thaw_clock_seconds()};
 	struct sweep sweep = {.range = &a->range};
 	struct thaw_checkpoint_facts facts;
@@ -288,7 +289,7 @@ static thaw_status find(struct thaw_setup *setup, const struct arguments *a, boo
 	if (!status)
 		status = run_sweep(trainer, &sweep);
 	if (!status)
-		status = tell(&sweep, a, setup->job, own);
+		status = tell(&sweep, a, setup->job);
 	free(sweep.loss);
 	free(sweep.smoothed);
 	if (!thaw_world_alone(status))
@@ -299,9 +300,8 @@ static thaw_status find(struct thaw_setup *setup, const struct arguments *a, boo
 static thaw_status run(const struct thaw_command *self, int argc, char **argv)
 {
 	struct arguments arguments = {.range = {.from = 1e-7, .to = 10}, .steps = 100, .phase = 1};
-	struct thaw_setup setup;
 	struct thaw_job *job;
-	bool help, own = false;
+	bool help;
 	thaw_status status = thaw_world_start(&argc, &argv);
 
 	if (!status)
@@ -311,16 +311,9 @@ static thaw_status run(const struct thaw_command *self, int argc, char **argv)
 	status = thaw_setup_load(arguments.job, &arguments.sets, &job);
 	if (status)
 		return status;
-	status = thaw_world_agree(keep_phase(job, (int)arguments.phase, &own));
+	status = thaw_world_agree(keep_phase(job, (int)arguments.phase, &arguments.own));
 	if (!status)
-		status = thaw_watchdog_start(thaw_comm_rank(thaw_world()), job->timeout);
-	if (!status)
-		status = thaw_setup_open(job, true, &setup);
-	if (!status) {
-		status = find(&setup, &arguments, own);
-		if (!thaw_world_alone(status))
-			thaw_setup_release(&setup);
-	}
+		status = thaw_setup_with(job, true, find, &arguments);
 	free(job);
 	return status;
 }

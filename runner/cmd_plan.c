@@ -11,7 +11,6 @@
 #include "runner/forecast.h"
 #include "runner/head.h"
 #include "runner/rates.h"
-#include "runner/watchdog.h"
 #include "runner/world.h"
 
 enum {
@@ -22,6 +21,7 @@ struct arguments {
 	const char *job;
 	struct thaw_texts sets;
 	bool rates, no_time;
+	double begun; /* thaw_clock_seconds() */
 };
 
 static thaw_status parse(const struct thaw_command *self, int argc, char **argv, struct arguments *a, bool *help_out)
@@ -200,9 +200,10 @@ static thaw_status tell_phases(const struct thaw_setup *setup, const struct thaw
 	return status ? status : thaw_head_warn(setup);
 }
 
-static thaw_status plan(struct thaw_setup *setup, const struct arguments *a, double begun)
+static thaw_status plan(struct thaw_setup *setup, const void *arguments)
 {
-	struct thaw_train_options options = {.begun_seconds = begun};
+	const struct arguments *a = arguments;
+	struct thaw_train_options options = {.begun_seconds = a->begun};
 	struct thaw_forecast forecast;
 	struct thaw_trainer *trainer;
 	thaw_status status;
@@ -223,9 +224,7 @@ static thaw_status plan(struct thaw_setup *setup, const struct arguments *a, dou
 
 static thaw_status run(const struct thaw_command *self, int argc, char **argv)
 {
-	double begun = thaw_clock_seconds();
-	struct arguments arguments = {0};
-	struct thaw_setup setup;
+	struct arguments arguments = {.begun = thaw_clock_seconds()};
 	struct thaw_job *job;
 	bool help;
 	thaw_status status = thaw_world_start(&argc, &argv);
@@ -237,14 +236,7 @@ static thaw_status run(const struct thaw_command *self, int argc, char **argv)
 	status = thaw_setup_load(arguments.job, &arguments.sets, &job);
 	if (status)
 		return status;
-	status = thaw_watchdog_start(thaw_comm_rank(thaw_world()), job->timeout);
-	if (!status)
-		status = thaw_setup_open(job, true, &setup);
-	if (!status) {
-		status = plan(&setup, &arguments, begun);
-		if (!thaw_world_alone(status))
-			thaw_setup_release(&setup);
-	}
+	status = thaw_setup_with(job, true, plan, &arguments);
 	free(job);
 	return status;
 }

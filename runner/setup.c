@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "nn/models.h"
 #include "nn/plan.h"
+#include "runner/watchdog.h"
 #include "runner/world.h"
 
 thaw_status thaw_setup_compare(const char *path, uint32_t checksum)
@@ -135,6 +136,21 @@ void thaw_setup_release(struct thaw_setup *setup)
 	thaw_dataset_free(setup->train);
 	thaw_dataset_free(setup->val);
 	*setup = (struct thaw_setup){0};
+}
+
+thaw_status thaw_setup_with(const struct thaw_job *job, bool training, thaw_setup_work *work, const void *arguments)
+{
+	struct thaw_setup setup;
+	thaw_status status = thaw_watchdog_start(thaw_comm_rank(thaw_world()), job->timeout);
+
+	if (!status)
+		status = thaw_setup_open(job, training, &setup);
+	if (status)
+		return status;
+	status = work(&setup, arguments);
+	if (!thaw_world_alone(status))
+		thaw_setup_release(&setup);
+	return status;
 }
 
 const char **thaw_setup_class_names(const struct thaw_setup *setup)

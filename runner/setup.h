@@ -40,6 +40,11 @@ uint32_t thaw_setup_checksum(const struct thaw_setup *setup);
 thaw_status thaw_setup_open(const struct thaw_job *job, bool training, struct thaw_setup *setup_out);
 void thaw_setup_release(struct thaw_setup *setup);
 
+/* What a command does that only looks at a job: watches over it, opens it, lets `work` look, and releases it, unless this
+ * rank fails alone, since others may then still be sending what it holds. All ranks call it. */
+typedef thaw_status thaw_setup_work(struct thaw_setup *setup, const void *arguments);
+thaw_status thaw_setup_with(const struct thaw_job *job, bool training, thaw_setup_work *work, const void *arguments);
+
 /* The names of the classes as an array; free() it, the names are borrowed from the dataset. NULL: out of memory. */
 const char **thaw_setup_class_names(const struct thaw_setup *setup);
 
