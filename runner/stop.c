@@ -14,8 +14,8 @@ static const struct {
 	{SIGTERM, "TERM", true},
 	{SIGINT, "INT", true},
 	{SIGHUP, "HUP", true},
-	{SIGUSR2, "USR2", false},
 	{SIGUSR1, "USR1", false},
+	{SIGUSR2, "USR2", false},
 };
 enum { SIGNALS = sizeof signals / sizeof *signals };
 
@@ -48,14 +48,18 @@ static void listen_to(int number, bool listen)
 void thaw_stop_listen(bool listen)
 {
 	for (int i = 0; i < SIGNALS; i++)
-		listen_to(signals[i].number, listen && signals[i].number != SIGUSR1);
+		listen_to(signals[i].number, listen);
 }
 
 void thaw_stop_by(const char *name)
 {
-	for (int i = 0; i < SIGNALS; i++)
-		if (!signals[i].urgent)
-			listen_to(signals[i].number, strcmp(signals[i].name, name) == 0);
+	for (int i = 0; i < SIGNALS; i++) {
+		bool listen = signals[i].urgent || strcmp(signals[i].name, name) == 0;
+
+		listen_to(signals[i].number, listen);
+		if (!listen && asked == i)
+			raise(signals[i].number);
+	}
 }
 
 const char *thaw_stop_asked(void)

@@ -9,10 +9,11 @@
 
 #include <stdbool.h>
 
-/* From now on signals ask for a stop; or, with false, have their usual action again. */
+/* From now on signals ask for a stop, both SIGUSR1 and SIGUSR2; or, with false, have their usual action again. */
 void thaw_stop_listen(bool listen);
 
-/* The signal, "USR1" or "USR2", that asks besides SIGTERM and SIGINT; the other has its usual action. */
+/* The signal, "USR1" or "USR2", that asks besides SIGTERM and SIGINT; the other has its usual action, at once if it has
+ * come already. */
 void thaw_stop_by(const char *name);
 
 /* The name of the signal that asked ("TERM"); NULL if none did. */

@@ -3,6 +3,10 @@
 #   . "$(dirname "$0")/lib.sh" "$@"     ends in an empty folder, with $thaw the program, $helpers where test programs are
 
 set -u
+# Under nohup a run outlives SIGHUP, and no test could send it.
+if [ $((0x$(sed -n 's/^SigIgn:\t//p' /proc/self/status) & 1)) = 1 ]; then
+    exec env --default-signal=HUP bash "$0" "$@"
+fi
 thaw=$(realpath "$1")
 helpers=$(realpath "${2:-.}")
 work=$(mktemp -d)

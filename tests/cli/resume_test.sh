@@ -90,10 +90,14 @@ stopped USR2 4
 begin 2 --set name=clock --set checkpoint.minutes=1e-6 --set checkpoint.keep=2 --set checkpoint.every=3 \
     --set checkpoint.signal=USR1
 rank=$(one_that_listens $launcher)
-sleep 0.4
+until [ -e runs/clock/last.h5 ] || ! kill -0 $launcher 2>/dev/null; do sleep 0.02; done
 kill -USR1 "$rank" 2>/dev/null
 wait $launcher
 [ $? = 75 ] || fail "USR1 as the signal: $(cat said)"
+begin 2 --set name=early --set checkpoint.signal=USR1 # before the job is read, perhaps
+kill -USR1 "$(one_that_listens $launcher)"
+wait $launcher
+[ $? = 75 ] || fail "USR1 as the signal, early: $(cat said)"
 expect 0 "going on from runs/clock/last.h5" "$thaw" train job.yaml --set name=clock --set checkpoint.keep=2 \
     --set checkpoint.every=3 --set timeout=50 --set data.threads=1
 [ "$(results runs/clock)" = "$whole" ] || fail "with checkpoints by the clock: another result"
