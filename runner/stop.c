@@ -1,9 +1,11 @@
-#define _POSIX_C_SOURCE 200809L
+#define _DEFAULT_SOURCE /* syscall */
 #include "runner/stop.h"
 
 #include <signal.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 static const struct {
@@ -35,14 +37,31 @@ static void on_signal(int number)
 	}
 }
 
+/* Whether the program was started with SIGHUP ignored: under nohup a run outlives its terminal. That is looked at before
+ * any library is initialised, since UCX, which Open MPI may bring along, takes SIGHUP for itself then; and by the bare
+ * system call, since a sanitizer's sigaction() is not ready yet either. */
+static bool outlives_terminal;
+
+static void look_at_hangup(void)
+{
+	struct {
+		uintptr_t handler, flags, restorer, mask;
+	} action = {0};
+
+	syscall(SYS_rt_sigaction, SIGHUP, NULL, &action, sizeof action.mask);
+	outlives_terminal = action.handler == (uintptr_t)SIG_IGN;
+}
+
+__attribute__((section(".preinit_array"), used)) static void (*const before_libraries)(void) = look_at_hangup;
+
 static void listen_to(int number, bool listen)
 {
-	struct sigaction action = {.sa_handler = listen ? on_signal : SIG_DFL, .sa_flags = SA_RESTART}, before;
+	struct sigaction action = {.sa_handler = listen ? on_signal : SIG_DFL, .sa_flags = SA_RESTART};
 
+	if (number == SIGHUP && outlives_terminal)
+		action.sa_handler = SIG_IGN;
 	sigemptyset(&action.sa_mask);
-	sigaction(number, &action, &before);
-	if (number == SIGHUP && before.sa_handler == SIG_IGN) /* under nohup a run outlives its terminal */
-		sigaction(number, &before, NULL);
+	sigaction(number, &action, NULL);
 }
 
 void thaw_stop_listen(bool listen)

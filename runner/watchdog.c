@@ -15,6 +15,7 @@
 
 enum { SAMPLES = 31, FACTOR = 20 };
 static const double period = 0.05; /* seconds from one look to the next */
+static const double grace = 0.4;   /* seconds, of a rank that waits for nobody: those that wait for it speak first */
 
 static const char *const names[THAW_SECTIONS] = {"start", "step", "validation batch", "checkpoint of step",
                                                  "the end, step"};
@@ -67,7 +68,7 @@ static _Noreturn void *watch(void *unused)
 			still = 0;
 		}
 		still += passed < 4 * period ? passed : 4 * period;
-		if (still > atomic_load(&limit))
+		if (still > atomic_load(&limit) + (atomic_load(&waits) ? 0 : grace))
 			end(still);
 	}
 }

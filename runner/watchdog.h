@@ -3,10 +3,10 @@
  *
  * Each rank tells a thread of its own what it is at and, now and then, that it got on. When it has not got on for
  * longer than the limit, the thread says where the rank stands and what it waits for, and ends the process with exit
- * code 1; the launcher then takes the other ranks down. The limit is the job's `timeout` or, where that is more, twenty
- * times the median of what this kind of work took before. Time in which the whole process was stopped (Ctrl-Z, a
- * laptop that sleeps, Slurm's suspend) does not count. The thread only reads a clock, writes and exits: it cannot be
- * stuck with the rest.
+ * code 1; the launcher then takes the other ranks down. Ranks that wait for another are a little earlier than that one,
+ * so that they have spoken. The limit is the job's `timeout` or, where that is more, twenty times the median of what
+ * this kind of work took before. Time in which the whole process was stopped (Ctrl-Z, a laptop that sleeps, Slurm's
+ * suspend) does not count. The thread only reads a clock, writes and exits: it cannot be stuck with the rest.
  */
 #ifndef THAW_RUNNER_WATCHDOG_H
 #define THAW_RUNNER_WATCHDOG_H
