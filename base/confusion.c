@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "base/mem.h"
 #include "base/printable.h"
 
@@ -278,4 +279,31 @@ void thaw_confusion_add_text(const struct thaw_confusion *confusion, const char 
 		add_mistakes(confusion, names, text);
 	}
 	thaw_text_add(text, "balanced accuracy %.4f\n", thaw_balanced_accuracy(confusion));
+}
+
+void thaw_confusion_add_json(const struct thaw_confusion *confusion, const char *const *names, struct thaw_text *json)
+{
+	thaw_json_number(json, "balanced", thaw_balanced_accuracy(confusion));
+	thaw_json_open(json, "classes", '[');
+	for (int c = 0; c < confusion->classes; c++) {
+		const struct thaw_class_counts *of = &confusion->of[c];
+
+		thaw_json_open(json, NULL, '{');
+		thaw_json_text(json, "name", names[c]);
+		thaw_json_integer(json, "pictures", of->pictures);
+		thaw_json_number(json, "recall", thaw_recall(of));
+		thaw_json_number(json, "precision", thaw_precision(of));
+		thaw_json_number(json, "f1", thaw_f1(of));
+		thaw_json_close(json, '}');
+	}
+	thaw_json_close(json, ']');
+	thaw_json_open(json, "confusion", '[');
+	for (int64_t i = 0; i < confusion->cells_count; i++) {
+		thaw_json_open(json, NULL, '{');
+		thaw_json_text(json, "label", names[confusion->cells[i].label]);
+		thaw_json_text(json, "predicted", names[confusion->cells[i].predicted]);
+		thaw_json_integer(json, "count", confusion->cells[i].count);
+		thaw_json_close(json, '}');
+	}
+	thaw_json_close(json, ']');
 }

@@ -56,4 +56,8 @@ int thaw_confusion_mistakes(const struct thaw_confusion *confusion, int limit,
  * balanced accuracy. `names` (classes) are printable. */
 void thaw_confusion_add_text(const struct thaw_confusion *confusion, const char *const *names, struct thaw_text *text);
 
+/* Adds to an open object: "balanced", "classes" (name, pictures, recall, precision, f1 of each), "confusion" (label,
+ * predicted, count of each cell that is not 0). */
+void thaw_confusion_add_json(const struct thaw_confusion *confusion, const char *const *names, struct thaw_text *json);
+
 #endif

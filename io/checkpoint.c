@@ -10,11 +10,10 @@
 #include "base/text.h"
 #include "io/h5.h"
 #include "io/h5_read.h"
+#include "io/mapped.h"
 #include "io/seal.h"
 
-enum { FORMAT_VERSION = 2, REPLICAS_LIMIT = 1024 /* as a job */ };
-
-static const size_t file_limit = (size_t)64 << 30;
+enum { FORMAT_VERSION = 3, REPLICAS_LIMIT = 1024 /* as a job */ };
 
 struct entry {
 	struct thaw_checkpoint_tensor tensor; /* its name is owned */
@@ -23,7 +22,8 @@ struct entry {
 
 struct thaw_checkpoint {
 	char *path;
-	char *bytes; /* the file */
+	const uint8_t *bytes; /* (length) the file, mapped */
+	size_t length;
 	struct thaw_checkpoint_facts facts;
 	char **names, **job, **build; /* what the facts point to */
 	double *losses, *val_losses;
@@ -90,6 +90,8 @@ static void put_facts(struct thaw_h5_writer *writer, const struct thaw_checkpoin
 	thaw_h5_put_int(writer, "val_data", facts->val_data);
 	thaw_h5_put_text(writer, "metric", facts->metric);
 	thaw_h5_put_text(writer, "arch", facts->arch);
+	thaw_h5_put_int(writer, "resize", facts->resize);
+	thaw_h5_put_int(writer, "crop", facts->crop);
 	thaw_h5_put_numbers(writer, "mean", H5T_IEEE_F32LE, facts->mean, 3);
 	thaw_h5_put_numbers(writer, "std", H5T_IEEE_F32LE, facts->std, 3);
 	thaw_h5_put_texts(writer, "classes", facts->names, facts->classes);
@@ -231,6 +233,8 @@ static thaw_status read_facts(const struct thaw_h5_reader *reader, struct thaw_c
 	    (status = thaw_h5_get_numbers(reader, "seconds", THAW_H5_F64, &facts->seconds, 1)) ||
 	    (status = thaw_h5_get_text(reader, "metric", facts->metric, sizeof facts->metric)) ||
 	    (status = thaw_h5_get_text(reader, "arch", facts->arch, sizeof facts->arch)) ||
+	    (status = thaw_h5_get_int(reader, "resize", &facts->resize)) ||
+	    (status = thaw_h5_get_int(reader, "crop", &facts->crop)) ||
 	    (status = thaw_h5_get_numbers(reader, "mean", THAW_H5_F32, facts->mean, 3)) ||
 	    (status = thaw_h5_get_numbers(reader, "std", THAW_H5_F32, facts->std, 3)) ||
 	    (status = thaw_h5_get_texts(reader, "classes", &checkpoint->names, &classes)) ||
@@ -240,6 +244,9 @@ static thaw_status read_facts(const struct thaw_h5_reader *reader, struct thaw_c
 	if (facts->epoch < 0 || facts->step < 0 || facts->best_epoch < 0 || classes > INT32_MAX)
 		return thaw_fail(THAW_FAILED, "'%s': epoch %lld, step %lld, best epoch %lld: allowed are 0 and more",
 		                 reader->path, (long long)facts->epoch, (long long)facts->step, (long long)facts->best_epoch);
+	if (facts->resize < 0 || facts->resize > UINT16_MAX || facts->crop < 0 || facts->crop > UINT16_MAX)
+		return thaw_fail(THAW_FAILED, "'%s': resize %lld, crop %lld: allowed are 0 to %d", reader->path,
+		                 (long long)facts->resize, (long long)facts->crop, UINT16_MAX);
 	facts->classes = (int)classes;
 	facts->names = (const char *const *)checkpoint->names;
 	facts->job = checkpoint->job[0];
@@ -310,15 +317,16 @@ thaw_status thaw_checkpoint_open(const char *path, struct thaw_checkpoint **chec
 {
 	struct thaw_checkpoint *checkpoint = thaw_alloc(1, sizeof *checkpoint);
 	struct thaw_seal seal = {.length = 0};
-	size_t length = 0;
+	void *map = NULL;
 	thaw_status status;
 
 	if (!checkpoint)
 		return THAW_OUT_OF_MEMORY;
 	checkpoint->path = thaw_copy_text(path);
-	status = checkpoint->path ? thaw_file_read(path, file_limit, &checkpoint->bytes, &length) : THAW_OUT_OF_MEMORY;
+	status = checkpoint->path ? thaw_mapped_open(path, &map, &checkpoint->length) : THAW_OUT_OF_MEMORY;
+	checkpoint->bytes = map;
 	if (!status)
-		status = thaw_seal_check(path, "checkpoint", checkpoint->bytes, length, &seal);
+		status = thaw_seal_check(path, "checkpoint", checkpoint->bytes, checkpoint->length, &seal);
 	if (!status && seal.left_out > 0)
 		status = thaw_fail(THAW_FAILED, "'%s' is damaged: its seal leaves %llu bytes out", path,
 		                   (unsigned long long)seal.left_out);
@@ -343,7 +351,8 @@ void thaw_checkpoint_free(struct thaw_checkpoint *checkpoint)
 	free(checkpoint->build);
 	free(checkpoint->losses);
 	free(checkpoint->val_losses);
-	free(checkpoint->bytes);
+	if (checkpoint->bytes)
+		thaw_mapped_close((void *)checkpoint->bytes, checkpoint->length);
 	free(checkpoint->path);
 	free(checkpoint);
 }
@@ -361,6 +370,11 @@ int thaw_checkpoint_count(const struct thaw_checkpoint *checkpoint)
 const struct thaw_checkpoint_tensor *thaw_checkpoint_tensor(const struct thaw_checkpoint *checkpoint, int i)
 {
 	return &checkpoint->entries[i].tensor;
+}
+
+const uint8_t *thaw_checkpoint_bytes(const struct thaw_checkpoint *checkpoint, int i)
+{
+	return checkpoint->bytes + checkpoint->entries[i].offset;
 }
 
 /* "(64, 3, 7, 7)" */

@@ -44,6 +44,7 @@ struct thaw_checkpoint_facts {
 	char metric[16];             /* "top1" */
 	char arch[32];               /* "resnet18" */
 	float mean[3], std[3];       /* normalisation of the input */
+	int64_t resize, crop;        /* pixels: shorter edge of the pictures, and edge of the square that the network sees */
 	int classes;
 	const char *const *names;    /* (classes) */
 	const char *job;             /* the resolved job file, YAML */
@@ -66,6 +67,9 @@ const struct thaw_checkpoint_facts *thaw_checkpoint_facts(const struct thaw_chec
 /* Number of tensors; the i-th (data is NULL), in byte-wise order of their names. */
 int thaw_checkpoint_count(const struct thaw_checkpoint *checkpoint);
 const struct thaw_checkpoint_tensor *thaw_checkpoint_tensor(const struct thaw_checkpoint *checkpoint, int i);
+
+/* The numbers of the i-th tensor where they lie in the file, little-endian, not aligned; borrowed. */
+const uint8_t *thaw_checkpoint_bytes(const struct thaw_checkpoint *checkpoint, int i);
 
 /* Copies tensor `want->name` into want->data. THAW_FAILED when it is missing or of another shape, naming both. */
 thaw_status thaw_checkpoint_read(const struct thaw_checkpoint *checkpoint, const struct thaw_checkpoint_tensor *want);

@@ -209,6 +209,11 @@ bool thaw_recipe_mixes(const struct thaw_recipe *recipe)
 	return recipe->augment.mixup > 0 || recipe->augment.cutmix > 0;
 }
 
+bool thaw_job_pretrained(const struct thaw_job *job)
+{
+	return strcmp(job->model.weights, "random") != 0;
+}
+
 bool thaw_job_begins_schedule(const struct thaw_job *job, int phase)
 {
 	const struct thaw_phase *p = &job->phases[phase];

@@ -85,6 +85,8 @@ struct thaw_job {
 	char runs[THAW_TEXT];              /* runs: folder of run folders, "runs" */
 	struct {
 		char arch[32];                 /* model.arch */
+		char weights[THAW_TEXT];       /* model.weights: a file, or "random" */
+		bool weights_strict;           /* model.weights_strict: every tensor has to fit */
 	} model;
 	struct {
 		char train[THAW_TEXT], val[THAW_TEXT]; /* data.train, data.val: globs of shards */
@@ -155,6 +157,9 @@ thaw_status thaw_job_dump(const struct thaw_job *job, struct thaw_text *yaml_out
 /* THAW_BAD_JOB unless both jobs come to the same result: "'runs/ants' was begun with optimizer.lr: 0.05, this job has
  * 0.06". */
 thaw_status thaw_job_match(const struct thaw_job *job, const struct thaw_job *begun, const char *where);
+
+/* Whether the network begins with the numbers of a file. */
+bool thaw_job_pretrained(const struct thaw_job *job);
 
 /* Whether the schedule of phase `phase` (from 0) begins with it: otherwise it goes on from the phase before. */
 bool thaw_job_begins_schedule(const struct thaw_job *job, int phase);

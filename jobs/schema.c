@@ -107,6 +107,10 @@ static const struct thaw_key job_keys[] = {
 	{"runs", &thaw_type_text, JOB(runs), "runs", .meaning = "folder of run folders"},
 
 	{"model.arch", &thaw_type_word, JOB(model.arch), .meaning = "architecture, such as resnet18"},
+	{"model.weights", &thaw_type_text, JOB(model.weights), "random", .anytime = true,
+	 .meaning = "file of weights to begin with: .pth, .safetensors, best.h5; random: none"},
+	{"model.weights_strict", &thaw_type_bool, JOB(model.weights_strict), "true", .anytime = true,
+	 .meaning = "every tensor but the head has to fit; false: what does is taken"},
 
 	{"data.train", &thaw_type_text, JOB(data.train), .meaning = "shards to train on: data/train-*.h5"},
 	{"data.val", &thaw_type_text, JOB(data.val), .meaning = "shards to validate on"},

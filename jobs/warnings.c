@@ -123,7 +123,7 @@ static void check_warmup(const struct thaw_job *job, int phase, struct thaw_text
 /* What is frozen from the start, in a network of random weights, has running statistics that no picture has made. */
 static void check_frozen(const struct thaw_job *job, const struct thaw_norm_counts *norms, struct thaw_text *lines)
 {
-	if (strcmp(job->batchnorm, "frozen") == 0 && norms[0].frozen > 0)
+	if (!thaw_job_pretrained(job) && strcmp(job->batchnorm, "frozen") == 0 && norms[0].frozen > 0)
 		thaw_text_add(lines, "phase 1: the norms of what is frozen have statistics that no picture has made; "
 		                     "batchnorm: train lets them use each batch's\n");
 }

@@ -7,17 +7,35 @@
 static const struct family {
 	bool (*build)(struct thaw_net *net, const char *arch, int classes, int size); /* false: not of this family */
 	const char *(*name)(int i); /* of the i-th variant, NULL past the last */
+	const char *(*weights)(int i);
 } families[] = {
-	{thaw_resnet_build, thaw_resnet_name},
+	{thaw_resnet_build, thaw_resnet_name, thaw_resnet_weights},
 };
+
+/* The family of the i-th architecture, and which of its variants that is; NULL past the last. */
+static const struct family *find_family(int i, int *variant_out)
+{
+	for (size_t f = 0; f < sizeof families / sizeof *families; f++)
+		for (*variant_out = 0; families[f].name(*variant_out); ++*variant_out)
+			if (i-- == 0)
+				return &families[f];
+	return NULL;
+}
 
 const char *thaw_model_name(int i)
 {
-	for (size_t f = 0; f < sizeof families / sizeof *families; f++)
-		for (int k = 0; families[f].name(k); k++)
-			if (i-- == 0)
-				return families[f].name(k);
-	return NULL;
+	int variant;
+	const struct family *family = find_family(i, &variant);
+
+	return family ? family->name(variant) : NULL;
+}
+
+const char *thaw_model_weights(int i)
+{
+	int variant;
+	const struct family *family = find_family(i, &variant);
+
+	return family ? family->weights(variant) : NULL;
 }
 
 static thaw_status fail_unknown(const char *arch)

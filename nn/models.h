@@ -13,4 +13,7 @@ thaw_status thaw_model_build(const char *arch, int classes, int size, struct tha
 /* The i-th architecture's name, NULL past the last. */
 const char *thaw_model_name(int i);
 
+/* The file in which its pre-trained weights are usually met: "resnet18-f37072fd.pth"; NULL where there is none. */
+const char *thaw_model_weights(int i);
+
 #endif

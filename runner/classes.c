@@ -3,27 +3,36 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/confusion.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/verdict.h"
 
-thaw_status thaw_classes_tell(const struct thaw_setup *setup, const struct thaw_prediction *predictions, int64_t count,
-                              double *guessed_out)
+thaw_status thaw_classes_count(const struct thaw_setup *setup, const struct thaw_prediction *predictions, int64_t count,
+                               struct thaw_confusion *confusion_out)
 {
 	int32_t *labels = thaw_alloc((size_t)count, sizeof *labels),
 			*predicted = thaw_alloc((size_t)count, sizeof *predicted);
-	const char **names = thaw_setup_class_names(setup);
-	struct thaw_confusion confusion = {0};
-	struct thaw_text text = THAW_TEXT_EMPTY;
-	thaw_status status = labels && predicted && names ? THAW_OK : THAW_OUT_OF_MEMORY;
+	thaw_status status = labels && predicted ? THAW_OK : THAW_OUT_OF_MEMORY;
 
 	for (int64_t i = 0; i < count && !status; i++) {
 		labels[i] = predictions[i].label;
 		predicted[i] = predictions[i].predicted;
 	}
 	if (!status)
-		status = thaw_confusion_init(labels, predicted, count, setup->facts->classes, &confusion);
+		status = thaw_confusion_init(labels, predicted, count, setup->facts->classes, confusion_out);
+	free(predicted);
+	free(labels);
+	return status;
+}
+
+thaw_status thaw_classes_tell(const struct thaw_setup *setup, const struct thaw_prediction *predictions, int64_t count,
+                              double *guessed_out)
+{
+	const char **names = thaw_setup_class_names(setup);
+	struct thaw_confusion confusion = {0};
+	struct thaw_text text = THAW_TEXT_EMPTY;
+	thaw_status status = names ? thaw_classes_count(setup, predictions, count, &confusion) : THAW_OUT_OF_MEMORY;
+
 	if (!status) {
 		thaw_confusion_add_text(&confusion, names, &text);
 		status = thaw_text_status(&text);
@@ -37,8 +46,6 @@ thaw_status thaw_classes_tell(const struct thaw_setup *setup, const struct thaw_
 	thaw_confusion_release(&confusion);
 	thaw_text_release(&text);
 	free(names);
-	free(predicted);
-	free(labels);
 	return status;
 }
 

@@ -255,7 +255,7 @@ static thaw_status tell_head(const struct thaw_setup *setup, const struct argume
 	char names[256];
 	thaw_status status;
 
-	thaw_head_add(setup, "lr-find", a->checkpoint, &lines);
+	thaw_head_add(setup, "lr-find", &lines);
 	thaw_text_add(&lines, "sweep   phase %d, %s: %d steps from %g to %g\n\n", (int)a->phase,
 	              thaw_patterns_text(&setup->job->phases[0].train, names, sizeof names), a->range.steps, a->range.from,
 	              a->range.to);

@@ -166,7 +166,7 @@ static thaw_status tell_data(const struct thaw_setup *setup)
 	struct thaw_text lines = THAW_TEXT_EMPTY;
 	thaw_status status;
 
-	thaw_head_add(setup, "plan", NULL, &lines);
+	thaw_head_add(setup, "plan", &lines);
 	thaw_text_add(&lines, "\n");
 	status = add_classes(setup, &lines);
 	thaw_text_add(&lines, "\n");

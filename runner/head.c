@@ -75,7 +75,7 @@ static void add_split(struct thaw_text *text, const struct thaw_dataset *dataset
 	thaw_text_add(text, ")");
 }
 
-void thaw_head_add(const struct thaw_setup *setup, const char *where, const char *weights, struct thaw_text *lines)
+void thaw_head_add(const struct thaw_setup *setup, const char *where, struct thaw_text *lines)
 {
 	const struct thaw_job *job = setup->job;
 	const float *mean = setup->facts->mean, *std = setup->facts->std;
@@ -95,10 +95,7 @@ void thaw_head_add(const struct thaw_setup *setup, const char *where, const char
 	              (double)mean[1], (double)mean[2], (double)std[0], (double)std[1], (double)std[2]);
 	thaw_text_add(lines, "model   %s %s parameters  weights ", job->model.arch,
 	              thaw_count_text(thaw_net_count(setup->net, NULL), count));
-	if (weights)
-		thaw_text_add_printable(lines, weights);
-	else
-		thaw_text_add(lines, "random (seed %llu)", (unsigned long long)job->seed);
+	thaw_text_add_printable(lines, setup->weights);
 	thaw_text_add(lines, "\n");
 }
 
@@ -168,7 +165,7 @@ thaw_status thaw_head_add_advice(const struct thaw_setup *setup, bool always, st
 	thaw_status status = counts ? find_extent(setup, &extent) : THAW_OUT_OF_MEMORY;
 
 	if (!status) {
-		const struct thaw_strategy *strategy = thaw_strategy_of(counts, setup->facts->classes, false);
+		const struct thaw_strategy *strategy = thaw_strategy_of(counts, setup->facts->classes, thaw_job_pretrained(setup->job));
 
 		if (always || strategy->extent != extent) {
 			thaw_text_add(lines, "advice  ");

@@ -21,9 +21,8 @@ const char *thaw_batch_text(int batch, int replicas, char text[64]);
 /* "12.3 s", "4 min 5 s", "3 h 20 min" */
 const char *thaw_duration_text(double seconds, char text[48]);
 
-/* Ranks and their device, data and normalisation, model; `where`: the run's folder, or what is done instead of one;
- * `weights`: the file that they are from, NULL: they are random. */
-void thaw_head_add(const struct thaw_setup *setup, const char *where, const char *weights, struct thaw_text *lines);
+/* Ranks and their device, data and normalisation, model; `where`: the run's folder, or what is done instead of one. */
+void thaw_head_add(const struct thaw_setup *setup, const char *where, struct thaw_text *lines);
 
 /* What trains in which epochs, in one line. */
 thaw_status thaw_head_add_phases(const struct thaw_setup *setup, struct thaw_text *lines);

@@ -53,7 +53,7 @@ thaw_status thaw_record_head(const struct thaw_setup *setup, const char *folder)
 	struct thaw_text lines = THAW_TEXT_EMPTY;
 	thaw_status status;
 
-	thaw_head_add(setup, folder ? folder : "measuring", NULL, &lines);
+	thaw_head_add(setup, folder ? folder : "measuring", &lines);
 	status = thaw_head_add_phases(setup, &lines);
 	if (!status)
 		status = thaw_head_add_advice(setup, false, &lines);

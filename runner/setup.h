@@ -21,7 +21,8 @@ struct thaw_setup {
 	uint32_t train_data, val_data;          /* checksums of the splits (docs/formats.md): not of where they lie */
 	struct thaw_device *device;
 	struct thaw_net *net;
-	struct thaw_params params; /* zero; thaw_params_randomize() or a checkpoint fills them */
+	struct thaw_params params; /* zero; thaw_pretrained_begin() or a checkpoint fills them, */
+	char weights[THAW_TEXT + 112]; /* and says here what they are: "resnet18.pth (fc 1000 -> 2, new)" */
 };
 
 /* Reads a job file with `--set`s; all ranks call it, and succeed or fail together. The caller frees the job. */

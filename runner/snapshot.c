@@ -98,6 +98,8 @@ thaw_status thaw_snapshot_write(const char *path, const char *previous, struct t
 	snprintf(facts.arch, sizeof facts.arch, "%s", setup->job->model.arch);
 	memcpy(facts.mean, setup->facts->mean, sizeof facts.mean);
 	memcpy(facts.std, setup->facts->std, sizeof facts.std);
+	facts.resize = setup->facts->resize;
+	facts.crop = setup->job->data.crop;
 	facts.train_data = setup->train_data;
 	facts.val_data = setup->val_data;
 	facts.classes = setup->facts->classes;
@@ -141,17 +143,6 @@ static thaw_status check_losses(const char *path, const struct thaw_checkpoint_f
 	return THAW_OK;
 }
 
-/* Another crop shows the network objects of another size than it was trained with. */
-static void warn_crop(const char *path, const char *yaml, const struct thaw_job *now)
-{
-	struct thaw_job *then = thaw_alloc(1, sizeof *then);
-
-	if (then && thaw_job_parse(path, yaml, strlen(yaml), NULL, 0, then) == THAW_OK &&
-	    then->data.crop != now->data.crop)
-		thaw_warn("'%s' was trained with data.crop %d, this job has %d", path, then->data.crop, now->data.crop);
-	free(then);
-}
-
 /* Whether the checkpoint was made for this network and these data. */
 static thaw_status check_facts(const char *path, const struct thaw_checkpoint_facts *facts,
                                const struct thaw_setup *setup)
@@ -176,8 +167,9 @@ thaw_status thaw_snapshot_read(const char *path, struct thaw_setup *setup, struc
 		return status;
 	facts = thaw_checkpoint_facts(checkpoint);
 	status = check_facts(path, facts, setup);
-	if (!status)
-		warn_crop(path, facts->job, setup->job);
+	if (!status && facts->crop != setup->job->data.crop) /* the network would see objects of another size */
+		thaw_warn("'%s' was trained with data.crop %lld, this job has %d", path, (long long)facts->crop,
+		          setup->job->data.crop);
 	if (!status)
 		status = check_losses(path, facts, setup, wanted);
 	if (status)
@@ -195,6 +187,7 @@ thaw_status thaw_snapshot_read(const char *path, struct thaw_setup *setup, struc
 		memcpy(wanted.losses, facts->losses, 2 * (size_t)facts->replicas * sizeof *wanted.losses);
 	if (wanted.val_losses && facts->epoch > 0)
 		memcpy(wanted.val_losses, facts->val_losses, (size_t)facts->epoch * sizeof *wanted.val_losses);
+	snprintf(setup->weights, sizeof setup->weights, "%s", path);
 	*facts_out = *facts;
 	facts_out->names = NULL; /* they go with the checkpoint */
 	facts_out->job = facts_out->build = NULL;

@@ -28,7 +28,7 @@ struct thaw_snapshot_wanted {
 	double *val_losses; /* (epochs of the job) of the epochs done */
 };
 
-/* Reads parameters and running statistics from `path` into the setup, and what is wanted. A checkpoint of another
+/* Reads parameters and running statistics from `path` into the setup, which then names it, and what is wanted. A checkpoint of another
  * architecture, class list or normalisation is refused by name, THAW_BAD_JOB, and so is one that has not what is
  * wanted, or belongs to more epochs than the job has. Where a run is to go on (`losses`), so is one of other pictures;
  * otherwise another crop is warned of. The pointers in `facts_out` are NULL. */

@@ -7,6 +7,7 @@
 #include "base/checksum.h"
 #include "base/mem.h"
 #include "nn/lower.h"
+#include "runner/pretrained.h"
 #include "runner/snapshot.h"
 #include "runner/world.h"
 
@@ -319,7 +320,7 @@ thaw_status thaw_trainer_new(struct thaw_setup *setup, const struct thaw_train_o
 	if (!status && options->resume)
 		status = thaw_setup_compare(options->resume, resume_checksum(t));
 	else if (!status)
-		thaw_params_randomize(&setup->params, setup->job->seed);
+		status = thaw_pretrained_begin(setup);
 	if (!status)
 		status = thaw_trainer_begin_phase(t, thaw_trainer_phase_of(t, t->epoch));
 	if (!status && options->measure_steps == 0)

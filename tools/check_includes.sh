@@ -45,6 +45,8 @@ done <<'END'
 hdf5\.h          io/h5\.h
 j(peglib|error)\.h|png\.h|webp/  io/image_[a-z]*\.c
 yaml\.h          jobs/yaml\.c
+jansson\.h       io/weights_safetensors\.c
+minizip/|libdeflate\.h  io/weights_zip\.c
 mpi\.h           comm/comm_mpi\.c
 oneapi/dnnl/     nn/cpu/onednn\.c
 omp\.h           nn/cpu/[a-z]*\.c

@@ -12,6 +12,7 @@ packages=(
     libhdf5-dev                # shards and checkpoints
     libyaml-dev                # job files
     libjpeg-dev libpng-dev libwebp-dev
+    libjansson-dev libminizip-dev libdeflate-dev # weights of others
     strace procps              # tests: kills at chosen moments
 )
 

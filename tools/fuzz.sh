@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # fuzz.sh [SECONDS [TARGET...]]: searches for input that thaw cannot bear, ten seconds for each target (job, shard,
-# checkpoint, image), two at a time. Needs clang with libFuzzer; exit code 77 without.
+# checkpoint, image, weights), two at a time. Needs clang with libFuzzer; exit code 77 without.
 #
 # What is found stands in build/fuzz/found/ and makes exit code 1; what leads to new code is kept in build/fuzz/corpus/,
 # so that the next search goes on from there. A finding that was mended belongs into tests/fuzz/corpus/TARGET/.
@@ -8,7 +8,7 @@ set -u
 cd "$(dirname "$0")/.." || exit
 seconds=${1-10}
 targets=("${@:2}")
-[ ${#targets[@]} -gt 0 ] || targets=(job shard checkpoint image)
+[ ${#targets[@]} -gt 0 ] || targets=(job shard checkpoint image weights)
 
 if ! echo 'int LLVMFuzzerTestOneInput(const char *b, long l) { return b && l ? 0 : 0; }' |
     clang -x c -fsanitize=fuzzer - -o /dev/null 2>/dev/null; then

@@ -17,8 +17,9 @@
 #include "base/printable.h"
 #include "base/processors.h"
 #include "base/text.h"
+#include "io/decoder.h"
 #include "tools/pack_layout.h"
-#include "tools/pack_pool.h"
+#include "tools/pack_scan.h"
 #include "tools/pack_spool.h"
 #include "tools/pack_twins.h"
 #include "tools/shard_names.h"
@@ -54,7 +55,7 @@ static bool measures(const struct settings *settings, int split)
 }
 
 /* Files to leave out are named, and end the pack when it is strict. */
-static thaw_status leave_out(struct pack *pack, const struct thaw_pack_picture *picture)
+static thaw_status leave_out(struct pack *pack, const struct thaw_decoded *picture)
 {
 	if (picture->status != THAW_FAILED || pack->settings->strict)
 		return thaw_fail(picture->status, "%s", picture->words);
@@ -63,7 +64,7 @@ static thaw_status leave_out(struct pack *pack, const struct thaw_pack_picture *
 	return THAW_OK;
 }
 
-static thaw_status add_picture(struct pack *pack, int split, int64_t i, const struct thaw_pack_picture *picture)
+static thaw_status add_picture(struct pack *pack, int split, int64_t i, const struct thaw_decoded *picture)
 {
 	const struct thaw_pack_file *file = &pack->source.split[split].files[i];
 	struct packed *packed = &pack->packed[split];
@@ -97,17 +98,26 @@ static void tell_progress(struct pack *pack)
 		                thaw_meter_time((double)(pack->count - pack->read) / rate, left));
 }
 
+static void add_path(const void *context, int64_t i, struct thaw_text *path)
+{
+	const struct thaw_pack_split *split = context;
+
+	thaw_text_add(path, "%s/%s", split->folder, split->files[i].path);
+}
+
 /* Reads all pictures of a split into its spool. */
 static thaw_status read_split(struct pack *pack, int split)
 {
 	const struct settings *settings = pack->settings;
 	const struct thaw_pack_split *source = &pack->source.split[split];
-	const struct thaw_pack_pool_spec spec = {.split = source,
-	                                         .resize = (int)settings->resize,
-	                                         .threads = (int)settings->threads,
-	                                         .measure = measures(settings, split)};
+	const struct thaw_decoder_spec spec = {.count = source->count,
+	                                       .path = add_path,
+	                                       .context = source,
+	                                       .resize = (int)settings->resize,
+	                                       .threads = (int)settings->threads,
+	                                       .measure = measures(settings, split)};
 	struct packed *packed = &pack->packed[split];
-	struct thaw_pack_pool *pool;
+	struct thaw_decoder *decoder;
 	thaw_status status;
 
 	packed->class_count = thaw_alloc((size_t)pack->source.classes, sizeof *packed->class_count);
@@ -117,19 +127,19 @@ static thaw_status read_split(struct pack *pack, int split)
 	status = thaw_spool_init(&packed->spool, settings->out, source->name, source->count,
 	                         (uint64_t)settings->shard_mib << 20);
 	if (!status)
-		status = thaw_pack_pool_new(&spec, &pool);
+		status = thaw_decoder_new(&spec, &decoder);
 	if (status)
 		return status;
 	for (int64_t i = 0; !status && i < source->count; i++) {
-		struct thaw_pack_picture picture;
+		struct thaw_decoded picture;
 
-		thaw_pack_pool_next(pool, &picture);
+		thaw_decoder_next(decoder, &picture);
 		status = picture.status ? leave_out(pack, &picture) : add_picture(pack, split, i, &picture);
 		free(picture.pixels);
 		pack->read++;
 		tell_progress(pack);
 	}
-	thaw_pack_pool_free(pool);
+	thaw_decoder_free(decoder);
 	return status;
 }
 

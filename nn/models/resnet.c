@@ -14,17 +14,18 @@ static const struct variant {
 	enum block block;
 	bool cifar;    /* 3x3 stem without pooling, 16 channels, three stages, shortcuts without parameters */
 	int blocks[4]; /* per stage */
+	const char *weights; /* torchvision's IMAGENET1K_V1 */
 } variants[] = {
-	{"resnet18", BASIC, false, {2, 2, 2, 2}},
-	{"resnet34", BASIC, false, {3, 4, 6, 3}},
-	{"resnet50", BOTTLENECK, false, {3, 4, 6, 3}},
-	{"resnet101", BOTTLENECK, false, {3, 4, 23, 3}},
-	{"resnet152", BOTTLENECK, false, {3, 8, 36, 3}},
-	{"resnet20", BASIC, true, {3, 3, 3}},
-	{"resnet32", BASIC, true, {5, 5, 5}},
-	{"resnet44", BASIC, true, {7, 7, 7}},
-	{"resnet56", BASIC, true, {9, 9, 9}},
-	{"resnet110", BASIC, true, {18, 18, 18}},
+	{"resnet18", BASIC, false, {2, 2, 2, 2}, "resnet18-f37072fd.pth"},
+	{"resnet34", BASIC, false, {3, 4, 6, 3}, "resnet34-b627a593.pth"},
+	{"resnet50", BOTTLENECK, false, {3, 4, 6, 3}, "resnet50-0676ba61.pth"},
+	{"resnet101", BOTTLENECK, false, {3, 4, 23, 3}, "resnet101-63fe2227.pth"},
+	{"resnet152", BOTTLENECK, false, {3, 8, 36, 3}, "resnet152-394f9c45.pth"},
+	{"resnet20", BASIC, true, {3, 3, 3}, NULL},
+	{"resnet32", BASIC, true, {5, 5, 5}, NULL},
+	{"resnet44", BASIC, true, {7, 7, 7}, NULL},
+	{"resnet56", BASIC, true, {9, 9, 9}, NULL},
+	{"resnet110", BASIC, true, {18, 18, 18}, NULL},
 };
 
 /* What the blocks are built from: the net, and the prefix of the block's names. */
@@ -123,4 +124,9 @@ bool thaw_resnet_build(struct thaw_net *net, const char *arch, int classes, int 
 const char *thaw_resnet_name(int i)
 {
 	return i >= 0 && (size_t)i < sizeof variants / sizeof *variants ? variants[i].name : NULL;
+}
+
+const char *thaw_resnet_weights(int i)
+{
+	return variants[i].weights;
 }

@@ -10,4 +10,7 @@ bool thaw_resnet_build(struct thaw_net *net, const char *arch, int classes, int 
 /* The i-th variant's name, NULL past the last. */
 const char *thaw_resnet_name(int i);
 
+/* The usual file of its weights, NULL where there is none. */
+const char *thaw_resnet_weights(int i);
+
 #endif

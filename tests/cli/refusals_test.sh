@@ -162,9 +162,9 @@ cat >table <<END
 1|cannot open 'bad/dangling.h5': No such file|eval job.yaml --checkpoint bad/dangling.h5
 1|cannot read 'bad/folder.h5': not a plain file|eval job.yaml --checkpoint bad/folder.h5
 1|cannot read 'bad/fifo.h5': not a plain file|eval job.yaml --checkpoint bad/fifo.h5
-1|'bad/empty.h5' is not a thaw checkpoint|eval job.yaml --checkpoint bad/empty.h5
-1|'bad/text.h5' is not a thaw checkpoint|eval job.yaml --checkpoint bad/text.h5
-1|'bad/random.h5' is not a thaw checkpoint|eval job.yaml --checkpoint bad/random.h5
+1|cannot read 'bad/empty.h5': not a plain file, or empty|eval job.yaml --checkpoint bad/empty.h5
+1|'bad/text.h5' holds no weights|eval job.yaml --checkpoint bad/text.h5
+1|'bad/random.h5' holds no weights|eval job.yaml --checkpoint bad/random.h5
 1|'bad/only-seal.h5' is damaged|eval job.yaml --checkpoint bad/only-seal.h5
 1|'bad/cut.h5' is cut short|eval job.yaml --checkpoint bad/cut.h5
 1|'bad/short.h5' is cut short|eval job.yaml --checkpoint bad/short.h5

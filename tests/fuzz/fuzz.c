@@ -30,18 +30,25 @@ static int memory_file(const char **path_out)
 	return fd;
 }
 
-void fuzz_seal(const char *kind, const uint8_t *bytes, size_t length, const char **path_out)
+void fuzz_file(const uint8_t *bytes, size_t length, const char **path_out)
 {
 	int fd = memory_file(path_out);
+
+	FUZZ_CHECK(ftruncate(fd, 0) == 0);
+	FUZZ_CHECK(pwrite(fd, bytes, length, 0) == (ssize_t)length);
+}
+
+void fuzz_seal(const char *kind, const uint8_t *bytes, size_t length, const char **path_out)
+{
 	struct thaw_seal seal = {.kind = kind, .length = length < THAW_SEAL_LENGTH ? 0 : length - THAW_SEAL_LENGTH};
 	uint8_t end[THAW_SEAL_LENGTH];
+	int fd = memory_file(path_out);
 
 	if (length >= THAW_SEAL_LENGTH)
 		memcpy(&seal.left_out, bytes + seal.length + 24, 8);
 	if (seal.left_out > seal.length)
 		seal.left_out = 0;
 	thaw_seal_make(&seal, bytes, end);
-	FUZZ_CHECK(ftruncate(fd, 0) == 0);
-	FUZZ_CHECK(pwrite(fd, bytes, seal.length, 0) == (ssize_t)seal.length);
+	fuzz_file(bytes, seal.length, path_out);
 	FUZZ_CHECK(pwrite(fd, end, sizeof end, (off_t)seal.length) == (ssize_t)sizeof end);
 }

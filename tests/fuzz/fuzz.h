@@ -17,6 +17,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length);
  * the last 64 become the seal that fits those before. What a shard's seal leaves out is as they say, if it can be. */
 void fuzz_seal(const char *kind, const uint8_t *bytes, size_t length, const char **path_out);
 
+/* Lets `path` hold these bytes. */
+void fuzz_file(const uint8_t *bytes, size_t length, const char **path_out);
+
 /* Ends the process with words, which is a finding. */
 #define FUZZ_CHECK(condition) ((condition) ? (void)0 : fuzz_fail(__FILE__, __LINE__, #condition))
 _Noreturn void fuzz_fail(const char *file, int line, const char *condition);

@@ -1,6 +1,6 @@
 /*
  * seeds CORPUS FIXTURES: writes the seeds of the corpora, the files that thaw itself would write, and those of
- * shards.bin (tests/golden/make_shards.py) whose structure is of another kind each.
+ * shards.bin and weights.bin (tests/golden/make_*.py) whose structure is of another kind each.
  */
 #define _POSIX_C_SOURCE 200809L
 #include <stdio.h>
@@ -62,28 +62,48 @@ static thaw_status write_checkpoint(const char *corpus, const char *name, int co
 	return thaw_checkpoint_write(path, NULL, &facts, tensors, count);
 }
 
-static thaw_status split_fixture(const char *corpus, const char *fixtures)
+/* Files of `fixtures`, each of which stands behind a line "NAME LENGTH", those that are wanted. */
+static thaw_status split_fixture(const char *folder, const char *fixtures, const char *const *wanted, size_t count)
 {
-	static const char *const wanted[] = {"good",          "variable-split",  "chunked-index", "external-pixels",
-	                                     "external-link", "virtual-pixels", "soft-link",     "group-pixels"};
 	char path[512], name[64], *bytes = NULL;
-	thaw_status status;
 	size_t length, total = 0, at = 0, piece;
+	thaw_status status = thaw_file_read(fixtures, (size_t)1 << 24, &bytes, &total);
 	int skipped;
 
-	snprintf(path, sizeof path, "%s/shards.bin", fixtures);
-	status = thaw_file_read(path, (size_t)1 << 24, &bytes, &total);
 	for (; !status && at < total && sscanf(bytes + at, "%63s %zu\n%n", name, &length, &skipped) == 2; at += piece) {
 		at = (size_t)((char *)memchr(bytes + at, '\n', total - at) - bytes) + 1;
 		piece = length;
-		for (size_t i = 0; i < sizeof wanted / sizeof *wanted && !status; i++)
+		for (size_t i = 0; i < count && !status; i++)
 			if (strcmp(name, wanted[i]) == 0) {
-				snprintf(path, sizeof path, "%s/shard/%s", corpus, name);
+				snprintf(path, sizeof path, "%s/%s", folder, name);
 				status = thaw_file_publish(path, bytes + at, length);
 			}
 	}
 	free(bytes);
 	return status;
+}
+
+static thaw_status split_shards(const char *corpus, const char *golden)
+{
+	static const char *const wanted[] = {"good",          "variable-split", "chunked-index", "external-pixels",
+	                                     "external-link", "virtual-pixels", "soft-link",     "group-pixels"};
+	char folder[512], fixtures[512];
+
+	snprintf(folder, sizeof folder, "%s/shard", corpus);
+	snprintf(fixtures, sizeof fixtures, "%s/shards.bin", golden);
+	return split_fixture(folder, fixtures, wanted, sizeof wanted / sizeof *wanted);
+}
+
+static thaw_status split_weights(const char *corpus, const char *golden)
+{
+	static const char *const wanted[] = {"zip-f16",        "zip-checkpoint", "zip-python2",     "one-tensor",
+	                                     "stream-bf16",    "stream-view",    "stream-checkpoint", "tar-views",
+	                                     "safetensors-f32", "safetensors-facts", "safetensors-empty-tensor"};
+	char folder[512], fixtures[512];
+
+	snprintf(folder, sizeof folder, "%s/weights", corpus);
+	snprintf(fixtures, sizeof fixtures, "%s/weights.bin", golden);
+	return split_fixture(folder, fixtures, wanted, sizeof wanted / sizeof *wanted);
 }
 
 int main(int argc, char **argv)
@@ -93,7 +113,8 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	return write_shard(argv[1]) || write_checkpoint(argv[1], "two-tensors", 2) ||
-	               write_checkpoint(argv[1], "many-tensors", 16) || split_fixture(argv[1], argv[2])
+	               write_checkpoint(argv[1], "many-tensors", 16) || split_shards(argv[1], argv[2]) ||
+	               split_weights(argv[1], argv[2])
 	           ? fail()
 	           : 0;
 }

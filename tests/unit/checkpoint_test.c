@@ -43,6 +43,8 @@ static const struct thaw_checkpoint_facts facts = {
 	.val_data = 0,
 	.metric = "top1",
 	.arch = "resnet18",
+	.resize = 36,
+	.crop = 32,
 	.mean = {0.485f, 0.456f, 0.406f},
 	.std = {0.229f, 0.224f, 0.225f},
 	.classes = 3,
@@ -242,7 +244,7 @@ static void test_damage(void)
 	CHECK_INT(wrong, 0);
 	CHECK_FAILS(try_open(), THAW_FAILED, "last.h5' is not a thaw checkpoint");
 	CHECK(truncate(path, 0) == 0);
-	CHECK_FAILS(try_open(), THAW_FAILED, "last.h5' is not a thaw checkpoint");
+	CHECK_FAILS(try_open(), THAW_FAILED, "last.h5': not a plain file, or empty");
 	CHECK(unlink(path) == 0);
 	CHECK_FAILS(try_open(), THAW_FAILED, "last.h5': No such file or directory");
 	free(bytes);
@@ -283,7 +285,7 @@ static void check_built(void (*change)(struct thaw_h5_writer *), const char *wor
 	                                   "best_count",     "best_top1",   "best_top5",     "so_far_count",
 	                                   "so_far_top1",    "so_far_top5", "replicas",      "skipped",
 	                                   "average_epoch",  "average_top1", "average_top5", "average_count",
-	                                   "train_data",     "val_data"};
+	                                   "train_data",     "val_data",     "resize",        "crop"};
 	static const char *const reals[] = {"best",    "best_loss",    "so_far_loss", "losses",
 	                                    "seconds", "best_balanced", "average_loss", "average_balanced"};
 	static const char *const text[] = {"text"};
@@ -297,7 +299,7 @@ static void check_built(void (*change)(struct thaw_h5_writer *), const char *wor
 	change(&writer);
 	for (size_t i = 0; i < sizeof ints / sizeof *ints; i++)
 		if (H5Aexists(writer.file, ints[i]) == 0)
-			thaw_h5_put_int(&writer, ints[i], i > 0 ? 1 : 2);
+			thaw_h5_put_int(&writer, ints[i], i > 0 ? 1 : 3);
 	for (size_t i = 0; i < sizeof reals / sizeof *reals; i++)
 		thaw_h5_put_numbers(&writer, reals[i], H5T_IEEE_F64LE, (const double[2]){0}, strcmp(reals[i], "losses") ? 1 : 2);
 	if (H5Lexists(writer.file, "val_loss", H5P_DEFAULT) == 0)
@@ -329,12 +331,12 @@ static void change_nothing(struct thaw_h5_writer *writer)
 
 static void change_version(struct thaw_h5_writer *writer)
 {
-	thaw_h5_put_int(writer, "format_version", 3);
+	thaw_h5_put_int(writer, "format_version", 4);
 }
 
 static void change_version_back(struct thaw_h5_writer *writer)
 {
-	thaw_h5_put_int(writer, "format_version", 1);
+	thaw_h5_put_int(writer, "format_version", 2);
 }
 
 static void change_average(struct thaw_h5_writer *writer)
@@ -443,8 +445,8 @@ static void change_kind(struct thaw_h5_writer *writer)
 static void test_well_sealed_but_wrong(void)
 {
 	check_built(change_nothing, NULL);
-	check_built(change_version, "has format version 3, this thaw reads 2");
-	check_built(change_version_back, "has format version 1, this thaw reads 2");
+	check_built(change_version, "has format version 4, this thaw reads 3");
+	check_built(change_version_back, "has format version 2, this thaw reads 3");
 	check_built(change_average, "average epoch -1: allowed are 0 and more");
 	check_built(change_average_counts, "'average_top5' 2, 'average_count' 1: each must hold the one before");
 	check_built(change_val_loss, "'val_loss' is not one number for each of 1 epochs");

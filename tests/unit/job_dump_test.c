@@ -41,6 +41,8 @@ static void test_dump(void)
 							   "runs: \"a \\\"b\\\" \\\\ \xC3\xA4: #'\"\n"
 							   "model:\n"
 							   "  arch: resnet18\n"
+							   "  weights: random\n"
+							   "  weights_strict: true\n"
 							   "data:\n"
 							   "  train: /d/train-*.h5\n"
 							   "  val: \"*.h5\"\n"
@@ -360,6 +362,8 @@ static void random_job(struct thaw_job *j)
 	random_word(j->name, sizeof j->name);
 	random_text(j->runs, sizeof j->runs);
 	random_word(j->model.arch, sizeof j->model.arch);
+	random_text(j->model.weights, sizeof j->model.weights);
+	j->model.weights_strict = random_int(0, 1);
 	random_text(j->data.train, sizeof j->data.train);
 	random_text(j->data.val, sizeof j->data.val);
 	j->data.crop = random_int(1, 4096);

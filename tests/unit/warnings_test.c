@@ -65,6 +65,7 @@ static void test_norms(void)
 	warns(&plenty, 1, SETS("batchnorm=frozen", "phases=[{epochs: 1, train: [layer4, fc]}]"), frozen);
 	warns(&plenty, 1, SETS("batchnorm=frozen", "phases=[{epochs: 1, train: all}, {epochs: 1, train: fc}]"), "");
 	warns(&plenty, 1, SETS("batchnorm=train", "phases=[{epochs: 1, train: fc}]"), "");
+	warns(&plenty, 1, SETS("batchnorm=frozen", "model.weights=x.pth", "phases=[{epochs: 1, train: fc}]"), "");
 	warns(&plenty, 1, SETS("batchnorm=frozen", "phases=[{epochs: 1, train: fc.weight}]"), frozen);
 }
 

@@ -18,7 +18,7 @@ tools=$PWD/tools/bench
 . tools/mpi-env.sh
 
 cmake --preset release >/dev/null
-cmake --build --preset release --target thaw bench_loader >/dev/null
+cmake --build --preset release --target thaw bench_loader bench_weights >/dev/null
 export PATH=$PWD/build/release:$PWD/build/release/tools/bench:$PATH
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -72,6 +72,15 @@ start_torch() { seconds torch "$(nproc)" start --photos "$photos/train" --batch 
 cold_thaw() { THAW_CACHE='' start_thaw; }
 cold_torch() { start_torch; }
 
+weights_thaw() { bench_weights resnet50.pth resnet50 1000; }
+weights_torch() { torch 1 weights --file resnet50.pth --arch resnet50; }
+
+# Of the pictures that are listed, on all cores. The second time counts, as for starts.
+predict_thaw() { seconds sh -c 'thaw predict -c resnet18.pth --json - <photos.txt'; }
+predict_torch() {
+    seconds sh -c "'$python' '$tools/torch_bench.py' predict --file resnet18.pth --threads $(nproc) <photos.txt"
+}
+
 # NAME|ARGUMENT|what the table says|+ if more is better, - if less is
 measures=(
     "train|1|training all layers, 1 thread, img/s|+"
@@ -82,6 +91,8 @@ measures=(
     "distort||the same with rotation, colours, blur, erasing, img/s|+"
     "start||start to end of the first step, batch 4, s|-"
     "cold||the same, convolutions not timed before, s|-"
+    "weights||.pth of a ResNet-50 to parameters, ms|-"
+    "predict||predict, from a list of pictures to JSON, s|-"
     "memory|2|peak memory of training, 2 threads, MiB|-"
 )
 
@@ -91,6 +102,10 @@ prepare() {
         thaw demo "$photos" --size 500 --train 80 --val 20
     fi
     thaw pack "$photos" -o data
+    find "$photos" -name '*.jpg' | sort >photos.txt
+    for arch in resnet18 resnet50; do
+        torch 1 save --file $arch.pth --arch $arch
+    done
     cat >job.yaml <<END
 model: {arch: resnet18}
 data: {train: data/train-*.h5, val: data/val-*.h5, crop: 224}

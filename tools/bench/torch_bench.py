@@ -6,12 +6,21 @@
     torch_bench.py distort --photos DIR --distortion NAME
                                         pictures per second of cutting and distorting tensors that are in memory
     torch_bench.py start --photos DIR   does one training step from files, and ends
+    torch_bench.py save --file FILE --arch ARCH
+                                        writes a state dict of random weights
+    torch_bench.py weights --file FILE --arch ARCH
+                                        milliseconds from the file to a network's parameters, median of nine
+    torch_bench.py predict --file FILE --arch ARCH
+                                        says what is in the pictures that standard input lists, as JSON lines
 
 train and eval take tensors that are in memory already, and the faster of both memory formats. Memory is that of
 channels_last.
 """
 import argparse
+import json
 import resource
+import statistics
+import sys
 import time
 
 import torch
@@ -116,13 +125,56 @@ def start(args):
     train_step(net, optimizer, x, y.clamp(max=1))
 
 
+def weights(args):
+    net = torchvision.models.get_model(args.arch, weights=None)
+    times = []
+    for _ in range(9):
+        begun = time.perf_counter()
+        net.load_state_dict(torch.load(args.file, weights_only=True))
+        times.append(1e3 * (time.perf_counter() - begun))
+    return statistics.median(times)
+
+
+class Pictures(torch.utils.data.Dataset):
+    def __init__(self, paths):
+        self.paths = paths
+        self.views = transforms.Compose([
+            transforms.Resize(256), transforms.CenterCrop(224), transforms.ToTensor(),
+            transforms.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])])
+
+    def __len__(self):
+        return len(self.paths)
+
+    def __getitem__(self, i):
+        return self.views(torchvision.datasets.folder.pil_loader(self.paths[i]))
+
+
+def predict(args):
+    paths = sys.stdin.read().splitlines()
+    net = torchvision.models.get_model(args.arch, weights=None)
+    net.load_state_dict(torch.load(args.file, weights_only=True))
+    net = net.eval().to(memory_format=torch.channels_last)
+    loader = torch.utils.data.DataLoader(Pictures(paths), args.batch, num_workers=args.threads)
+    begun, done = time.perf_counter(), 0
+    with torch.inference_mode():
+        for batch in loader:
+            top = net(batch.to(memory_format=torch.channels_last)).softmax(1).topk(5)
+            for values, labels in zip(top.values.tolist(), top.indices.tolist()):
+                print(json.dumps({"file": paths[done], "predictions": [
+                    {"label": label, "probability": value} for label, value in zip(labels, values)]}))
+                done += 1
+    print(f"{done / (time.perf_counter() - begun):.2f} pictures/s once running", file=sys.stderr)
+
+
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("what", choices=["train", "eval", "loader", "distort", "start"])
+    parser.add_argument("what", choices=["train", "eval", "loader", "distort", "start", "save", "weights", "predict"])
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--photos")
+    parser.add_argument("--file")
+    parser.add_argument("--arch", default="resnet18")
     parser.add_argument("--distortion", choices=DISTORTIONS, default="none")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
@@ -136,6 +188,12 @@ def main():
         print(f"{load(args):.2f}")
     elif args.what == "distort":
         print(f"{distort(args):.2f}")
+    elif args.what == "save":
+        torch.save(torchvision.models.get_model(args.arch, weights=None).state_dict(), args.file)
+    elif args.what == "weights":
+        print(f"{weights(args):.2f}")
+    elif args.what == "predict":
+        predict(args)
     else:
         start(args)
 

@@ -1,5 +1,5 @@
 #define _POSIX_C_SOURCE 200809L
-#include "tools/pack_pool.h"
+#include "io/decoder.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -18,11 +18,11 @@ enum { AHEAD = 4 }; /* pictures for each thread that may be ready or under way *
 
 struct slot {
 	bool ready;
-	struct thaw_pack_picture picture;
+	struct thaw_decoded picture;
 };
 
-struct thaw_pack_pool {
-	struct thaw_pack_pool_spec spec;
+struct thaw_decoder {
+	struct thaw_decoder_spec spec;
 	pthread_t *thread; /* (threads) */
 	int threads;       /* started */
 	struct slot *ring; /* (ring_length), picture i in slot i % ring_length */
@@ -35,7 +35,7 @@ struct thaw_pack_pool {
 
 /* Resizes `image` to the stored size, or moves its pixels when it has that already; `name` is for messages. */
 static thaw_status resize(struct thaw_image *image, const char *name, int shorter, struct thaw_resizer *resizer,
-                          struct thaw_pack_picture *picture)
+                          struct thaw_decoded *picture)
 {
 	const struct thaw_box whole = {.height = image->height, .width = image->width};
 	thaw_status status;
@@ -68,7 +68,7 @@ static thaw_status resize(struct thaw_image *image, const char *name, int shorte
 	return THAW_OK;
 }
 
-static void measure(struct thaw_pack_picture *picture)
+static void measure(struct thaw_decoded *picture)
 {
 	size_t count = (size_t)picture->height * (size_t)picture->width;
 
@@ -91,8 +91,8 @@ static thaw_status check_plain(const char *path)
 	           : THAW_OK;
 }
 
-static thaw_status decode(const struct thaw_pack_pool_spec *spec, int64_t i, struct thaw_resizer *resizer,
-                          struct thaw_pack_picture *picture)
+static thaw_status decode(const struct thaw_decoder_spec *spec, int64_t i, struct thaw_resizer *resizer,
+                          struct thaw_decoded *picture)
 {
 	struct thaw_text name = THAW_TEXT_EMPTY;
 	struct thaw_image image = {0};
@@ -100,7 +100,7 @@ static thaw_status decode(const struct thaw_pack_pool_spec *spec, int64_t i, str
 	char *bytes = NULL;
 	thaw_status status;
 
-	thaw_text_add(&name, "%s/%s", spec->split->folder, spec->split->files[i].path);
+	spec->path(spec->context, i, &name);
 	status = thaw_text_status(&name);
 	if (!status)
 		status = check_plain(name.data);
@@ -124,103 +124,103 @@ static thaw_status decode(const struct thaw_pack_pool_spec *spec, int64_t i, str
 }
 
 /* Waits for a picture to begin, -1 when there is no more work. */
-static int64_t begin(struct thaw_pack_pool *pool)
+static int64_t begin(struct thaw_decoder *decoder)
 {
 	int64_t i = -1;
 
-	pthread_mutex_lock(&pool->mutex);
-	while (!pool->stop && pool->begun < pool->spec.split->count && pool->begun >= pool->handed_out + pool->ring_length)
-		pthread_cond_wait(&pool->changed, &pool->mutex);
-	if (!pool->stop && pool->begun < pool->spec.split->count)
-		i = pool->begun++;
-	pthread_mutex_unlock(&pool->mutex);
+	pthread_mutex_lock(&decoder->mutex);
+	while (!decoder->stop && decoder->begun < decoder->spec.count && decoder->begun >= decoder->handed_out + decoder->ring_length)
+		pthread_cond_wait(&decoder->changed, &decoder->mutex);
+	if (!decoder->stop && decoder->begun < decoder->spec.count)
+		i = decoder->begun++;
+	pthread_mutex_unlock(&decoder->mutex);
 	return i;
 }
 
 static void *work(void *context)
 {
-	struct thaw_pack_pool *pool = context;
+	struct thaw_decoder *decoder = context;
 	struct thaw_resizer resizer = {0};
 	int64_t i;
 
-	while ((i = begin(pool)) >= 0) {
-		struct slot *slot = &pool->ring[i % pool->ring_length];
-		struct thaw_pack_picture picture = {0};
+	while ((i = begin(decoder)) >= 0) {
+		struct slot *slot = &decoder->ring[i % decoder->ring_length];
+		struct thaw_decoded picture = {0};
 
-		picture.status = decode(&pool->spec, i, &resizer, &picture);
+		picture.status = decode(&decoder->spec, i, &resizer, &picture);
 		if (picture.status)
 			snprintf(picture.words, sizeof picture.words, "%s", thaw_fail_text());
-		pthread_mutex_lock(&pool->mutex);
+		pthread_mutex_lock(&decoder->mutex);
 		slot->picture = picture;
 		slot->ready = true;
-		pthread_cond_broadcast(&pool->changed);
-		pthread_mutex_unlock(&pool->mutex);
+		pthread_cond_broadcast(&decoder->changed);
+		pthread_mutex_unlock(&decoder->mutex);
 	}
 	thaw_resizer_release(&resizer);
 	return NULL;
 }
 
-thaw_status thaw_pack_pool_new(const struct thaw_pack_pool_spec *spec, struct thaw_pack_pool **pool_out)
+thaw_status thaw_decoder_new(const struct thaw_decoder_spec *spec, struct thaw_decoder **decoder_out)
 {
-	struct thaw_pack_pool *pool = thaw_alloc(1, sizeof *pool);
+	struct thaw_decoder *decoder = thaw_alloc(1, sizeof *decoder);
 
-	if (!pool)
+	if (!decoder)
 		return THAW_OUT_OF_MEMORY;
-	pool->spec = *spec;
-	pool->ring_length = (int64_t)AHEAD * spec->threads;
-	pthread_mutex_init(&pool->mutex, NULL);
-	pthread_cond_init(&pool->changed, NULL);
-	pool->ring = thaw_alloc((size_t)pool->ring_length, sizeof *pool->ring);
-	pool->thread = thaw_alloc((size_t)spec->threads, sizeof *pool->thread);
-	if (!pool->ring || !pool->thread) {
-		thaw_pack_pool_free(pool);
+	decoder->spec = *spec;
+	decoder->ring_length = (int64_t)AHEAD * spec->threads;
+	pthread_mutex_init(&decoder->mutex, NULL);
+	pthread_cond_init(&decoder->changed, NULL);
+	decoder->ring = thaw_alloc((size_t)decoder->ring_length, sizeof *decoder->ring);
+	decoder->thread = thaw_alloc((size_t)spec->threads, sizeof *decoder->thread);
+	if (!decoder->ring || !decoder->thread) {
+		thaw_decoder_free(decoder);
 		return THAW_OUT_OF_MEMORY;
 	}
-	for (; pool->threads < spec->threads; pool->threads++) {
-		int error = pthread_create(&pool->thread[pool->threads], NULL, work, pool);
+	for (; decoder->threads < spec->threads; decoder->threads++) {
+		int error = pthread_create(&decoder->thread[decoder->threads], NULL, work, decoder);
 
 		if (error) {
-			thaw_status status = thaw_fail(THAW_FAILED, "cannot start thread %d of %d: %s", pool->threads + 1,
+			thaw_status status = thaw_fail(THAW_FAILED, "cannot start thread %d of %d: %s", decoder->threads + 1,
 			                               spec->threads, strerror(error));
 
-			thaw_pack_pool_free(pool);
+			thaw_decoder_free(decoder);
 			return status;
 		}
 	}
-	*pool_out = pool;
+	*decoder_out = decoder;
 	return THAW_OK;
 }
 
-void thaw_pack_pool_next(struct thaw_pack_pool *pool, struct thaw_pack_picture *picture_out)
+void thaw_decoder_next(struct thaw_decoder *decoder, struct thaw_decoded *picture_out)
 {
-	struct slot *slot = &pool->ring[pool->handed_out % pool->ring_length];
+	struct slot *slot = &decoder->ring[decoder->handed_out % decoder->ring_length];
 
-	pthread_mutex_lock(&pool->mutex);
+	pthread_mutex_lock(&decoder->mutex);
 	while (!slot->ready)
-		pthread_cond_wait(&pool->changed, &pool->mutex);
+		pthread_cond_wait(&decoder->changed, &decoder->mutex);
 	*picture_out = slot->picture;
 	slot->picture.pixels = NULL;
 	slot->ready = false;
-	pool->handed_out++;
-	pthread_cond_broadcast(&pool->changed);
-	pthread_mutex_unlock(&pool->mutex);
+	decoder->handed_out++;
+	pthread_cond_broadcast(&decoder->changed);
+	pthread_mutex_unlock(&decoder->mutex);
 }
 
-void thaw_pack_pool_free(struct thaw_pack_pool *pool)
+void thaw_decoder_free(struct thaw_decoder *decoder)
 {
-	if (!pool)
+	if (!decoder)
 		return;
-	pthread_mutex_lock(&pool->mutex);
-	pool->stop = true;
-	pthread_cond_broadcast(&pool->changed);
-	pthread_mutex_unlock(&pool->mutex);
-	for (int i = 0; i < pool->threads; i++)
-		pthread_join(pool->thread[i], NULL);
-	for (int64_t i = 0; pool->ring && i < pool->ring_length; i++)
-		free(pool->ring[i].picture.pixels);
-	pthread_cond_destroy(&pool->changed);
-	pthread_mutex_destroy(&pool->mutex);
-	free(pool->ring);
-	free(pool->thread);
-	free(pool);
+	pthread_mutex_lock(&decoder->mutex);
+	decoder->stop = true;
+	pthread_cond_broadcast(&decoder->changed);
+	pthread_mutex_unlock(&decoder->mutex);
+	for (int i = 0; i < decoder->threads; i++)
+		pthread_join(decoder->thread[i], NULL);
+	for (int64_t i = 0; decoder->ring && i < decoder->ring_length; i++)
+		free(decoder->ring[i].picture.pixels);
+	pthread_cond_destroy(&decoder->changed);
+	pthread_mutex_destroy(&decoder->mutex);
+	free(decoder->ring);
+	free(decoder->thread);
+	free(decoder);
 }

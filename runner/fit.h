@@ -1,0 +1,43 @@
+/*
+ * How a file of weights fits a network, and its way into one.
+ *
+ * Tensors are found by torchvision's names, and must have the network's shapes. Two things may differ: what counts
+ * batches (num_batches_tracked, n_averaged), which nothing here needs, is never missed nor left over; and the head, the
+ * last linear layer, may be one of other classes, and is then not the file's.
+ */
+#ifndef THAW_RUNNER_FIT_H
+#define THAW_RUNNER_FIT_H
+
+#include "io/weights.h"
+#include "nn/params.h"
+
+enum { THAW_FIT_SIZE = 224 }; /* pixels, where a network is built only to look: any size has the same parameters */
+
+struct thaw_fit {
+	int fitting; /* tensors that go into the network */
+	int missing, left_over, misshapen;
+	int64_t head_classes;     /* of the file's head; 0: it has none */
+	bool other_head;          /* of other classes than the network's, or none */
+	const char *other_family; /* "a ResNet-D of timm": whose these are, which thaw has not; NULL */
+};
+
+/* Compares names and shapes. The first ten of what does not fit are appended to `list`, unless that is NULL: "'bn1.bias'
+ * is missing; 'conv1.weight' is (64, 3, 3, 3), expected (64, 3, 7, 7); 'x' is left over; and 3 more".
+ * THAW_OUT_OF_MEMORY only. */
+struct thaw_text;
+thaw_status thaw_fit_look(const struct thaw_net *net, const struct thaw_weights *weights, struct thaw_fit *fit_out,
+                          struct thaw_text *list);
+
+/* Whether a tensor of this name belongs to the head. */
+bool thaw_fit_is_head(const struct thaw_net *net, const char *name);
+
+/* Copies what fits into the parameters, without the head where that is another. */
+void thaw_fit_copy(const struct thaw_fit *fit, const struct thaw_weights *weights, struct thaw_params *params);
+
+/* The architecture whose tensors all stand in the file with their shapes, whatever the classes of its head, and of
+ * these the one that leaves the fewest over; `fit_out` is how it fits, and `list` as above. NULL: none does; then they
+ * are of the first one of all. THAW_OUT_OF_MEMORY only. */
+thaw_status thaw_fit_arch(const struct thaw_weights *weights, const char **arch_out, struct thaw_fit *fit_out,
+                          struct thaw_text *list);
+
+#endif

@@ -1,0 +1,249 @@
+#include "runner/predictor.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/text.h"
+#include "io/weights.h"
+#include "nn/device.h"
+#include "nn/models.h"
+#include "nn/plan.h"
+#include "runner/fit.h"
+
+enum { RESIZE = 256, CROP = 224 }; /* torchvision's */
+
+struct member {
+	struct thaw_net *net;
+	struct thaw_params params;
+	struct thaw_plan *plan;
+};
+
+struct thaw_predictor {
+	struct thaw_predictor_spec spec;
+	struct thaw_predictor_facts facts;
+	char arch[32];
+	char **names;           /* (classes) of the first file that has names */
+	struct thaw_device *device;
+	struct member *members; /* (spec.count) */
+	int32_t *labels;        /* (batch) -1: nobody knows them */
+	float *probabilities;   /* (batch, classes) of one network */
+	uint8_t *mirrored;      /* (batch, crop, crop, 3) */
+};
+
+/* --- networks ---------------------------------------------------------------------------------------------------- */
+
+static void member_release(struct member *member)
+{
+	thaw_plan_free(member->plan);
+	thaw_params_release(&member->params);
+	thaw_net_free(member->net);
+}
+
+/* What the file's network is: one of thaw's, whole, and with nothing besides. */
+static thaw_status identify(const struct thaw_weights *weights, const char **arch_out, int *classes_out)
+{
+	struct thaw_text list = THAW_TEXT_EMPTY;
+	struct thaw_fit fit;
+	thaw_status status = thaw_fit_arch(weights, arch_out, &fit, &list);
+
+	if (!status && !*arch_out)
+		status = thaw_fail(THAW_BAD_JOB, "'%s' is %s: thaw weights inspect tells what it is", weights->path,
+		                   fit.other_family ? fit.other_family : "no network of thaw's");
+	else if (!status && fit.left_over > 0)
+		status = thaw_fail(THAW_BAD_JOB, "'%s' is more than a %s: %s", weights->path, *arch_out, list.data);
+	else if (!status && (fit.head_classes < 2 || fit.head_classes > INT32_MAX))
+		status = thaw_fail(THAW_BAD_JOB, "'%s' is a %s without a head: it tells nothing apart", weights->path, *arch_out);
+	else if (!status)
+		*classes_out = (int)fit.head_classes;
+	thaw_text_release(&list);
+	return status;
+}
+
+/* Whether torchvision has weights of it, whose sizes are known. */
+static bool has_usual_weights(const char *arch)
+{
+	for (int i = 0; thaw_model_name(i); i++)
+		if (strcmp(thaw_model_name(i), arch) == 0)
+			return thaw_model_weights(i) != NULL;
+	return false;
+}
+
+/* Keeps what the first file says, and the first names; whatever follows must agree. */
+static thaw_status join(struct thaw_predictor *p, const struct thaw_weights *weights, const char *arch, int classes)
+{
+	const struct thaw_weights_facts *facts = &weights->facts;
+
+	if (!p->arch[0]) {
+		if ((!p->spec.crop || !p->spec.resize) && !facts->crop && !has_usual_weights(arch))
+			return thaw_fail(THAW_BAD_JOB, "'%s' does not say for pictures of which size it was trained: --resize and --crop do",
+			                 weights->path);
+		snprintf(p->arch, sizeof p->arch, "%s", arch);
+		p->facts.arch = p->arch;
+		p->facts.classes = classes;
+		p->facts.resize = p->spec.resize ? p->spec.resize : facts->resize ? facts->resize : RESIZE;
+		p->facts.crop = p->spec.crop ? p->spec.crop : facts->crop ? facts->crop : CROP;
+	}
+	if (classes != p->facts.classes)
+		return thaw_fail(THAW_BAD_JOB, "'%s' tells %d classes apart, '%s' %d", weights->path, classes, p->spec.files[0],
+		                 p->facts.classes);
+	if ((!p->spec.crop && facts->crop && facts->crop != p->facts.crop) ||
+	    (!p->spec.resize && facts->resize && facts->resize != p->facts.resize))
+		return thaw_fail(THAW_BAD_JOB,
+		                 "'%s' takes pictures of %d pixels and a crop of %d, '%s' of %d and %d: --resize and --crop choose",
+		                 weights->path, facts->resize, facts->crop, p->spec.files[0], p->facts.resize, p->facts.crop);
+	if (facts->classes != classes)
+		return THAW_OK;
+	if (!p->names) {
+		p->names = thaw_alloc((size_t)classes, sizeof *p->names);
+		p->facts.names = (const char *const *)p->names;
+		for (int i = 0; p->names && i < classes; i++) {
+			p->names[i] = thaw_copy_text(facts->names[i]);
+			if (!p->names[i])
+				return THAW_OUT_OF_MEMORY;
+		}
+		return p->names ? THAW_OK : THAW_OUT_OF_MEMORY;
+	}
+	for (int i = 0; i < classes; i++)
+		if (strcmp(p->names[i], facts->names[i]) != 0)
+			return thaw_fail(THAW_BAD_JOB, "class %d is '%s' in '%s', and '%s' in '%s'", i, facts->names[i],
+			                 weights->path, p->names[i], p->spec.files[0]);
+	return THAW_OK;
+}
+
+static thaw_status build(struct thaw_predictor *p, const struct thaw_weights *weights, const char *arch,
+                         struct member *member)
+{
+	static const float mean[3] = {0.485f, 0.456f, 0.406f}, std[3] = {0.229f, 0.224f, 0.225f};
+	struct thaw_plan_spec spec = {.device = p->device, .params = &member->params, .batch = p->spec.batch};
+	bool known = weights->facts.arch[0];
+	thaw_status status = thaw_model_build(arch, p->facts.classes, p->facts.crop, &member->net);
+
+	memcpy(spec.mean, known ? weights->facts.mean : mean, sizeof spec.mean);
+	memcpy(spec.std, known ? weights->facts.std : std, sizeof spec.std);
+	if (!status)
+		status = thaw_params_init(&member->params, member->net);
+	if (status)
+		return status;
+	thaw_fit_copy(&(struct thaw_fit){.other_head = false}, weights, &member->params);
+	return thaw_plan_compile(member->net, &spec, &member->plan);
+}
+
+static thaw_status open_member(struct thaw_predictor *p, const char *path, struct member *member)
+{
+	struct thaw_weights weights;
+	const char *arch = NULL;
+	int classes = 0;
+	thaw_status status = thaw_weights_open(path, &weights);
+
+	if (status)
+		return status;
+	status = identify(&weights, &arch, &classes);
+	if (!status)
+		status = join(p, &weights, arch, classes);
+	if (!status)
+		status = build(p, &weights, arch, member);
+	thaw_weights_release(&weights);
+	return status;
+}
+
+/* --- predictors -------------------------------------------------------------------------------------------------- */
+
+static thaw_status allocate(struct thaw_predictor *p)
+{
+	size_t batch = (size_t)p->spec.batch, crop = (size_t)p->facts.crop;
+
+	p->labels = thaw_alloc(batch, sizeof *p->labels);
+	p->probabilities = thaw_alloc(batch * (size_t)p->facts.classes, sizeof *p->probabilities);
+	p->mirrored = p->spec.flip ? thaw_alloc(batch, crop * crop * 3) : NULL;
+	if (!p->labels || !p->probabilities || (p->spec.flip && !p->mirrored))
+		return THAW_OUT_OF_MEMORY;
+	for (size_t i = 0; i < batch; i++)
+		p->labels[i] = -1;
+	return THAW_OK;
+}
+
+thaw_status thaw_predictor_new(const struct thaw_predictor_spec *spec, struct thaw_predictor **predictor_out)
+{
+	struct thaw_predictor *p = thaw_alloc(1, sizeof *p);
+	thaw_status status = p ? THAW_OK : THAW_OUT_OF_MEMORY;
+
+	if (p) {
+		p->spec = *spec;
+		p->members = thaw_alloc((size_t)spec->count, sizeof *p->members);
+		status = p->members ? thaw_device_open(spec->device, spec->threads, &p->device) : THAW_OUT_OF_MEMORY;
+	}
+	for (int i = 0; i < spec->count && !status; i++)
+		status = open_member(p, spec->files[i], &p->members[i]);
+	if (!status)
+		status = allocate(p);
+	if (status)
+		thaw_predictor_free(p);
+	else
+		*predictor_out = p;
+	return status;
+}
+
+void thaw_predictor_free(struct thaw_predictor *p)
+{
+	if (!p)
+		return;
+	for (int i = 0; p->members && i < p->spec.count; i++)
+		member_release(&p->members[i]);
+	for (int i = 0; p->names && i < p->facts.classes; i++)
+		free(p->names[i]);
+	thaw_device_free(p->device);
+	free(p->names);
+	free(p->members);
+	free(p->labels);
+	free(p->probabilities);
+	free(p->mirrored);
+	free(p);
+}
+
+const struct thaw_predictor_facts *thaw_predictor_facts(const struct thaw_predictor *predictor)
+{
+	return &predictor->facts;
+}
+
+static void mirror(const struct thaw_predictor *p, const uint8_t *pixels)
+{
+	size_t wide = (size_t)p->facts.crop, rows = (size_t)p->spec.batch * wide;
+
+	for (size_t y = 0; y < rows; y++)
+		for (size_t x = 0; x < wide; x++)
+			memcpy(p->mirrored + (y * wide + x) * 3, pixels + (y * wide + wide - 1 - x) * 3, 3);
+}
+
+/* Adds `share` of what every network says. */
+static thaw_status add(struct thaw_predictor *p, const uint8_t *pixels, float share, float *sums)
+{
+	const struct thaw_input input = {
+		.pixels = pixels, .labels = p->labels, .global_count = p->spec.batch, .predictions = p->probabilities};
+	size_t count = (size_t)p->spec.batch * (size_t)p->facts.classes;
+	thaw_status status = THAW_OK;
+
+	for (int m = 0; m < p->spec.count && !status; m++) {
+		struct thaw_score score;
+
+		status = thaw_plan_forward(p->members[m].plan, &input, NULL, &score);
+		for (size_t i = 0; i < count && !status; i++)
+			sums[i] += share * p->probabilities[i];
+	}
+	return status;
+}
+
+thaw_status thaw_predictor_run(struct thaw_predictor *p, const uint8_t *pixels, float *probabilities_out)
+{
+	float share = 1.0f / (float)(p->spec.count * (p->spec.flip ? 2 : 1));
+	thaw_status status;
+
+	memset(probabilities_out, 0, (size_t)p->spec.batch * (size_t)p->facts.classes * sizeof *probabilities_out);
+	status = add(p, pixels, share, probabilities_out);
+	if (!status && p->spec.flip) {
+		mirror(p, pixels);
+		status = add(p, p->mirrored, share, probabilities_out);
+	}
+	return status;
+}

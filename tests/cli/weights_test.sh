@@ -1,0 +1,220 @@
+#!/usr/bin/env bash
+# weights_test.sh THAW: files of weights on their way into a job and out of it. Which files are read is tested in
+# tests/unit; here: that a network is the same wherever its numbers come from.
+. "$(dirname "$0")/lib.sh" "$@"
+
+small_job 1 1 1
+expect 0 "" "$thaw" train job.yaml
+best=runs/small/best.h5
+
+# --- convert and inspect -----------------------------------------------------------------------------------------------------
+
+expect 0 "small.safetensors  97 tensors from $best (thaw checkpoint)" "$thaw" weights convert $best small.safetensors
+for file in $best small.safetensors; do
+    expect 0 "  fits        resnet20, 5 classes" "$thaw" weights inspect $file
+    grep -q "trained as  resnet20, normalised with mean 0.485 0.456 0.406" said || fail "$file: facts: $(cat said)"
+    grep -q "^  F32   (16, 3, 3, 3)         conv1.weight$" said || fail "$file: tensors: $(cat said)"
+done
+grep -q "format      safetensors$" said || fail "format: $(cat said)"
+"$thaw" weights inspect small.safetensors --json >said 2>&1
+for words in '"format": "safetensors"' '"arch": "resnet20"' '"classes": 5' '{"name": "fc.bias", "dtype": "F32", "shape": [5]}'; do
+    grep -qF -- "$words" said || fail "json: no $words: $(cat said)"
+done
+expect 0 "" "$thaw" weights convert small.safetensors again.safetensors
+cmp -s small.safetensors again.safetensors || fail "a second conversion has other bytes"
+expect 0 "half.safetensors  97 tensors" "$thaw" weights convert $best -o half.safetensors --dtype f16
+expect 0 "97 of F16 with" "$thaw" weights inspect half.safetensors
+expect 0 "95 tensors" "$thaw" weights convert $best backbone.safetensors --drop-head
+expect 0 "fits        resnet20, without a head" "$thaw" weights inspect backbone.safetensors
+expect 0 "" "$thaw" weights convert $best renamed.safetensors --rename layer1.=stage1. --rename fc=head
+expect 0 "fits        no architecture of thaw" "$thaw" weights inspect renamed.safetensors
+expect 0 "" "$thaw" weights convert renamed.safetensors back.safetensors --rename stage1.=layer1. --rename head=fc
+cmp -s back.safetensors small.safetensors || fail "names there and back again give other bytes"
+
+# of whom these are is told by their names
+expect 0 "" "$thaw" weights convert $best hf.safetensors --rename conv1.=resnet.embedder.embedder.convolution.
+expect 0 "" "$thaw" weights convert $best timm.safetensors --rename conv1.=conv1.0.
+expect 0 "no architecture of thaw: it is a ResNet of Hugging Face transformers" "$thaw" weights inspect hf.safetensors
+expect 2 "model.weights: 'hf.safetensors' is a ResNet of Hugging Face" "$thaw" plan job.yaml --set model.weights=hf.safetensors
+expect 2 "model.weights: 'timm.safetensors' is a ResNet-D of timm" "$thaw" plan job.yaml --set model.weights=timm.safetensors
+expect 2 "'timm.safetensors' is a ResNet-D of timm" "$thaw" predict -c timm.safetensors pictures
+
+# --- refused, and nothing written --------------------------------------------------------------------------------------------
+
+before=$(find . -type f -not -name said -not -path "./cache/*" | sort | xargs sha256sum)
+echo "hello, world" >text
+before="$before $(sha256sum text)"
+while IFS='|' read -r code words command; do
+    # shellcheck disable=SC2086
+    expect "$code" "$words" "$thaw" $command
+done <<END
+2|'': allowed are inspect and convert|weights
+2|'show': allowed are inspect and convert|weights show $best
+2|a file is needed|weights inspect
+2|is one file too many|weights inspect $best small.safetensors
+2|a file to write is needed|weights convert $best
+2|is one file too many|weights convert $best a.safetensors b.safetensors
+2|writes nothing|weights inspect $best --dtype f16
+2|call it so, like 'x.safetensors'|weights convert $best out.pth
+2|--dtype 'f8': allowed are f32, f16 and bf16|weights convert $best out.safetensors --dtype f8
+2|--rename 'layer1': allowed is OLD=NEW|weights convert $best out.safetensors --rename layer1
+2|no tensor begins with 'stage'|weights convert $best out.safetensors --rename stage=layer
+2|two tensors would be called 'layer1.0.bn1.bias'|weights convert $best out.safetensors --rename layer2=layer1
+2|would have no name|weights convert $best out.safetensors --rename fc.bias=
+2|so its head is not known|weights convert renamed.safetensors out.safetensors --drop-head
+1|cannot open 'none.pth': No such file or directory|weights inspect none.pth
+1|'text' holds no weights|weights convert text out.safetensors
+1|'data/train-00000-of-00001.h5' is a shard|weights inspect data/train-00000-of-00001.h5
+2|model.weights: 'renamed.safetensors' does not fit resnet20|train job.yaml --set name=new --set model.weights=renamed.safetensors
+2|model.weights: nothing in 'renamed.safetensors' is of a resnet18|plan job.yaml --set model.arch=resnet18 --set model.weights=renamed.safetensors
+1|cannot open 'none.pth'|train job.yaml --set name=new --set model.weights=none.pth
+1|'text' holds no weights|train job.yaml --set name=new --set model.weights=text
+2|eval needs --checkpoint FILE: 'job.yaml' names no model.weights|eval job.yaml
+2|tells 0 classes apart, the shards have 5|eval job.yaml -c backbone.safetensors
+2|--checkpoint FILE is needed|predict pictures
+2|no pictures|predict -c $best
+2|--tta 'rotate': allowed is flip|predict -c $best --tta rotate pictures
+2|without a head|predict -c backbone.safetensors pictures
+2|is no network of thaw's|predict -c renamed.safetensors pictures
+2|--classes 'text': 1 lines, the network tells 5 classes apart|predict -c $best --classes text pictures
+END
+cp text there.safetensors
+expect 2 "'there.safetensors' is there and no safetensors: left as it is" "$thaw" weights convert $best there.safetensors
+cmp -s text there.safetensors || fail "what stood at the place of the output is gone"
+rm there.safetensors
+[ "$(find . -type f -not -name said -not -path "./cache/*" -not -name text | sort | xargs sha256sum) $(sha256sum text)" = "$before" ] ||
+    fail "a refusal left something: $(find . -newer text)"
+expect 2 "and " "$thaw" plan job.yaml --set model.weights=renamed.safetensors
+grep -qF "'fc.weight' is missing" said && fail "more than ten are listed: $(cat said)"
+grep -qE "; and [0-9]+ more$" said || fail "no count of what is not listed: $(cat said)"
+
+# --- the same network from every file ------------------------------------------------------------------------------------------
+
+for file in small.safetensors back.safetensors; do
+    for ranks in 1 2; do
+        mpirun -n $ranks "$thaw" eval job.yaml -c $file >said$ranks 2>&1 || fail "$file: $(cat said$ranks)"
+    done
+    mpirun -n 2 "$thaw" eval job.yaml -c $best >said 2>&1
+    for ranks in 1 2; do
+        [ "$(sed -n 's/^\(val loss.*)\) .*/\1/p' said$ranks)" = "$(sed -n 's/^\(val loss.*)\) .*/\1/p' said)" ] ||
+            fail "$file says something else than $best: $(cat said$ranks said)"
+    done
+done
+loss=$(sed -n 's/^\(val loss.*)\) .*/\1/p' said)
+[ -n "$loss" ] || fail "no loss: $(cat said)"
+expect 0 "$loss" "$thaw" eval job.yaml --set model.weights=small.safetensors
+
+# as JSON: the same figures, and every picture in one cell of the matrix
+mpirun -n 2 "$thaw" eval job.yaml -c $best --json >json 2>said || fail "eval --json: $(cat said)"
+[ "$(wc -l <json)" = 1 ] || fail "eval --json: $(cat json)"
+right=$(sed -n 's/^val loss.*top1 [0-9.]* (\([0-9]*\)\/35).*/\1/p' said1)
+grep -qF "\"count\": 35, \"top1_correct\": $right, " json || fail "eval --json: not $right of 35: $(cat json)"
+[ "$(sed 's/.*"confusion"//' json | grep -o '"count": [0-9]*' | awk '{ s += $2 } END { print s }')" = 35 ] || fail "matrix: $(cat json)"
+grep -qF '{"name": "disc", "pictures": 7, "recall": ' json || fail "classes: $(cat json)"
+
+# what is frozen keeps the file's bits, the head of other classes is new
+"$thaw" show $best --tensors | grep ' model/' | grep -v ' model/fc' >want
+[ "$(wc -l <want)" = 95 ] || fail "tensors: $(cat want)"
+expect 0 "weights small.safetensors" "$thaw" train job.yaml --set name=same --set model.weights=small.safetensors \
+    --set 'phases=[{epochs: 1, train: [fc], lr: 0.01}]'
+grep -q "(fc" said && fail "the same classes, and a new head: $(cat said)"
+"$thaw" show runs/same/last.h5 --tensors | grep ' model/' | grep -v ' model/fc' | cmp -s - want || fail "what is frozen changed"
+mkdir -p fewer/train fewer/val
+for class in $(find pictures/train -mindepth 1 -maxdepth 1 -type d | sort | head -n 3); do
+    cp -r "$class" fewer/train/
+    cp -r "pictures/val/$(basename "$class")" fewer/val/
+done
+expect 0 "" "$thaw" pack fewer -o three --resize 36
+three=(--set data.train=three/train-*.h5 --set data.val=three/val-*.h5)
+expect 0 "weights small.safetensors (fc 5 -> 3, new)" "$thaw" train job.yaml --set name=three "${three[@]}" \
+    --set model.weights=small.safetensors --set 'phases=[{epochs: 1, train: [fc]}]'
+"$thaw" show runs/three/last.h5 --tensors | grep ' model/' | grep -v ' model/fc' | cmp -s - want || fail "a new head changed the rest"
+expect 0 "weights backbone.safetensors (fc new)" "$thaw" plan job.yaml "${three[@]}" --no-time --set model.weights=backbone.safetensors
+expect 2 "tells 5 classes apart, the shards have 3" "$thaw" eval job.yaml "${three[@]}" -c small.safetensors
+expect 0 "is missing" "$thaw" plan job.yaml --no-time --set model.weights=renamed.safetensors --set model.weights_strict=false
+expect 0 "advice  " "$thaw" plan job.yaml --no-time --set model.weights=small.safetensors
+grep -q "advice .*feature extraction (train: \[fc\])" said || fail "advice for pre-trained weights: $(cat said)"
+
+# as many classes, and others: the head is not theirs
+mkdir others
+for split in train val; do
+    cp -r pictures/$split others/$split
+    mv others/$split/disc others/$split/zebra
+done
+expect 0 "" "$thaw" pack others -o others/data --resize 36
+others=(--set 'data.train=others/data/train-*.h5' --set 'data.val=others/data/val-*.h5')
+expect 0 "weights small.safetensors (fc of other classes, new)" "$thaw" train job.yaml --set name=others "${others[@]}" \
+    --set model.weights=small.safetensors --set 'phases=[{epochs: 1, train: [fc]}]'
+"$thaw" show runs/others/last.h5 --tensors | grep ' model/' | grep -v ' model/fc' | cmp -s - want || fail "other classes changed the rest"
+expect 2 "eval: 'small.safetensors' was trained on other classes than the shards have" "$thaw" eval job.yaml "${others[@]}" -c small.safetensors
+
+# a network that is not whole is not evaluated, whatever training may take
+expect 2 "eval: 'renamed.safetensors' does not fit resnet20" "$thaw" eval job.yaml -c renamed.safetensors --set model.weights_strict=false
+
+# on any number of ranks; a run goes on without the file
+mpirun -n 2 "$thaw" train job.yaml --set name=two --set replicas=2 --set model.weights=small.safetensors >said 2>&1 || fail "2 ranks: $(cat said)"
+expect 0 "" "$thaw" train job.yaml --set name=one --set replicas=2 --set model.weights=small.safetensors
+[ "$("$thaw" show runs/one/last.h5 --tensors | grep / | tail -n +2)" = "$("$thaw" show runs/two/last.h5 --tensors | grep / | tail -n +2)" ] ||
+    fail "one rank and two begin otherwise"
+mv small.safetensors moved
+expect 0 "" "$thaw" train job.yaml --set name=one --set replicas=2 --set model.weights=small.safetensors
+mv moved small.safetensors
+
+# shards that are normalised otherwise
+expect 0 "" "$thaw" pack pictures -o own --resize 36 --normalize measure
+expect 0 "was trained with mean 0.485 0.456 0.406" "$thaw" plan job.yaml --no-time --set 'data.train=own/train-*.h5' \
+    --set 'data.val=own/val-*.h5' --set model.weights=small.safetensors
+
+# --- predict -------------------------------------------------------------------------------------------------------------------
+
+# says of each picture what the validation said of it
+"$thaw" predict -c $best pictures/val --top 1 >predicted 2>said || fail "predict: $(cat said)"
+awk -F, 'NR > 1 { printf "pictures/val/%s  %s %.4f\n", $2, $4, $5 }' runs/small/predictions.csv | sort >want
+sort predicted | cmp -s - want || fail "predict and validation differ: $(diff predicted want | head -n 6)"
+find pictures/val -type f | sort | "$thaw" predict -c small.safetensors - --top 1 --batch 7 --threads 3 2>said | cmp -s - predicted ||
+    fail "from a list, in other batches: $(cat said)"
+
+# several networks, and mirrored pictures: the mean
+expect 0 "" "$thaw" train job.yaml --set name=crop --set data.crop=28 --set 'phases=[{epochs: 1, train: [fc]}]'
+some=$(sed -n '1s/  .*//p' predicted)
+probability() { # OPTIONS...: of the first class
+    "$thaw" predict "$@" "$some" --top 10 --json | sed 's/.*"label": 0, "probability": \([^}]*\)}.*/\1/'
+}
+one=$(probability -c $best) two=$(probability -c runs/one/best.h5) both=$(probability -c $best -c runs/one/best.h5)
+[ -n "$one" ] || fail "no probability"
+awk -v a="$one" -v b="$two" -v c="$both" 'BEGIN { d = (a + b) / 2 - c; exit !(a != b && d * d < 1e-14) }' || fail "mean: $one $two $both"
+expect 2 "tells 3 classes apart, '$best' 5" "$thaw" predict -c $best -c runs/three/best.h5 "$some"
+for class in 0 1 2 3 4; do echo "class $class"; done >names
+expect 0 "class " "$thaw" predict -c $best --classes names "$some"
+
+# more than a network of thaw's is none; nor is one that says nothing
+expect 0 "" "$thaw" train job.yaml --set name=deep --set model.arch=resnet32 --set 'phases=[{epochs: 1, train: [fc]}]'
+expect 0 "" "$thaw" weights convert runs/deep/best.h5 deep.safetensors --rename layer1.4.=attention.
+expect 2 "'deep.safetensors' is more than a resnet20: 'attention.bn1.bias' is left over; " "$thaw" predict -c deep.safetensors "$some"
+"$helpers/poison" $best nan.h5 model/fc.bias || fail poison
+expect 76 "the network says nan: its weights mean nothing" "$thaw" predict -c nan.h5 "$some"
+
+# folders within folders, but no circles; what is no picture is passed over, and so are carriage returns
+mkdir -p tree/a/b
+cp "$some" tree/a/b/
+ln -s .. tree/a/up
+ln -s ../.. tree/a/b/top
+cp text tree/readme.txt
+expect 0 "tree/a/b/$(basename "$some")  " "$thaw" predict -c $best tree
+grep -q "1 file in folders passed over: only JPEG, PNG and WebP are read" said || fail "what is no picture: $(cat said)"
+[ "$(grep -c "^tree" said)" = 1 ] || fail "a circle: $(cat said)"
+printf 'class %s\r\n' 0 1 2 3 4 >names
+printf '%s\r\n' "$some" | "$thaw" predict -c $best --classes names - >said 2>&1 || fail "carriage returns: $(cat said)"
+grep -q "  class [0-4] 0\." said || fail "carriage returns in names: $(cat -A said)"
+expect 2 "--resize and --crop choose" "$thaw" predict -c $best -c runs/crop/best.h5 "$some"
+
+# a picture that cannot be read does not stop the others, and keeps its place
+cp text pictures/val/broken.jpg
+printf '%s\n' "$some" pictures/val/broken.jpg /none "$some" >list
+"$thaw" predict -c $best --json - <list >lines 2>said
+[ $? = 1 ] || fail "exit code with broken pictures"
+grep -q "2 of 4 pictures cannot be read" said || fail "no count: $(cat said)"
+[ "$(grep -n '"error"' lines | cut -d: -f1 | tr '\n' ' ')" = "2 3 " ] || fail "order: $(cat lines)"
+grep -q "'pictures/val/broken.jpg'" said || fail "the broken picture is not named: $(cat said)"
+
+finish
