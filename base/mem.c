@@ -53,6 +53,24 @@ void thaw_free_slab(void *slab)
 	free(memory);
 }
 
+void *thaw_append(void *array_inout, size_t count, size_t size_bytes)
+{
+	char *array;
+
+	memcpy(&array, array_inout, sizeof array);
+	if ((count & (count - 1)) == 0) {
+		size_t room = count ? 2 * count : 1;
+
+		array = room <= SIZE_MAX / size_bytes ? realloc(array, room * size_bytes) : NULL;
+		if (!array) {
+			thaw_fail(THAW_OUT_OF_MEMORY, "out of memory: %zu objects of %zu bytes", room, size_bytes);
+			return NULL;
+		}
+		memcpy(array_inout, &array, sizeof array);
+	}
+	return memset(array + count * size_bytes, 0, size_bytes);
+}
+
 char *thaw_copy_text(const char *text)
 {
 	size_t size_bytes = strlen(text) + 1;

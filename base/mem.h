@@ -25,6 +25,11 @@ void *thaw_alloc(size_t count, size_t size_bytes);
 void *thaw_alloc_slab(size_t size_bytes, const char *what);
 void thaw_free_slab(void *slab); /* NULL is fine */
 
+/* Room for one more: a zeroed element of `size_bytes` behind the `count` that an array has, whose memory doubles where the
+ * count is a power of two. The array begins as NULL, grows by this function only, and goes with free(); `array_inout` is
+ * the address of the pointer to it. NULL after thaw_fail(THAW_OUT_OF_MEMORY), the array is then as it was. */
+void *thaw_append(void *array_inout, size_t count, size_t size_bytes);
+
 /* A copy of `text`. NULL after thaw_fail(THAW_OUT_OF_MEMORY). */
 char *thaw_copy_text(const char *text);
 

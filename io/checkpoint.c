@@ -28,7 +28,7 @@ struct thaw_checkpoint {
 	char **names, **job, **build; /* what the facts point to */
 	double *losses, *val_losses;
 	struct entry *entries; /* (count), ascending by name */
-	int count, capacity;
+	int count;
 };
 
 /* Attributes that hold one struct thaw_metrics. */
@@ -256,18 +256,10 @@ static thaw_status read_facts(const struct thaw_h5_reader *reader, struct thaw_c
 
 static thaw_status add_entry(struct thaw_checkpoint *checkpoint, const char *name, const struct thaw_h5_plain *plain)
 {
-	struct entry *entry;
+	struct entry *entry = thaw_append(&checkpoint->entries, (size_t)checkpoint->count, sizeof *entry);
 
-	if (checkpoint->count == checkpoint->capacity) {
-		int capacity = checkpoint->capacity ? 2 * checkpoint->capacity : 128;
-		struct entry *entries = realloc(checkpoint->entries, (size_t)capacity * sizeof *entries);
-
-		if (!entries)
-			return thaw_fail(THAW_OUT_OF_MEMORY, "out of memory: %d tensors", capacity);
-		checkpoint->entries = entries;
-		checkpoint->capacity = capacity;
-	}
-	entry = &checkpoint->entries[checkpoint->count];
+	if (!entry)
+		return THAW_OUT_OF_MEMORY;
 	*entry = (struct entry){.tensor = {.name = thaw_copy_text(name), .rank = plain->rank}, .offset = plain->offset};
 	if (!entry->tensor.name)
 		return THAW_OUT_OF_MEMORY;

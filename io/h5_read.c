@@ -45,22 +45,6 @@ struct header {
 	bool links; /* as groups have them since HDF5 1.8, also to other files */
 };
 
-/* Adds an element of `size` bytes to an array that doubles where its length is a power of two. */
-static thaw_status append(void *array_inout, size_t *count, const void *element, size_t size)
-{
-	char *array = *(char **)array_inout;
-
-	if ((*count & (*count - 1)) == 0) {
-		array = realloc(array, (*count ? 2 * *count : 1) * size);
-		if (!array)
-			return thaw_fail(THAW_OUT_OF_MEMORY, "out of memory: %zu parts of a file", 2 * *count);
-		memcpy(array_inout, &array, sizeof array);
-	}
-	memcpy(array + *count * size, element, size);
-	++*count;
-	return THAW_OK;
-}
-
 /* Keeps what a message says. Where it is shared with another object, or a filter or another file takes part, there is
  * no layout that thaw reads. */
 static thaw_status take_message(struct thaw_h5_reader *reader, struct header *header, unsigned kind, bool shared,
@@ -91,8 +75,15 @@ static thaw_status take_message(struct thaw_h5_reader *reader, struct header *he
 		header->links = true;
 		break;
 	case ATTRIBUTE:
-		if (is_root && !shared)
-			return append(&reader->attributes, &reader->attributes_count, &part, sizeof part);
+		if (is_root && !shared) {
+			struct thaw_h5_part *attribute =
+				thaw_append(&reader->attributes, reader->attributes_count, sizeof *attribute);
+
+			if (!attribute)
+				return THAW_OUT_OF_MEMORY;
+			*attribute = part;
+			reader->attributes_count++;
+		}
 		break;
 	}
 	return THAW_OK;
@@ -158,15 +149,13 @@ static thaw_status walk_group(struct walk *walk, const struct header *header);
 
 static thaw_status add_object(struct walk *walk, enum thaw_h5_kind kind, const struct header *header)
 {
-	struct thaw_h5_object object = {thaw_copy_text(walk->name), kind, header->space, header->type, header->layout};
-	thaw_status status;
+	struct thaw_h5_object *object = thaw_append(&walk->reader->objects, walk->reader->objects_count, sizeof *object);
 
-	if (!object.name)
+	if (!object)
 		return THAW_OUT_OF_MEMORY;
-	status = append(&walk->reader->objects, &walk->reader->objects_count, &object, sizeof object);
-	if (status)
-		free(object.name);
-	return status;
+	*object = (struct thaw_h5_object){thaw_copy_text(walk->name), kind, header->space, header->type, header->layout};
+	walk->reader->objects_count += object->name != NULL;
+	return object->name ? THAW_OK : THAW_OUT_OF_MEMORY;
 }
 
 /* An entry of a symbol table: where its name is, where its header is, and whether it is a link to a path instead. */

@@ -2,8 +2,11 @@
 #include "io/image.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "base/mem.h"
@@ -44,10 +47,23 @@ static const struct kind *find_kind(const struct thaw_encoded *file)
 	return NULL;
 }
 
-bool thaw_image_is_readable(const void *head, size_t length)
+bool thaw_image_may_be(const char *path)
 {
-	const struct kind *kind = find_kind(&(struct thaw_encoded){.bytes = head, .length = length});
+	uint8_t head[16];
+	struct stat info;
+	const struct kind *kind;
+	ssize_t length;
+	int fd;
 
+	if (stat(path, &info) != 0 || !S_ISREG(info.st_mode)) /* opening a pipe or a device may do something */
+		return false;
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	length = fd >= 0 ? read(fd, head, sizeof head) : -1;
+	if (fd >= 0)
+		close(fd);
+	if (length < 0)
+		return true;
+	kind = find_kind(&(struct thaw_encoded){.bytes = head, .length = (size_t)length});
 	return kind && kind->decode;
 }
 

@@ -26,10 +26,9 @@ struct thaw_image {
 
 void thaw_image_release(struct thaw_image *image);
 
-enum { THAW_IMAGE_HEAD = 16 }; /* bytes by which the kind of a file is told */
-
-/* Whether a file that begins with these bytes is of a kind that is read, by its beginning alone. */
-bool thaw_image_is_readable(const void *head, size_t length);
+/* Whether a file begins as a picture that is read, or cannot be opened: who reads it will be told why. False of what is
+ * no file, like a pipe, which is not touched. */
+bool thaw_image_may_be(const char *path);
 
 /* Decodes `length` bytes; `name` is for messages. THAW_FAILED says what the file is instead (GIF, not a picture), that
  * it is truncated or damaged, or too large (over 2^28 pixels): "'x.gif' is a GIF: only JPEG, PNG and WebP are read". */

@@ -350,6 +350,7 @@ static thaw_status add_items(struct thaw_pickle *pickle, int64_t count, bool mar
 static thaw_status read_name(struct thaw_pickle *pickle)
 {
 	char module[NAME_LIMIT], name[NAME_LIMIT];
+	const char *advice;
 	thaw_status status = take_line(pickle, module);
 
 	if (!status)
@@ -367,8 +368,9 @@ static thaw_status read_name(struct thaw_pickle *pickle)
 			return push(pickle, value);
 		}
 	}
-	return thaw_fail(THAW_FAILED, "'%s' asks for '%s.%s', which weights do not need: refused", pickle->path, module,
-	                 name);
+	advice = pickle->rules->advise(module);
+	return thaw_fail(THAW_FAILED, "'%s' asks for '%s.%s', which weights do not need: refused%s%s", pickle->path, module,
+	                 name, advice ? "; " : "", advice ? advice : "");
 }
 
 /* Of REDUCE and NEWOBJ, which both call what stands below a tuple. */

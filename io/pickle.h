@@ -70,6 +70,9 @@ struct thaw_pickle_rules {
 	thaw_status (*call)(struct thaw_pickle *pickle, const struct thaw_pickle_name *name,
 	                    const struct thaw_pickle_value *arguments, struct thaw_pickle_value **value_out);
 
+	/* What to tell of a module whose names are refused: "...: a whole model, ..."; NULL: nothing. */
+	const char *(*advise)(const char *module);
+
 	/* What a persistent id stands for. */
 	thaw_status (*find)(struct thaw_pickle *pickle, const struct thaw_pickle_value *id,
 	                    struct thaw_pickle_value **value_out);

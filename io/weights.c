@@ -96,7 +96,7 @@ static const char *check_claim(const struct thaw_weight_claim *claim, struct tha
 	bool empty = false;
 
 	if (claim->rank < 0 || claim->rank > THAW_WEIGHT_RANK)
-		return "has more than 8 dimensions";
+		return "has more dimensions than 8";
 	tensor->rank = (int)claim->rank;
 	for (int i = 0; i < tensor->rank; i++) {
 		if (claim->dims[i] < 0 || (claim->strides && claim->strides[i] < 0))
@@ -110,7 +110,7 @@ static const char *check_claim(const struct thaw_weight_claim *claim, struct tha
 	for (int i = tensor->rank; i-- > 0;) {
 		tensor->strides[i] = claim->strides ? claim->strides[i] : tensor->elems;
 		if (tensor->elems > stored / tensor->dims[i])
-			return "has more elements than its storage";
+			return "has more elements than its storage: an expanded one has to be saved with .contiguous()";
 		tensor->elems *= tensor->dims[i];
 	}
 	if (last < 0 || last >= stored)
@@ -141,7 +141,7 @@ static size_t prefix_length(const char *name)
 thaw_status thaw_weights_add(struct thaw_weights_reader *reader, const struct thaw_weight_claim *claim)
 {
 	struct thaw_weights *weights = reader->weights;
-	struct thaw_weight tensor = {.dtype = claim->dtype, .strides = {0}};
+	struct thaw_weight tensor = {.dtype = claim->dtype, .strides = {0}}, *added;
 	char name[THAW_WEIGHT_NAME];
 	const char *wrong;
 	size_t prefix;
@@ -157,26 +157,22 @@ thaw_status thaw_weights_add(struct thaw_weights_reader *reader, const struct th
 	if (!wrong && reader->claimed / 4 > reader->length)
 		wrong = "and those before it are four times as long as the file";
 	if (wrong)
-		return thaw_fail(THAW_FAILED, "'%s' is damaged: '%s' %s", reader->path, name, wrong);
+		return thaw_fail(THAW_FAILED, "'%s': tensor '%s' %s", reader->path, name, wrong);
 	if (tensor.elems > 0)
 		tensor.data = claim->data + (uint64_t)claim->offset * thaw_dtype_bytes(tensor.dtype);
 	if (weights->count == TENSORS_LIMIT)
 		return thaw_fail(THAW_FAILED, "'%s': more than %d tensors", reader->path, TENSORS_LIMIT);
-	if ((weights->count & (weights->count - 1)) == 0) { /* doubles where the count is a power of two */
-		struct thaw_weight *tensors =
-			realloc(weights->tensors, (weights->count ? 2 * (size_t)weights->count : 1) * sizeof *tensors);
-
-		if (!tensors)
-			return thaw_fail(THAW_OUT_OF_MEMORY, "out of memory: %d tensors", 2 * weights->count);
-		weights->tensors = tensors;
-	}
+	added = thaw_append(&weights->tensors, (size_t)weights->count, sizeof *added);
+	if (!added)
+		return THAW_OUT_OF_MEMORY;
 	prefix = prefix_length(name);
 	if (prefix > 0)
 		snprintf(weights->prefix, sizeof weights->prefix, "%.*s", (int)prefix, name);
 	tensor.name = thaw_copy_text(name + prefix);
 	if (!tensor.name)
 		return THAW_OUT_OF_MEMORY;
-	weights->tensors[weights->count++] = tensor;
+	*added = tensor;
+	weights->count++;
 	return THAW_OK;
 }
 

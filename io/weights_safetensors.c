@@ -28,6 +28,39 @@ static thaw_status fail(const struct thaw_weights_reader *reader, const char *na
 	return thaw_fail(THAW_FAILED, "'%s' is damaged: '%.80s' %s", reader->path, name, what);
 }
 
+static thaw_status fail_fact(const struct thaw_weights_reader *reader, const char *name)
+{
+	return fail(reader, name, "is not what thaw writes there");
+}
+
+/* jansson does not tell a file that is wrong from memory that is not there. */
+static _Thread_local bool out_of_memory;
+
+static void *allocate(size_t size_bytes)
+{
+	void *memory = malloc(size_bytes);
+
+	out_of_memory |= !memory;
+	return memory;
+}
+
+/* JSON, which `what` is said to be. */
+static thaw_status parse(const struct thaw_weights_reader *reader, const char *what, const char *text, size_t length,
+                         json_t **json_out)
+{
+	json_error_t error;
+
+	json_set_alloc_funcs(allocate, free);
+	out_of_memory = false;
+	*json_out = json_loadb(text, length, JSON_REJECT_DUPLICATES, &error);
+	if (*json_out)
+		return THAW_OK;
+	if (out_of_memory)
+		return thaw_fail(THAW_OUT_OF_MEMORY, "out of memory: JSON of '%s'", reader->path);
+	return thaw_fail(THAW_FAILED, "'%s' is damaged: %s is not JSON: byte %d: %s", reader->path, what, error.position,
+	                 error.text);
+}
+
 static bool find_dtype(const json_t *text, enum thaw_dtype *dtype_out)
 {
 	for (int i = 0; i < THAW_DTYPES; i++)
@@ -143,23 +176,27 @@ static bool take_pixels(const char *text, int *pixels_out)
 	return !*end && *pixels_out > 0;
 }
 
-/* A JSON array of texts. */
-static bool take_classes(const char *text, struct thaw_weights_facts *facts)
+/* An array of texts. */
+static thaw_status read_classes(struct thaw_weights_reader *reader, const char *name, const char *text)
 {
-	json_t *array = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
-	bool fits = json_is_array(array) && json_array_size(array) > 0;
-	size_t count = fits ? json_array_size(array) : 0;
+	struct thaw_weights_facts *facts = &reader->weights->facts;
+	json_t *array = NULL, *class;
+	thaw_status status = parse(reader, name, text, strlen(text), &array);
+	size_t i;
 
-	facts->names = fits ? thaw_alloc(count, sizeof *facts->names) : NULL;
-	for (size_t i = 0; facts->names && i < count && fits; i++) {
-		const char *name = json_string_value(json_array_get(array, i));
-
-		facts->names[i] = name ? thaw_copy_text(name) : NULL;
-		fits = facts->names[i];
-		facts->classes = (int)i + 1;
+	if (!status && (!json_is_array(array) || json_array_size(array) == 0 || facts->names))
+		status = fail_fact(reader, name);
+	if (!status && !(facts->names = thaw_alloc(json_array_size(array), sizeof *facts->names)))
+		status = THAW_OUT_OF_MEMORY;
+	json_array_foreach(array, i, class) {
+		if (!status && !json_is_string(class))
+			status = fail_fact(reader, name);
+		if (!status && !(facts->names[i] = thaw_copy_text(json_string_value(class))))
+			status = THAW_OUT_OF_MEMORY;
+		facts->classes += status == THAW_OK;
 	}
 	json_decref(array);
-	return fits && facts->names;
+	return status;
 }
 
 /* What thaw writes beside the tensors; what others write there is nobody's business here. */
@@ -179,8 +216,8 @@ static thaw_status read_fact(struct thaw_weights_reader *reader, const char *nam
 	else if (strcmp(name, "thaw.crop") == 0)
 		fits = take_pixels(value, &facts->crop);
 	else if (strcmp(name, "thaw.classes") == 0)
-		fits = facts->classes == 0 && take_classes(value, facts);
-	return fits ? THAW_OK : fail(reader, name, "is not what thaw writes there");
+		return read_classes(reader, name, value);
+	return fits ? THAW_OK : fail_fact(reader, name);
 }
 
 static thaw_status read_metadata(struct thaw_weights_reader *reader, json_t *metadata)
@@ -223,7 +260,6 @@ static thaw_status read_header(struct thaw_weights_reader *reader, json_t *root,
 
 thaw_status thaw_weights_read_safetensors(struct thaw_weights_reader *reader)
 {
-	json_error_t error;
 	uint64_t header;
 	thaw_status status;
 	json_t *root;
@@ -235,10 +271,9 @@ thaw_status thaw_weights_read_safetensors(struct thaw_weights_reader *reader)
 	if (header > THAW_SAFETENSORS_HEADER)
 		return thaw_fail(THAW_FAILED, "'%s': its header has %llu bytes, allowed are %d", reader->path,
 		                 (unsigned long long)header, THAW_SAFETENSORS_HEADER);
-	root = json_loadb((const char *)reader->bytes + LENGTH, (size_t)header, JSON_REJECT_DUPLICATES, &error);
-	if (!root)
-		return thaw_fail(THAW_FAILED, "'%s' is damaged: its header is not JSON: byte %d: %s", reader->path,
-		                 error.position, error.text);
+	status = parse(reader, "its header", (const char *)reader->bytes + LENGTH, (size_t)header, &root);
+	if (status)
+		return status;
 	status = json_is_object(root) ? read_header(reader, root, header)
 	                              : thaw_fail(THAW_FAILED, "'%s' is damaged: its header is no object", reader->path);
 	json_decref(root);

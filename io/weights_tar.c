@@ -76,7 +76,7 @@ static thaw_status read_count(struct tar *tar, int64_t *count_out)
 	if (status)
 		return status;
 	if (value->kind != THAW_PICKLE_INT || value->integer < 0)
-		return fail(tar, "a count that is none");
+		return fail(tar, "a count that is no number");
 	*count_out = value->integer;
 	return THAW_OK;
 }
@@ -112,16 +112,15 @@ static struct thaw_pickle_value *look_up(const struct table *table, int64_t key)
 
 static thaw_status add_row(struct tar *tar, struct table *table, int64_t key, struct thaw_pickle_value *value)
 {
+	struct keyed *row;
+
 	if (!value)
 		return tar->pickle.status;
-	if ((table->count & (table->count - 1)) == 0) { /* doubles where the count is a power of two */
-		struct keyed *rows = realloc(table->rows, (table->count ? 2 * table->count : 1) * sizeof *rows);
-
-		if (!rows)
-			return thaw_fail(THAW_OUT_OF_MEMORY, "out of memory: %zu tensors", table->count);
-		table->rows = rows;
-	}
-	table->rows[table->count++] = (struct keyed){key, value};
+	row = thaw_append(&table->rows, table->count, sizeof *row);
+	if (!row)
+		return THAW_OUT_OF_MEMORY;
+	*row = (struct keyed){key, value};
+	table->count++;
 	return THAW_OK;
 }
 
@@ -149,7 +148,7 @@ static thaw_status read_storage(struct tar *tar)
 		return status;
 	key = said->kind == THAW_PICKLE_TUPLE ? thaw_pickle_item(said, 0, THAW_PICKLE_INT) : NULL;
 	if (!key || !thaw_torch_dtype(thaw_pickle_item(said, 2, THAW_PICKLE_NAME), &storage.dtype))
-		return fail(tar, "a storage that is none");
+		return fail(tar, "a storage without key and type");
 	status = read_numbers(tar, 1, &storage.elems);
 	if (status)
 		return status;
@@ -173,7 +172,7 @@ static thaw_status read_view(struct tar *tar, const struct thaw_pickle_value *vi
 			view->kind == THAW_PICKLE_TUPLE ? thaw_pickle_item(view, i, THAW_PICKLE_INT) : NULL;
 
 		if (!number)
-			return fail(tar, "a view of a storage that is none");
+			return fail(tar, "a view without key, storage and range");
 		numbers[i] = number->integer;
 	}
 	whole = thaw_torch_storage(look_up(wholes, numbers[1]));

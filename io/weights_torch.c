@@ -17,7 +17,19 @@ enum meaning { DICT, SIZE, STORAGE, TENSOR_TYPE, REBUILD_TENSOR, REBUILD_PARAMET
 	{module, "IntTensor", TENSOR_TYPE, 0}, {module, "ShortTensor", TENSOR_TYPE, 0},                                 \
 	{module, "CharTensor", TENSOR_TYPE, 0}, {module, "ByteTensor", TENSOR_TYPE, 0}
 
-/* Those below OPAQUE stand in what training scripts save beside the weights: arguments, states of optimizers. */
+/* What training scripts save beside the weights, like arguments, best figures and states of optimizers. Nothing of it is
+ * looked into. */
+#define PATHS(module)                                                                                               \
+	{module, "Path", OPAQUE, 0}, {module, "PosixPath", OPAQUE, 0}, {module, "WindowsPath", OPAQUE, 0},              \
+	{module, "PurePosixPath", OPAQUE, 0}, {module, "PureWindowsPath", OPAQUE, 0}
+#define NUMBERS(module) {module, "scalar", OPAQUE, 0}, {module, "_reconstruct", OPAQUE, 0}
+#define BUILTINS(module)                                                                                            \
+	{module, "set", OPAQUE, 0}, {module, "frozenset", OPAQUE, 0}, {module, "int", OPAQUE, 0},                       \
+	{module, "long", OPAQUE, 0}, {module, "float", OPAQUE, 0}, {module, "bool", OPAQUE, 0},                         \
+	{module, "complex", OPAQUE, 0}, {module, "str", OPAQUE, 0}, {module, "unicode", OPAQUE, 0},                     \
+	{module, "bytearray", OPAQUE, 0}, {module, "list", OPAQUE, 0}, {module, "tuple", OPAQUE, 0},                    \
+	{module, "range", OPAQUE, 0}, {module, "xrange", OPAQUE, 0}, {module, "slice", OPAQUE, 0}
+
 static const struct thaw_pickle_name names[] = {
 	{"collections", "OrderedDict", DICT, 0},
 	{"collections", "defaultdict", DICT, 0},
@@ -31,21 +43,33 @@ static const struct thaw_pickle_name names[] = {
 	{"torch._utils", "_rebuild_tensor_v2", REBUILD_TENSOR, 0},
 	{"torch._utils", "_rebuild_parameter", REBUILD_PARAMETER, 0},
 	{"torch._utils", "_rebuild_parameter_with_state", REBUILD_PARAMETER, 0},
+	BUILTINS("__builtin__"),
+	BUILTINS("builtins"),
+	{"_codecs", "encode", OPAQUE, 0}, /* how bytes are written */
 	{"argparse", "Namespace", OPAQUE, 0},
-	{"__builtin__", "set", OPAQUE, 0},
-	{"builtins", "set", OPAQUE, 0},
-	{"__builtin__", "int", OPAQUE, 0},
-	{"__builtin__", "long", OPAQUE, 0},
-	{"__builtin__", "float", OPAQUE, 0},
-	{"__builtin__", "list", OPAQUE, 0},
-	{"_codecs", "encode", OPAQUE, 0},
+	{"types", "SimpleNamespace", OPAQUE, 0},
+	{"collections", "deque", OPAQUE, 0},
+	{"datetime", "date", OPAQUE, 0},
+	{"datetime", "datetime", OPAQUE, 0},
+	{"datetime", "timedelta", OPAQUE, 0},
+	PATHS("pathlib"),
+	PATHS("pathlib._local"), /* Python 3.13 */
+	NUMBERS("numpy.core.multiarray"),
+	NUMBERS("numpy._core.multiarray"), /* numpy 2 */
+	{"numpy", "dtype", OPAQUE, 0},
+	{"numpy", "ndarray", OPAQUE, 0},
+	{"pytorch_lightning.utilities.parsing", "AttributeDict", OPAQUE, 0},
+	{"lightning_fabric.utilities.data", "AttributeDict", OPAQUE, 0},
+	{"lightning.fabric.utilities.data", "AttributeDict", OPAQUE, 0},
 	{"torch", "device", OPAQUE, 0},
-	{"torch", "float32", OPAQUE, 0},
 	{"torch", "float64", OPAQUE, 0},
+	{"torch", "float32", OPAQUE, 0},
 	{"torch", "float16", OPAQUE, 0},
 	{"torch", "bfloat16", OPAQUE, 0},
 	{"torch", "int64", OPAQUE, 0},
 	{"torch", "int32", OPAQUE, 0},
+	{"torch", "int16", OPAQUE, 0},
+	{"torch", "int8", OPAQUE, 0},
 	{"torch", "uint8", OPAQUE, 0},
 	{"torch", "bool", OPAQUE, 0},
 };
@@ -108,7 +132,8 @@ bool thaw_torch_dtype(const struct thaw_pickle_value *name, enum thaw_dtype *dty
 
 static thaw_status fail(const struct thaw_pickle *pickle, const char *what)
 {
-	return thaw_fail(THAW_FAILED, "'%s' is damaged: %s that is none", pickle->path, what);
+	return thaw_fail(THAW_FAILED, "'%s' is damaged: its pickle has %s that torch.save() does not write", pickle->path,
+	                 what);
 }
 
 /* The numbers of a tuple; false where there are too many, or others than whole ones. */
@@ -239,7 +264,19 @@ static thaw_status find(struct thaw_pickle *pickle, const struct thaw_pickle_val
 	return *value_out ? THAW_OK : pickle->status;
 }
 
-const struct thaw_pickle_rules thaw_torch_rules = {names, sizeof names / sizeof *names, call, find};
+static const char *advise(const char *module)
+{
+	static const char *const models[] = {"torchvision.models.", "torch.nn.", "timm.", "transformers.", "__main__"};
+
+	if (strncmp(module, "__torch__", 9) == 0)
+		return "it is TorchScript: what torch.save(torch.jit.load(...).state_dict(), ...) writes is read";
+	for (size_t i = 0; i < sizeof models / sizeof *models; i++)
+		if (strncmp(module, models[i], strlen(models[i])) == 0)
+			return "it holds a whole model or other objects: what torch.save(model.state_dict(), ...) writes is read";
+	return NULL;
+}
+
+const struct thaw_pickle_rules thaw_torch_rules = {names, sizeof names / sizeof *names, call, advise, find};
 
 /* --- what was saved ---------------------------------------------------------------------------------------------- */
 

@@ -6,8 +6,8 @@
  *     NAME/byteorder      "little", where it is there
  *
  * minizip reads the directory; the bytes are looked at where they lie in the map. Entries may not overlap, nor have the
- * same name, nor be compressed: what an archive unfolds to is never more than it is. Checksums of the entries that are
- * used are compared, where the file has any.
+ * same name, nor, those that are used, be compressed: what an archive unfolds to is never more than it is. Checksums of
+ * the entries that are used are compared, where the file has any.
  */
 #include "io/weights_torch.h"
 
@@ -30,7 +30,7 @@ struct entry {
 	char name[NAME_LIMIT];
 	uint64_t offset, length; /* bytes of the file */
 	uint32_t crc32;
-	bool checked;
+	bool compressed, checked;
 };
 
 struct zip {
@@ -119,15 +119,13 @@ static thaw_status read_entry(const struct zip *zip, unzFile file, struct entry 
 		return fail(zip, "an entry of its zip directory has a name of over 255 bytes, or with a zero in it");
 	if (info.flag & 1)
 		return thaw_fail(THAW_FAILED, "'%s': '%s' in it is encrypted", zip->reader->path, entry_out->name);
-	if (info.compression_method != 0 || info.compressed_size != info.uncompressed_size)
-		return thaw_fail(THAW_FAILED, "'%s': '%s' in it is compressed, which torch.save() does not do",
-		                 zip->reader->path, entry_out->name);
 	if (unzOpenCurrentFile(file) != UNZ_OK)
 		return thaw_fail(THAW_FAILED, "'%s' is damaged: '%s' is not where its zip directory says", zip->reader->path,
 		                 entry_out->name);
 	entry_out->offset = unzGetCurrentFileZStreamPos64(file);
 	(void)unzCloseCurrentFile(file);
-	entry_out->length = info.uncompressed_size;
+	entry_out->length = info.compressed_size;
+	entry_out->compressed = info.compression_method != 0 || info.compressed_size != info.uncompressed_size;
 	entry_out->crc32 = (uint32_t)info.crc;
 	if (entry_out->offset > zip->reader->length || entry_out->length > zip->reader->length - entry_out->offset)
 		return thaw_fail(THAW_FAILED, "'%s' is cut short: '%s' ends behind its end", zip->reader->path,
@@ -218,6 +216,9 @@ static thaw_status find_entry(struct zip *zip, const char *folder, const char *k
 	memcpy(wanted.name, zip->entries[0].name, zip->folder);
 	snprintf(wanted.name + zip->folder, sizeof wanted.name - zip->folder, "%s%.*s", folder, (int)key_length, key);
 	found = bsearch(&wanted, zip->entries, zip->count, sizeof wanted, by_name);
+	if (found && found->compressed)
+		return thaw_fail(THAW_FAILED, "'%s': '%s' in it is compressed, which torch.save() does not do",
+		                 zip->reader->path, found->name);
 	if (found && zip->has_checksums && !found->checked) {
 		if (libdeflate_crc32(0, zip->reader->bytes + found->offset, (size_t)found->length) != found->crc32)
 			return thaw_fail(THAW_FAILED, "'%s' is damaged: the checksum of '%s' differs", zip->reader->path,

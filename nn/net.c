@@ -11,7 +11,7 @@
 struct thaw_net {
 	struct thaw_op *ops;
 	struct thaw_param *params;
-	int ops_count, ops_capacity, params_count, params_capacity;
+	int ops_count, params_count;
 	int64_t param_elems, state_elems;
 	char group[16];
 	thaw_status status; /* first failure */
@@ -64,21 +64,14 @@ static void fail(struct thaw_net *net, thaw_status status, const char *format, .
 	va_end(args);
 }
 
-/* Room for one more element of an array that doubles; the array, or NULL after fail(). */
-static void *grow(struct thaw_net *net, void *array, int count, int *capacity, size_t size_bytes)
+/* Room for one more in one of the network's arrays; NULL after fail(). */
+static void *grow(struct thaw_net *net, void *array_inout, int count, size_t size_bytes)
 {
-	int wanted = *capacity ? 2 * *capacity : 64;
-	void *grown;
+	void *added = thaw_append(array_inout, (size_t)count, size_bytes);
 
-	if (count < *capacity)
-		return array;
-	grown = realloc(array, (size_t)wanted * size_bytes);
-	if (!grown) {
-		fail(net, THAW_OUT_OF_MEMORY, "out of memory: a network of %d operations", count);
-		return NULL;
-	}
-	*capacity = wanted;
-	return grown;
+	if (!added)
+		fail(net, THAW_OUT_OF_MEMORY, "out of memory: a network of %d operations", net->ops_count);
+	return added;
 }
 
 /* Appends an operation that makes a new value from `x` (THAW_NO_VALUE: from nothing) with this shape; NULL after a
@@ -86,7 +79,7 @@ static void *grow(struct thaw_net *net, void *array, int count, int *capacity, s
 static struct thaw_op *add_op(struct thaw_net *net, enum thaw_op_kind kind, const char *name, thaw_value x,
                               struct thaw_shape shape)
 {
-	struct thaw_op *ops, *op;
+	struct thaw_op *op;
 
 	if (net->status)
 		return NULL;
@@ -95,16 +88,14 @@ static struct thaw_op *add_op(struct thaw_net *net, enum thaw_op_kind kind, cons
 		     shape.h, shape.w);
 		return NULL;
 	}
-	ops = grow(net, net->ops, net->ops_count, &net->ops_capacity, sizeof *ops);
-	if (!ops)
+	op = grow(net, &net->ops, net->ops_count, sizeof *op);
+	if (!op)
 		return NULL;
-	net->ops = ops;
-	op = &ops[net->ops_count];
 	*op = (struct thaw_op){
 		.kind = kind,
 		.in = {x, THAW_NO_VALUE},
 		.out = net->ops_count,
-		.in_shape = x == THAW_NO_VALUE ? shape : ops[x].out_shape,
+		.in_shape = x == THAW_NO_VALUE ? shape : net->ops[x].out_shape,
 		.out_shape = shape,
 		.stride = 1,
 		.groups = 1,
@@ -120,15 +111,14 @@ static struct thaw_op *add_op(struct thaw_net *net, enum thaw_op_kind kind, cons
 static void add_param(struct thaw_net *net, enum thaw_role role, const char *suffix, int rank, const int64_t shape[4])
 {
 	int64_t *slab_elems = thaw_role_is_state(role) ? &net->state_elems : &net->param_elems;
-	struct thaw_param *params, *param;
+	struct thaw_param *param;
 
 	if (net->status)
 		return;
-	params = grow(net, net->params, net->params_count, &net->params_capacity, sizeof *params);
-	if (!params)
+	param = grow(net, &net->params, net->params_count, sizeof *param);
+	if (!param)
 		return;
-	net->params = params;
-	param = &params[net->params_count++];
+	net->params_count++;
 	*param = (struct thaw_param){.role = role, .rank = rank, .elems = 1, .offset = *slab_elems};
 	snprintf(param->name, sizeof param->name, "%s.%s", net->ops[net->ops_count - 1].name, suffix);
 	memcpy(param->group, net->group, sizeof param->group);

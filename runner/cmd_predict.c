@@ -1,7 +1,5 @@
 /* thaw predict: what networks say of pictures. */
 #define _POSIX_C_SOURCE 200809L
-#include <dirent.h>
-#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "base/file.h"
+#include "base/files.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -34,76 +33,27 @@ struct arguments {
 
 /* --- pictures ---------------------------------------------------------------------------------------------------- */
 
-struct paths {
-	char **path; /* (count) */
-	int64_t count;
-};
-
-static void paths_release(struct paths *paths)
+/* The pictures below a folder; what is none is counted. */
+static thaw_status add_folder(struct thaw_files *pictures, const char *folder, int64_t *others)
 {
-	for (int64_t i = 0; i < paths->count; i++)
-		free(paths->path[i]);
-	free(paths->path);
-}
+	struct thaw_files files = {NULL, 0};
+	thaw_status status = thaw_files_walk(&files, folder, NULL);
 
-static thaw_status add_path(struct paths *paths, const char *path)
-{
-	if ((paths->count & (paths->count - 1)) == 0) { /* doubles where the count is a power of two */
-		char **grown = realloc(paths->path, (paths->count ? 2 * (size_t)paths->count : 1) * sizeof *grown);
-
-		if (!grown)
-			return thaw_fail(THAW_OUT_OF_MEMORY, "out of memory: %lld paths", (long long)paths->count);
-		paths->path = grown;
-	}
-	paths->path[paths->count] = thaw_copy_text(path);
-	return paths->path[paths->count++] ? THAW_OK : THAW_OUT_OF_MEMORY;
-}
-
-/* Whether a file begins as a picture, or cannot be looked at, which is told when its turn comes. */
-static bool may_be_picture(const char *path)
-{
-	unsigned char head[THAW_IMAGE_HEAD];
-	FILE *file = fopen(path, "rb");
-	size_t length = file ? fread(head, 1, sizeof head, file) : 0;
-	bool may_be = !file || ferror(file) || thaw_image_is_readable(head, length);
-
-	if (file)
-		fclose(file);
-	return may_be;
-}
-
-/* All pictures below a folder, byte-wise sorted, but for what is hidden and folders that links lead to. */
-static thaw_status add_folder(struct paths *paths, const char *folder, int64_t *others)
-{
-	struct dirent **entries;
-	int count = scandir(folder, &entries, NULL, alphasort);
-	thaw_status status = THAW_OK;
-
-	if (count < 0)
-		return thaw_fail(THAW_FAILED, "cannot read folder '%s': %s", folder, strerror(errno));
-	for (int i = 0; i < count; i++) {
-		struct thaw_text path = THAW_TEXT_EMPTY;
+	thaw_files_sort(&files, 0);
+	for (int64_t i = 0; i < files.count && !status; i++) {
 		struct stat info;
 
-		thaw_text_add(&path, "%s/%s", folder, entries[i]->d_name);
-		if (!status && entries[i]->d_name[0] != '.') {
-			status = thaw_text_status(&path);
-			if (!status && lstat(path.data, &info) == 0 && S_ISDIR(info.st_mode))
-				status = add_folder(paths, path.data, others);
-			else if (!status && (stat(path.data, &info) != 0 || (S_ISREG(info.st_mode) && may_be_picture(path.data))))
-				status = add_path(paths, path.data);
-			else if (!status && S_ISREG(info.st_mode))
-				++*others;
-		}
-		thaw_text_release(&path);
-		free(entries[i]);
+		if (stat(files.path[i], &info) != 0 || thaw_image_may_be(files.path[i])) /* a link to nowhere is told of too */
+			status = thaw_files_add(pictures, files.path[i]);
+		else
+			++*others;
 	}
-	free(entries);
+	thaw_files_release(&files);
 	return status;
 }
 
 /* A path on each line. */
-static thaw_status add_lines(struct paths *paths)
+static thaw_status add_lines(struct thaw_files *paths)
 {
 	thaw_status status = THAW_OK;
 	size_t room = 0;
@@ -114,7 +64,7 @@ static thaw_status add_lines(struct paths *paths)
 		while (length > 0 && (line[length - 1] == '\n' || line[length - 1] == '\r'))
 			line[--length] = '\0';
 		if (length > 0)
-			status = add_path(paths, line);
+			status = thaw_files_add(paths, line);
 	}
 	free(line);
 	if (!status && ferror(stdin))
@@ -122,7 +72,7 @@ static thaw_status add_lines(struct paths *paths)
 	return status;
 }
 
-static thaw_status find_pictures(const struct thaw_texts *inputs, struct paths *paths)
+static thaw_status find_pictures(const struct thaw_texts *inputs, struct thaw_files *paths)
 {
 	thaw_status status = THAW_OK;
 	int64_t others = 0;
@@ -135,7 +85,7 @@ static thaw_status find_pictures(const struct thaw_texts *inputs, struct paths *
 		else if (stat(inputs->text[i], &info) == 0 && S_ISDIR(info.st_mode))
 			status = add_folder(paths, inputs->text[i], &others);
 		else
-			status = add_path(paths, inputs->text[i]);
+			status = thaw_files_add(paths, inputs->text[i]);
 	}
 	if (!status && others > 0)
 		thaw_warn("%lld file%s in folders passed over: only JPEG, PNG and WebP are read", (long long)others,
@@ -147,7 +97,7 @@ static thaw_status find_pictures(const struct thaw_texts *inputs, struct paths *
 
 static void path_of(const void *context, int64_t i, struct thaw_text *path)
 {
-	const struct paths *paths = context;
+	const struct thaw_files *paths = context;
 
 	thaw_text_add(path, "%s", paths->path[i]);
 }
@@ -203,7 +153,7 @@ struct session {
 	struct thaw_predictor *predictor;
 	const struct thaw_predictor_facts *facts;
 	const char *const *names; /* (classes) or NULL */
-	const struct paths *paths;
+	const struct thaw_files *paths;
 	struct item *items;       /* (batch) pictures that are told of together, in order */
 	int items_count, filled;  /* of which so many could be read: */
 	uint8_t *pixels;          /* (batch, crop, crop, 3) */
@@ -381,7 +331,7 @@ static thaw_status run_all(struct session *s)
 
 /* --- the command ------------------------------------------------------------------------------------------------- */
 
-static thaw_status predict(const struct arguments *a, const struct paths *paths)
+static thaw_status predict(const struct arguments *a, const struct thaw_files *paths)
 {
 	const struct thaw_predictor_spec spec = {
 		.files = a->files.text,
@@ -462,7 +412,7 @@ static thaw_status parse(const struct thaw_command *self, int argc, char **argv,
 static thaw_status run(const struct thaw_command *self, int argc, char **argv)
 {
 	struct arguments arguments = {.device = "auto", .top = TOP, .batch = 32, .threads = thaw_processors()};
-	struct paths paths = {NULL, 0};
+	struct thaw_files paths = {NULL, 0};
 	bool help;
 	thaw_status status = parse(self, argc, argv, &arguments, &help);
 
@@ -471,7 +421,7 @@ static thaw_status run(const struct thaw_command *self, int argc, char **argv)
 	status = find_pictures(&arguments.inputs, &paths);
 	if (!status)
 		status = predict(&arguments, &paths);
-	paths_release(&paths);
+	thaw_files_release(&paths);
 	return status;
 }
 

@@ -21,17 +21,23 @@ struct arguments {
 
 /* --- what a file holds ------------------------------------------------------------------------------------------- */
 
-/* What an architecture leaves over of the file: thaw's names are all there. */
+/* What the file's network is. */
 struct finding {
-	const char *arch; /* NULL: none fits */
+	const char *arch;    /* all of it is there; NULL: of none */
+	const char *nearest; /* whose tensors are there most nearly; NULL: none are */
 	struct thaw_fit fit;
 	struct thaw_text list;
 };
 
 static thaw_status find(const struct thaw_weights *weights, struct finding *finding)
 {
+	thaw_status status;
+
 	*finding = (struct finding){.list = THAW_TEXT_EMPTY};
-	return thaw_fit_arch(weights, &finding->arch, &finding->fit, &finding->list);
+	status = thaw_fit_arch(weights, &finding->nearest, &finding->fit, &finding->list);
+	if (!status && thaw_fit_is_whole(&finding->fit) && !finding->fit.other_family)
+		finding->arch = finding->nearest;
+	return status;
 }
 
 static int64_t count_of(const struct thaw_weights *weights, enum thaw_dtype dtype, int64_t *elems_out)
@@ -81,6 +87,8 @@ static void log_facts(const struct thaw_weights_facts *facts)
 	thaw_log("  trained as  %s, normalised with mean %g %g %g, std %g %g %g", facts->arch, (double)facts->mean[0],
 	         (double)facts->mean[1], (double)facts->mean[2], (double)facts->std[0], (double)facts->std[1],
 	         (double)facts->std[2]);
+	if (facts->crop > 0)
+		thaw_log("  pictures    of %d pixels, cropped to %d", facts->resize, facts->crop);
 	if (facts->classes > 0)
 		thaw_log("  classes     %s", line.data);
 	thaw_text_release(&line);
@@ -96,9 +104,15 @@ static thaw_status log_all(const struct thaw_weights *weights, const struct find
 	         weights->container, weights->container[0] ? "'" : "", weights->prefix[0] ? ", names without " : "",
 	         weights->prefix);
 	log_facts(&weights->facts);
-	if (!finding->arch)
-		thaw_log("  fits        no architecture of thaw%s%s", fit->other_family ? ": it is " : "",
-		         fit->other_family ? fit->other_family : "");
+	if (!finding->arch && fit->prefix[0])
+		thaw_log("  fits        no architecture of thaw: names begin with '%s', --rename %s= takes it away", fit->prefix,
+		         fit->prefix);
+	else if (!finding->arch && fit->other_family)
+		thaw_log("  fits        no architecture of thaw: it is %s", fit->other_family);
+	else if (!finding->arch && finding->nearest)
+		thaw_log("  fits        no architecture of thaw; nearest is %s: %s", finding->nearest, finding->list.data);
+	else if (!finding->arch)
+		thaw_log("  fits        no architecture of thaw");
 	else if (fit->head_classes > 0)
 		thaw_log("  fits        %s, %lld classes", finding->arch, (long long)fit->head_classes);
 	else
@@ -106,6 +120,32 @@ static thaw_status log_all(const struct thaw_weights *weights, const struct find
 	if (finding->arch && fit->left_over > 0)
 		thaw_log("  besides     %s", finding->list.data);
 	return THAW_OK;
+}
+
+/* What the file says of its network; null: nothing. */
+static void add_facts(struct thaw_text *json, const struct thaw_weights_facts *facts)
+{
+	if (!facts->arch[0]) {
+		thaw_json_text(json, "trained", NULL);
+		return;
+	}
+	thaw_json_open(json, "trained", '{');
+	thaw_json_text(json, "arch", facts->arch);
+	thaw_json_open(json, "mean", '[');
+	for (int c = 0; c < 3; c++)
+		thaw_json_number(json, NULL, (double)facts->mean[c]);
+	thaw_json_close(json, ']');
+	thaw_json_open(json, "std", '[');
+	for (int c = 0; c < 3; c++)
+		thaw_json_number(json, NULL, (double)facts->std[c]);
+	thaw_json_close(json, ']');
+	thaw_json_integer(json, "resize", facts->resize);
+	thaw_json_integer(json, "crop", facts->crop);
+	thaw_json_open(json, "classes", '[');
+	for (int i = 0; i < facts->classes; i++)
+		thaw_json_text(json, NULL, facts->names[i]);
+	thaw_json_close(json, ']');
+	thaw_json_close(json, '}');
 }
 
 static thaw_status print_json(const struct thaw_weights *weights, const struct finding *finding)
@@ -120,8 +160,13 @@ static thaw_status print_json(const struct thaw_weights *weights, const struct f
 	thaw_json_text(&json, "prefix", weights->prefix[0] ? weights->prefix : NULL);
 	thaw_json_text(&json, "arch", finding->arch);
 	thaw_json_text(&json, "other_family", finding->fit.other_family);
+	thaw_json_text(&json, "rename", finding->arch || !finding->fit.prefix[0] ? NULL : finding->fit.prefix);
 	thaw_json_integer(&json, "classes", finding->arch ? finding->fit.head_classes : 0);
-	thaw_json_integer(&json, "left_over", finding->arch ? finding->fit.left_over : 0);
+	thaw_json_text(&json, "nearest", finding->nearest);
+	thaw_json_integer(&json, "missing", finding->fit.missing);
+	thaw_json_integer(&json, "misshapen", finding->fit.misshapen);
+	thaw_json_integer(&json, "left_over", finding->fit.left_over);
+	add_facts(&json, &weights->facts);
 	thaw_json_open(&json, "tensors", '[');
 	for (int i = 0; i < weights->count; i++) {
 		thaw_json_open(&json, NULL, '{');
@@ -323,7 +368,7 @@ static thaw_status parse(const struct thaw_command *self, int argc, char **argv,
 		{"rename", 0, THAW_OPTION_TEXTS, &a->renames, 0, 0, "OLD=NEW",
 	     "convert: names that begin with OLD begin with NEW\nmay be repeated"},
 		{"drop-head", 0, THAW_OPTION_FLAG, &a->drop_head, 0, 0, NULL, "convert: leave the last layer out"},
-		{"dtype", 0, THAW_OPTION_TEXT, &a->dtype, 0, 0, "TYPE",
+		{"dtype", 0, THAW_OPTION_TEXT, &a->dtype, 0, 0, "NAME",
 	     "convert: type of the numbers (as they are)\nf32: 32 bits\nf16: 16 bits, IEEE\nbf16: 16 bits, bfloat16"},
 		{"json", 0, THAW_OPTION_FLAG, &a->json, 0, 0, NULL, "inspect: print one object of JSON"},
 	};

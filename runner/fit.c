@@ -1,5 +1,6 @@
 #include "runner/fit.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -92,6 +93,31 @@ static const char *find_other_family(const struct thaw_weights *weights)
 	return NULL;
 }
 
+/* What stands before all of the network's names: before the shortest name that ends as that of its first parameter. */
+static void find_prefix(const struct thaw_net *net, const struct thaw_weights *weights, char prefix_out[THAW_WEIGHT_NAME])
+{
+	const char *first = thaw_net_param(net, 0)->name;
+	size_t length = strlen(first), shortest = THAW_WEIGHT_NAME;
+	char name[2 * THAW_WEIGHT_NAME];
+	int found = 0;
+
+	for (int i = 0; i < weights->count; i++) {
+		size_t whole = strlen(weights->tensors[i].name);
+
+		if (whole > length && whole < shortest && weights->tensors[i].name[whole - length - 1] == '.' &&
+		    strcmp(weights->tensors[i].name + whole - length, first) == 0) {
+			shortest = whole;
+			snprintf(prefix_out, THAW_WEIGHT_NAME, "%.*s", (int)(whole - length), weights->tensors[i].name);
+		}
+	}
+	for (int i = 0; i < thaw_net_params(net); i++) {
+		snprintf(name, sizeof name, "%s%s", prefix_out, thaw_net_param(net, i)->name);
+		found += thaw_weights_find(weights, name) != NULL;
+	}
+	if (found <= thaw_net_params(net) / 2)
+		prefix_out[0] = '\0';
+}
+
 /* Begins an entry of the list; false where ten stand there already, or none is wanted. */
 static bool begin_entry(struct thaw_text *list, int entries)
 {
@@ -143,8 +169,41 @@ thaw_status thaw_fit_look(const struct thaw_net *net, const struct thaw_weights 
 	if (list && entries > LISTED)
 		thaw_text_add(list, "; and %d more", entries - LISTED);
 	free(names);
+	if (fit.fitting == 0)
+		find_prefix(net, weights, fit.prefix);
 	*fit_out = fit;
 	return list ? thaw_text_status(list) : THAW_OK;
+}
+
+/* Whether torchvision has weights of it, whose sizes are known. */
+static bool has_usual_weights(const char *arch)
+{
+	for (int i = 0; thaw_model_name(i); i++)
+		if (strcmp(thaw_model_name(i), arch) == 0)
+			return thaw_model_weights(i) != NULL;
+	return false;
+}
+
+struct thaw_fit_input thaw_fit_input(const struct thaw_weights *weights, const char *arch)
+{
+	const struct thaw_weights_facts *facts = &weights->facts;
+	struct thaw_fit_input input = {
+		.said = facts->arch[0] != '\0',
+		.mean = {0.485f, 0.456f, 0.406f},
+		.std = {0.229f, 0.224f, 0.225f},
+		.resize = facts->resize,
+		.crop = facts->crop,
+	};
+
+	if (input.said) {
+		memcpy(input.mean, facts->mean, sizeof input.mean);
+		memcpy(input.std, facts->std, sizeof input.std);
+	}
+	if (!input.crop && has_usual_weights(arch)) {
+		input.resize = 256;
+		input.crop = 224;
+	}
+	return input;
 }
 
 void thaw_fit_copy(const struct thaw_fit *fit, const struct thaw_weights *weights, struct thaw_params *params)
@@ -159,34 +218,44 @@ void thaw_fit_copy(const struct thaw_fit *fit, const struct thaw_weights *weight
 	params->version++;
 }
 
+/* Fewer tensors that are wrong, then fewer that are left over. */
+static bool is_nearer(const struct thaw_fit *fit, const struct thaw_fit *best)
+{
+	int wrong = fit->missing + fit->misshapen, least = best->missing + best->misshapen;
+
+	return wrong != least ? wrong < least : fit->left_over < best->left_over;
+}
+
 thaw_status thaw_fit_arch(const struct thaw_weights *weights, const char **arch_out, struct thaw_fit *fit_out,
                           struct thaw_text *list)
 {
-	const char *best = NULL, *name;
+	const char *name;
 	thaw_status status = THAW_OK;
 
+	*arch_out = NULL;
 	for (int i = 0; !status && (name = thaw_model_name(i)); i++) {
 		struct thaw_text words = THAW_TEXT_EMPTY;
 		struct thaw_net *net;
 		struct thaw_fit fit;
-		bool better = false;
 
 		status = thaw_model_build(name, 2, THAW_FIT_SIZE, &net);
 		if (status)
 			break;
 		status = thaw_fit_look(net, weights, &fit, &words);
 		thaw_net_free(net);
-		if (!status)
-			better = fit.missing == 0 && fit.misshapen == 0 && (!best || fit.left_over < fit_out->left_over);
-		if (better || (!status && i == 0)) {
+		if (!status && (i == 0 || is_nearer(&fit, fit_out))) {
 			*fit_out = fit;
-			best = better ? name : NULL;
+			*arch_out = fit.fitting > 0 ? name : NULL;
 			thaw_text_release(list);
 			*list = words;
 		} else {
 			thaw_text_release(&words);
 		}
 	}
-	*arch_out = best;
 	return status;
+}
+
+bool thaw_fit_is_whole(const struct thaw_fit *fit)
+{
+	return fit->missing + fit->misshapen == 0;
 }

@@ -19,6 +19,7 @@ struct thaw_fit {
 	int64_t head_classes;     /* of the file's head; 0: it has none */
 	bool other_head;          /* of other classes than the network's, or none */
 	const char *other_family; /* "a ResNet-D of timm": whose these are, which thaw has not; NULL */
+	char prefix[THAW_WEIGHT_NAME]; /* "model.": what stands before most of the network's names; "": nothing */
 };
 
 /* Compares names and shapes. The first ten of what does not fit are appended to `list`, unless that is NULL: "'bn1.bias'
@@ -28,16 +29,28 @@ struct thaw_text;
 thaw_status thaw_fit_look(const struct thaw_net *net, const struct thaw_weights *weights, struct thaw_fit *fit_out,
                           struct thaw_text *list);
 
+/* The pictures that a file's network learnt from: as the file says; else, for a network that torchvision has weights of,
+ * as its are. */
+struct thaw_fit_input {
+	bool said;             /* how they are normalised, by the file */
+	float mean[3], std[3]; /* torchvision's where nothing is known */
+	int resize, crop;      /* pixels; 0: not known */
+};
+struct thaw_fit_input thaw_fit_input(const struct thaw_weights *weights, const char *arch);
+
 /* Whether a tensor of this name belongs to the head. */
 bool thaw_fit_is_head(const struct thaw_net *net, const char *name);
 
 /* Copies what fits into the parameters, without the head where that is another. */
 void thaw_fit_copy(const struct thaw_fit *fit, const struct thaw_weights *weights, struct thaw_params *params);
 
-/* The architecture whose tensors all stand in the file with their shapes, whatever the classes of its head, and of
- * these the one that leaves the fewest over; `fit_out` is how it fits, and `list` as above. NULL: none does; then they
- * are of the first one of all. THAW_OUT_OF_MEMORY only. */
+/* The architecture whose tensors the file has most nearly, whatever the classes of its head, and of these the one that
+ * leaves the fewest over; `fit_out` is how it fits, and `list` as above. NULL: nothing fits any of them; `fit_out` is then
+ * of the first one of all. THAW_OUT_OF_MEMORY only. */
 thaw_status thaw_fit_arch(const struct thaw_weights *weights, const char **arch_out, struct thaw_fit *fit_out,
                           struct thaw_text *list);
+
+/* Whether all of the network is there, whatever is there besides. */
+bool thaw_fit_is_whole(const struct thaw_fit *fit);
 
 #endif

@@ -12,8 +12,6 @@
 #include "nn/plan.h"
 #include "runner/fit.h"
 
-enum { RESIZE = 256, CROP = 224 }; /* torchvision's */
-
 struct member {
 	struct thaw_net *net;
 	struct thaw_params params;
@@ -48,9 +46,16 @@ static thaw_status identify(const struct thaw_weights *weights, const char **arc
 	struct thaw_fit fit;
 	thaw_status status = thaw_fit_arch(weights, arch_out, &fit, &list);
 
-	if (!status && !*arch_out)
-		status = thaw_fail(THAW_BAD_JOB, "'%s' is %s: thaw weights inspect tells what it is", weights->path,
-		                   fit.other_family ? fit.other_family : "no network of thaw's");
+	if (!status && fit.prefix[0])
+		status = thaw_fail(THAW_BAD_JOB, "the names in '%s' begin with '%s': thaw weights convert --rename %s= writes a file without it",
+		                   weights->path, fit.prefix, fit.prefix);
+	else if (!status && fit.other_family)
+		status = thaw_fail(THAW_BAD_JOB, "'%s' is %s", weights->path, fit.other_family);
+	else if (!status && !*arch_out)
+		status = thaw_fail(THAW_BAD_JOB, "'%s' is no network of thaw's", weights->path);
+	else if (!status && !thaw_fit_is_whole(&fit))
+		status = thaw_fail(THAW_BAD_JOB, "'%s' is no network of thaw's; nearest is %s: %s", weights->path, *arch_out,
+		                   list.data);
 	else if (!status && fit.left_over > 0)
 		status = thaw_fail(THAW_BAD_JOB, "'%s' is more than a %s: %s", weights->path, *arch_out, list.data);
 	else if (!status && (fit.head_classes < 2 || fit.head_classes > INT32_MAX))
@@ -61,29 +66,22 @@ static thaw_status identify(const struct thaw_weights *weights, const char **arc
 	return status;
 }
 
-/* Whether torchvision has weights of it, whose sizes are known. */
-static bool has_usual_weights(const char *arch)
-{
-	for (int i = 0; thaw_model_name(i); i++)
-		if (strcmp(thaw_model_name(i), arch) == 0)
-			return thaw_model_weights(i) != NULL;
-	return false;
-}
-
 /* Keeps what the first file says, and the first names; whatever follows must agree. */
 static thaw_status join(struct thaw_predictor *p, const struct thaw_weights *weights, const char *arch, int classes)
 {
 	const struct thaw_weights_facts *facts = &weights->facts;
 
 	if (!p->arch[0]) {
-		if ((!p->spec.crop || !p->spec.resize) && !facts->crop && !has_usual_weights(arch))
+		struct thaw_fit_input input = thaw_fit_input(weights, arch);
+
+		if ((!p->spec.crop || !p->spec.resize) && !input.crop)
 			return thaw_fail(THAW_BAD_JOB, "'%s' does not say for pictures of which size it was trained: --resize and --crop do",
 			                 weights->path);
 		snprintf(p->arch, sizeof p->arch, "%s", arch);
 		p->facts.arch = p->arch;
 		p->facts.classes = classes;
-		p->facts.resize = p->spec.resize ? p->spec.resize : facts->resize ? facts->resize : RESIZE;
-		p->facts.crop = p->spec.crop ? p->spec.crop : facts->crop ? facts->crop : CROP;
+		p->facts.resize = p->spec.resize ? p->spec.resize : input.resize;
+		p->facts.crop = p->spec.crop ? p->spec.crop : input.crop;
 	}
 	if (classes != p->facts.classes)
 		return thaw_fail(THAW_BAD_JOB, "'%s' tells %d classes apart, '%s' %d", weights->path, classes, p->spec.files[0],
@@ -115,13 +113,12 @@ static thaw_status join(struct thaw_predictor *p, const struct thaw_weights *wei
 static thaw_status build(struct thaw_predictor *p, const struct thaw_weights *weights, const char *arch,
                          struct member *member)
 {
-	static const float mean[3] = {0.485f, 0.456f, 0.406f}, std[3] = {0.229f, 0.224f, 0.225f};
+	struct thaw_fit_input input = thaw_fit_input(weights, arch);
 	struct thaw_plan_spec spec = {.device = p->device, .params = &member->params, .batch = p->spec.batch};
-	bool known = weights->facts.arch[0];
 	thaw_status status = thaw_model_build(arch, p->facts.classes, p->facts.crop, &member->net);
 
-	memcpy(spec.mean, known ? weights->facts.mean : mean, sizeof spec.mean);
-	memcpy(spec.std, known ? weights->facts.std : std, sizeof spec.std);
+	memcpy(spec.mean, input.mean, sizeof spec.mean);
+	memcpy(spec.std, input.std, sizeof spec.std);
 	if (!status)
 		status = thaw_params_init(&member->params, member->net);
 	if (status)

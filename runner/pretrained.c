@@ -9,9 +9,6 @@
 #include "runner/fit.h"
 #include "runner/world.h"
 
-/* What torchvision's weights were trained with, whose files do not say so. */
-static const float imagenet_mean[3] = {0.485f, 0.456f, 0.406f}, imagenet_std[3] = {0.229f, 0.224f, 0.225f};
-
 static bool near(const float a[3], const float b[3])
 {
 	for (int c = 0; c < 3; c++)
@@ -20,19 +17,24 @@ static bool near(const float a[3], const float b[3])
 	return true;
 }
 
-/* A network sees other numbers than it learnt from. */
-static void warn_normalisation(const struct thaw_setup *setup, const char *key, const struct thaw_weights *weights)
+/* A network sees other numbers than it learnt from, or pictures of another size. */
+static void warn_input(const struct thaw_setup *setup, const char *key, const struct thaw_weights *weights)
 {
-	bool known = weights->facts.arch[0];
-	const float *mean = known ? weights->facts.mean : imagenet_mean, *std = known ? weights->facts.std : imagenet_std;
+	const struct thaw_fit_input input = thaw_fit_input(weights, setup->job->model.arch);
+	const struct thaw_dataset_facts *facts = setup->facts;
 
-	if (near(mean, setup->facts->mean) && near(std, setup->facts->std))
-		return;
-	thaw_warn("%s: '%s' %s mean %g %g %g and std %g %g %g, the shards have %g %g %g and %g %g %g",
-	          key, weights->path, known ? "was trained with" : "does not say how it was normalised; torchvision's have",
-	          (double)mean[0], (double)mean[1], (double)mean[2], (double)std[0], (double)std[1], (double)std[2],
-	          (double)setup->facts->mean[0], (double)setup->facts->mean[1], (double)setup->facts->mean[2],
-	          (double)setup->facts->std[0], (double)setup->facts->std[1], (double)setup->facts->std[2]);
+	if (!near(input.mean, facts->mean) || !near(input.std, facts->std))
+		thaw_warn("%s: '%s' %s mean %g %g %g and std %g %g %g, the shards have %g %g %g and %g %g %g", key,
+		          weights->path,
+		          input.said ? "was trained with" : "does not say how it was normalised; torchvision's have",
+		          (double)input.mean[0], (double)input.mean[1], (double)input.mean[2], (double)input.std[0],
+		          (double)input.std[1], (double)input.std[2], (double)facts->mean[0], (double)facts->mean[1],
+		          (double)facts->mean[2], (double)facts->std[0], (double)facts->std[1], (double)facts->std[2]);
+	if (input.crop && (input.crop != setup->job->data.crop || input.resize != facts->resize))
+		thaw_warn("%s: '%s' %s pictures of %d pixels cropped to %d, the shards have %d and data.crop is %d", key,
+		          weights->path,
+		          weights->facts.crop ? "was trained with" : "does not say of which size its pictures were; torchvision's have",
+		          input.resize, input.crop, facts->resize, setup->job->data.crop);
 }
 
 /* Whether the file's classes are known to be others than the shards', though they may be as many. */
@@ -55,6 +57,10 @@ static thaw_status check_fit(const struct thaw_setup *setup, const char *key, bo
 
 	if (!status && fit_out->other_family)
 		status = thaw_fail(THAW_BAD_JOB, "%s: '%s' is %s", key, weights->path, fit_out->other_family);
+	else if (!status && fit_out->prefix[0])
+		status = thaw_fail(THAW_BAD_JOB,
+		                   "%s: the names in '%s' begin with '%s': thaw weights convert --rename %s= writes a file without it",
+		                   key, weights->path, fit_out->prefix, fit_out->prefix);
 	else if (!status && fit_out->fitting == 0)
 		status = thaw_fail(THAW_BAD_JOB, "%s: nothing in '%s' is of a %s: thaw weights inspect tells what it is", key,
 		                   weights->path, setup->job->model.arch);
@@ -105,7 +111,7 @@ static thaw_status load(struct thaw_setup *setup, const char *key, const char *p
 		thaw_fit_copy(&fit, &weights, &setup->params);
 		say_weights(setup, &weights, &fit);
 		if (setup->rank == 0)
-			warn_normalisation(setup, key, &weights);
+			warn_input(setup, key, &weights);
 	}
 	thaw_weights_release(&weights);
 	return status;

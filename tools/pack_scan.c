@@ -3,13 +3,11 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
+#include "base/files.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/printable.h"
@@ -17,170 +15,44 @@
 #include "io/image.h"
 #include "tools/pack_layout.h"
 
-/* The array `items`, with twice the room when it is full; NULL when there is no memory, the array is then as it was. */
-static void *grown(void *items, size_t size_bytes, int64_t count, int64_t *capacity)
-{
-	void *larger;
-
-	if (count < *capacity)
-		return items;
-	larger = thaw_alloc((size_t)(2 * count + 64), size_bytes);
-	if (larger) {
-		if (count > 0)
-			memcpy(larger, items, (size_t)count * size_bytes);
-		free(items);
-		*capacity = 2 * count + 64;
-	}
-	return larger;
-}
-
-struct list {
-	char **text;
-	int64_t count, capacity;
-};
-
-static void list_release(struct list *list)
-{
-	for (int64_t i = 0; i < list->count; i++)
-		free(list->text[i]);
-	free(list->text);
-	*list = (struct list){0};
-}
-
-static thaw_status list_add(struct list *list, const char *text)
-{
-	char *copy = thaw_copy_text(text);
-	char **room = copy ? grown(list->text, sizeof *room, list->count, &list->capacity) : NULL;
-
-	if (!room) {
-		free(copy);
-		return THAW_OUT_OF_MEMORY;
-	}
-	list->text = room;
-	list->text[list->count++] = copy;
-	return THAW_OK;
-}
-
-static int compare_texts(const void *a, const void *b)
-{
-	return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-static void list_sort(struct list *list)
-{
-	if (list->count > 0)
-		qsort(list->text, (size_t)list->count, sizeof *list->text, compare_texts);
-}
-
-/* A folder being walked, and those above it. */
-struct place {
-	const char *path;   /* from where the process stands */
-	size_t root_length; /* of the split's folder and its slash at the beginning of `path` */
-	dev_t device;
-	ino_t inode;
-	const struct place *above;
-};
-
-static bool is_above(const struct place *place, const struct stat *info)
-{
-	for (; place; place = place->above)
-		if (place->device == info->st_dev && place->inode == info->st_ino)
-			return true;
-	return false;
-}
-
-static thaw_status walk(const struct place *place, struct list *files);
-
-/* Adds `path` to the files, or all that is below it. Links that lead nowhere, pipes and devices are added: reading them
- * will name them. */
-static thaw_status visit(const char *path, const struct place *above, struct list *files)
-{
-	struct stat info;
-
-	if (stat(path, &info) != 0 || !S_ISDIR(info.st_mode))
-		return list_add(files, path + above->root_length);
-	if (is_above(above, &info))
-		return THAW_OK;
-	return walk(&(struct place){path, above->root_length, info.st_dev, info.st_ino, above}, files);
-}
-
-static thaw_status walk(const struct place *place, struct list *files)
-{
-	DIR *folder = opendir(place->path);
-	thaw_status status = THAW_OK;
-	struct dirent *entry;
-
-	if (!folder)
-		return thaw_fail(THAW_FAILED, "cannot open folder '%s': %s", place->path, strerror(errno));
-	while (!status && (entry = readdir(folder)) != NULL) {
-		struct thaw_text path = THAW_TEXT_EMPTY;
-
-		if (entry->d_name[0] == '.')
-			continue;
-		thaw_text_add(&path, "%s/%s", place->path, entry->d_name);
-		status = thaw_text_status(&path);
-		if (!status)
-			status = visit(path.data, place, files);
-		thaw_text_release(&path);
-	}
-	closedir(folder);
-	return status;
-}
-
 /* The files below class folder `root`/`name`, as paths that begin with `name`, sorted. */
-static thaw_status list_files(const char *root, const char *name, struct list *files)
+static thaw_status list_files(const char *root, const char *name, struct thaw_files *files)
 {
 	struct thaw_text path = THAW_TEXT_EMPTY;
-	struct place top = {.root_length = strlen(root) + 1};
-	struct stat info;
 	thaw_status status;
 
-	if (stat(root, &info) == 0) {
-		top.device = info.st_dev;
-		top.inode = info.st_ino;
-	}
 	thaw_text_add(&path, "%s/%s", root, name);
 	status = thaw_text_status(&path);
 	if (!status)
-		status = visit(path.data, &top, files);
+		status = thaw_files_walk(files, path.data, root);
 	if (!status)
-		list_sort(files);
+		thaw_files_sort(files, 0);
 	thaw_text_release(&path);
 	return status;
 }
 
-/* Whether a file begins as a picture that can be read, or cannot be opened: reading it will tell why. */
 static bool begins_as_picture(const char *folder, const char *name)
 {
 	struct thaw_text path = THAW_TEXT_EMPTY;
-	char head[THAW_IMAGE_HEAD];
-	struct stat info;
-	bool is = false;
+	bool is;
 
 	thaw_text_add(&path, "%s/%s", folder, name);
-	if (stat(path.data, &info) == 0 && S_ISREG(info.st_mode)) { /* opening a pipe or a device may do something */
-		int fd = open(path.data, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-		ssize_t length = fd >= 0 ? read(fd, head, sizeof head) : -1;
-
-		is = length < 0 || thaw_image_is_readable(head, (size_t)length);
-		if (fd >= 0)
-			close(fd);
-	}
+	is = thaw_image_may_be(path.data);
 	thaw_text_release(&path);
 	return is;
 }
 
-static void warn_loose(const char *folder, const struct list *pictures)
+static void warn_loose(const char *folder, const struct thaw_files *pictures)
 {
 	thaw_warn("%lld picture%s directly in '%s' ignored, such as '%s': pictures stand in class folders",
-	          (long long)pictures->count, thaw_plural(pictures->count), folder, pictures->text[0]);
+	          (long long)pictures->count, thaw_plural(pictures->count), folder, pictures->path[0]);
 }
 
 /* The names of the folders in `path`, sorted. Pictures beside them are warned of. */
-static thaw_status list_folders(const char *path, struct list *names)
+static thaw_status list_folders(const char *path, struct thaw_files *names)
 {
 	DIR *folder = opendir(path);
-	struct list pictures = {0};
+	struct thaw_files pictures = {0};
 	thaw_status status = THAW_OK;
 	struct dirent *entry;
 
@@ -190,16 +62,16 @@ static thaw_status list_folders(const char *path, struct list *names)
 		if (entry->d_name[0] == '.')
 			continue;
 		if (thaw_pack_is_folder(path, entry->d_name))
-			status = list_add(names, entry->d_name);
+			status = thaw_files_add(names, entry->d_name);
 		else if (begins_as_picture(path, entry->d_name))
-			status = list_add(&pictures, entry->d_name);
+			status = thaw_files_add(&pictures, entry->d_name);
 	}
 	closedir(folder);
-	list_sort(names);
-	list_sort(&pictures);
+	thaw_files_sort(names, 0);
+	thaw_files_sort(&pictures, 0);
 	if (!status && pictures.count > 0)
 		warn_loose(path, &pictures);
-	list_release(&pictures);
+	thaw_files_release(&pictures);
 	return status;
 }
 
@@ -211,30 +83,35 @@ static thaw_status fail_class(const char *folder, const char *name, const char *
 /* Moves the path to the end of the split. */
 static thaw_status take(struct thaw_pack_split *split, char **path, int label)
 {
-	struct thaw_pack_file *room = grown(split->files, sizeof *room, split->count, &split->capacity);
+	struct thaw_pack_file *file = thaw_append(&split->files, (size_t)split->count, sizeof *file);
 
-	if (!room)
+	if (!file)
 		return THAW_OUT_OF_MEMORY;
-	split->files = room;
-	split->files[split->count++] = (struct thaw_pack_file){*path, label};
+	*file = (struct thaw_pack_file){*path, label};
+	split->count++;
 	*path = NULL;
 	return THAW_OK;
 }
 
 static thaw_status scan_class(struct thaw_pack_split *split, const char *name, int label)
 {
-	struct list files = {0};
+	struct thaw_files files = {0};
 	thaw_status status = list_files(split->folder, name, &files);
 
 	for (int64_t i = 0; !status && i < files.count; i++)
-		status = take(split, &files.text[i], label);
-	list_release(&files);
+		status = take(split, &files.path[i], label);
+	thaw_files_release(&files);
 	return status;
+}
+
+static int by_bytes(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
 static int find_class(const struct thaw_pack_source *source, const char *name)
 {
-	char **found = bsearch(&name, source->names, (size_t)source->classes, sizeof *source->names, compare_texts);
+	char **found = bsearch(&name, source->names, (size_t)source->classes, sizeof *source->names, by_bytes);
 
 	return found ? (int)(found - source->names) : -1;
 }
@@ -252,20 +129,20 @@ static thaw_status scan_train(struct thaw_pack_source *source)
 static thaw_status scan_val(struct thaw_pack_source *source)
 {
 	struct thaw_pack_split *val = &source->split[THAW_PACK_VAL];
-	struct list names = {0};
+	struct thaw_files names = {0};
 	thaw_status status = list_folders(val->folder, &names);
 
 	for (int64_t i = 0; !status && i < names.count; i++) {
-		int label = find_class(source, names.text[i]);
+		int label = find_class(source, names.path[i]);
 
 		if (label < 0)
-			status = fail_class(val->folder, names.text[i], "is not a class of the training split");
+			status = fail_class(val->folder, names.path[i], "is not a class of the training split");
 		else
-			status = scan_class(val, names.text[i], label);
+			status = scan_class(val, names.path[i], label);
 	}
 	if (!status && val->count == 0)
 		status = thaw_fail(THAW_FAILED, "'%s' has no picture in a class folder", val->folder);
-	list_release(&names);
+	thaw_files_release(&names);
 	return status;
 }
 
@@ -279,7 +156,7 @@ static int32_t val_share(int32_t count, double fraction)
 
 /* Deals the files of one class out: of the pictures, those that come first in a random order go to validation. What is
  * no picture takes no part, and stays with training to be named when it is read. */
-static thaw_status deal_class(struct thaw_pack_source *source, struct list *files, int label, double val_fraction,
+static thaw_status deal_class(struct thaw_pack_source *source, struct thaw_files *files, int label, double val_fraction,
                               uint64_t seed)
 {
 	const char *folder = source->split[THAW_PACK_TRAIN].folder;
@@ -290,7 +167,7 @@ static thaw_status deal_class(struct thaw_pack_source *source, struct list *file
 	struct thaw_random random;
 
 	for (int32_t i = 0; !status && i < files->count; i++)
-		if (begins_as_picture(folder, files->text[i]))
+		if (begins_as_picture(folder, files->path[i]))
 			pictures[count++] = i;
 	if (!status && count < 2)
 		status = thaw_fail(THAW_FAILED, "'%s/%s' has %d picture%s: --val-fraction needs 2 or more of each class",
@@ -304,7 +181,7 @@ static thaw_status deal_class(struct thaw_pack_source *source, struct list *file
 			val[pictures[order[i]]] = true;
 	}
 	for (int32_t i = 0; !status && i < files->count; i++)
-		status = take(&source->split[val[i] ? THAW_PACK_VAL : THAW_PACK_TRAIN], &files->text[i], label);
+		status = take(&source->split[val[i] ? THAW_PACK_VAL : THAW_PACK_TRAIN], &files->path[i], label);
 	free(val);
 	free(order);
 	free(pictures);
@@ -317,7 +194,7 @@ static thaw_status scan_and_deal(struct thaw_pack_source *source, double val_fra
 	thaw_status status = THAW_OK;
 
 	for (int c = 0; !status && c < source->classes; c++) {
-		struct list files = {0};
+		struct thaw_files files = {0};
 
 		status = list_files(folder, source->names[c], &files);
 		if (!status && files.count > INT32_MAX)
@@ -325,7 +202,7 @@ static thaw_status scan_and_deal(struct thaw_pack_source *source, double val_fra
 			                   (long long)files.count, INT32_MAX);
 		else if (!status)
 			status = deal_class(source, &files, c, val_fraction, seed);
-		list_release(&files);
+		thaw_files_release(&files);
 	}
 	return status;
 }
@@ -352,26 +229,26 @@ static thaw_status choose_folders(struct thaw_pack_source *source, const char *f
 }
 
 /* Folders that are no classes, but splits in another layout. */
-static bool are_splits(const struct list *names)
+static bool are_splits(const struct thaw_files *names)
 {
 	for (int64_t i = 0; i < names->count; i++)
-		if (!thaw_pack_is_split_name(names->text[i]))
+		if (!thaw_pack_is_split_name(names->path[i]))
 			return false;
 	return names->count > 0;
 }
 
-static thaw_status check_class_names(const char *folder, const struct list *names)
+static thaw_status check_class_names(const char *folder, const struct thaw_files *names)
 {
 	for (int64_t i = 0; i < names->count; i++)
-		if (!thaw_is_printable(names->text[i]))
-			return fail_class(folder, names->text[i], "cannot be a class: names are UTF-8 without control characters");
+		if (!thaw_is_printable(names->path[i]))
+			return fail_class(folder, names->path[i], "cannot be a class: names are UTF-8 without control characters");
 	return THAW_OK;
 }
 
 static thaw_status choose_classes(struct thaw_pack_source *source, bool draw)
 {
 	const char *folder = source->split[THAW_PACK_TRAIN].folder;
-	struct list names = {0};
+	struct thaw_files names = {0};
 	thaw_status status = list_folders(folder, &names);
 
 	if (!status)
@@ -380,20 +257,20 @@ static thaw_status choose_classes(struct thaw_pack_source *source, bool draw)
 		status = thaw_fail(THAW_BAD_JOB,
 		                   "the folders of '%s' ('%s'%s) look like splits, not classes: pictures stand in "
 		                   "'%s/train/CLASS' and '%s/val/CLASS', or in '%s/CLASS' with --val-fraction",
-		                   folder, names.text[0], names.count > 1 ? " and more" : "", folder, folder, folder);
+		                   folder, names.path[0], names.count > 1 ? " and more" : "", folder, folder, folder);
 	else if (!status && names.count == 0)
 		status = thaw_fail(THAW_FAILED, "'%s' has no class folders", folder);
 	else if (!status && names.count == 1)
-		status = thaw_fail(THAW_FAILED, "'%s' has one class, '%s': 2 or more are needed", folder, names.text[0]);
+		status = thaw_fail(THAW_FAILED, "'%s' has one class, '%s': 2 or more are needed", folder, names.path[0]);
 	else if (!status && names.count > 1000000)
 		status =
 			thaw_fail(THAW_FAILED, "'%s' has %lld class folders, allowed are 1000000", folder, (long long)names.count);
 	if (status) {
-		list_release(&names);
+		thaw_files_release(&names);
 		return status;
 	}
 	source->classes = (int)names.count;
-	source->names = names.text;
+	source->names = names.path;
 	return THAW_OK;
 }
 

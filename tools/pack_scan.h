@@ -22,7 +22,7 @@ struct thaw_pack_split {
 	const char *name; /* "train" or "val" */
 	char *folder;
 	struct thaw_pack_file *files; /* (count) */
-	int64_t count, capacity;
+	int64_t count;
 };
 
 enum { THAW_PACK_TRAIN, THAW_PACK_VAL, THAW_PACK_SPLITS };

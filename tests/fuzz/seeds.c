@@ -9,6 +9,7 @@
 
 #include "base/file.h"
 #include "io/checkpoint.h"
+#include "tests/fixtures.h"
 #include "tests/unit/split.h"
 
 static int fail(void)
@@ -62,36 +63,33 @@ static thaw_status write_checkpoint(const char *corpus, const char *name, int co
 	return thaw_checkpoint_write(path, NULL, &facts, tensors, count);
 }
 
-/* Files of `fixtures`, each of which stands behind a line "NAME LENGTH", those that are wanted. */
-static thaw_status split_fixture(const char *folder, const char *fixtures, const char *const *wanted, size_t count)
+/* Fixtures of `file`, those that are wanted, each into a file of its own. */
+static thaw_status split_fixtures(const char *folder, const char *golden, const char *file, const char *const *wanted,
+                                  size_t count)
 {
-	char path[512], name[64], *bytes = NULL;
-	size_t length, total = 0, at = 0, piece;
-	thaw_status status = thaw_file_read(fixtures, (size_t)1 << 24, &bytes, &total);
-	int skipped;
+	struct fixtures f = fixtures_open(golden, file);
+	thaw_status status = THAW_OK;
+	char path[512];
+	size_t found = 0;
 
-	for (; !status && at < total && sscanf(bytes + at, "%63s %zu\n%n", name, &length, &skipped) == 2; at += piece) {
-		at = (size_t)((char *)memchr(bytes + at, '\n', total - at) - bytes) + 1;
-		piece = length;
+	while (fixtures_next(&f))
 		for (size_t i = 0; i < count && !status; i++)
-			if (strcmp(name, wanted[i]) == 0) {
-				snprintf(path, sizeof path, "%s/%s", folder, name);
-				status = thaw_file_publish(path, bytes + at, length);
+			if (strcmp(f.name, wanted[i]) == 0) {
+				snprintf(path, sizeof path, "%s/%s", folder, f.name);
+				status = thaw_file_publish(path, f.bytes, f.length);
+				found++;
 			}
-	}
-	free(bytes);
-	return status;
+	return status || found == count ? status : thaw_fail(THAW_FAILED, "'%s' has only %zu of %zu", file, found, count);
 }
 
 static thaw_status split_shards(const char *corpus, const char *golden)
 {
 	static const char *const wanted[] = {"good",          "variable-split", "chunked-index", "external-pixels",
 	                                     "external-link", "virtual-pixels", "soft-link",     "group-pixels"};
-	char folder[512], fixtures[512];
+	char folder[512];
 
 	snprintf(folder, sizeof folder, "%s/shard", corpus);
-	snprintf(fixtures, sizeof fixtures, "%s/shards.bin", golden);
-	return split_fixture(folder, fixtures, wanted, sizeof wanted / sizeof *wanted);
+	return split_fixtures(folder, golden, "shards.bin", wanted, sizeof wanted / sizeof *wanted);
 }
 
 static thaw_status split_weights(const char *corpus, const char *golden)
@@ -99,11 +97,10 @@ static thaw_status split_weights(const char *corpus, const char *golden)
 	static const char *const wanted[] = {"zip-f16",        "zip-checkpoint", "zip-python2",     "one-tensor",
 	                                     "stream-bf16",    "stream-view",    "stream-checkpoint", "tar-views",
 	                                     "safetensors-f32", "safetensors-facts", "safetensors-empty-tensor"};
-	char folder[512], fixtures[512];
+	char folder[512];
 
 	snprintf(folder, sizeof folder, "%s/weights", corpus);
-	snprintf(fixtures, sizeof fixtures, "%s/weights.bin", golden);
-	return split_fixture(folder, fixtures, wanted, sizeof wanted / sizeof *wanted);
+	return split_fixtures(folder, golden, "weights.bin", wanted, sizeof wanted / sizeof *wanted);
 }
 
 int main(int argc, char **argv)

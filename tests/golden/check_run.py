@@ -1,6 +1,7 @@
 """What PyTorch counts with the tensors of a checkpoint on the pictures of the validation shards.
 
     check_run.py best.h5 'data/val-*.h5' 224
+    check_run.py best.safetensors 'data/val-*.h5' 224      (from `thaw weights convert`)
 
 Prints the loss and k/N, to be compared with `thaw eval`. The network is torchvision's; pixels come from the shards.
 """
@@ -12,9 +13,16 @@ import numpy as np
 import torch
 import torchvision
 
+from check_weights import safetensors
+
 
 def load(path):
-    """The checkpoint's network in evaluation mode, with its normalisation."""
+    """The network in evaluation mode, with its normalisation."""
+    if path.endswith(".safetensors"):
+        state, said = safetensors(path)
+        model = torchvision.models.get_model(said["thaw.arch"], weights=None, num_classes=len(state["fc.bias"]))
+        model.load_state_dict(state, strict=True)
+        return model.eval(), *(np.array(said[key].split(), dtype=np.float32) for key in ("thaw.mean", "thaw.std"))
     with h5py.File(path) as file:
         state = {name: torch.from_numpy(np.array(data)) for name, data in file["model"].items()}
         arch = file.attrs["arch"]

@@ -19,7 +19,6 @@ import torch
 import torchvision
 from PIL import Image
 
-THAW, PICTURES = sys.argv[1], sys.argv[2:]
 ARCHS = os.environ.get("ARCHS", "resnet18 resnet34 resnet50 resnet101 resnet152").split()
 TYPES = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}
 KINDS = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "I64": torch.int64}
@@ -40,13 +39,14 @@ def network(arch):
 
 
 def safetensors(path):
+    """The tensors of a file, and its metadata."""
     data = open(path, "rb").read()
     length, = struct.unpack("<Q", data[:8])
     head = json.loads(data[8:8 + length])
     body = bytearray(data[8 + length:])
-    head.pop("__metadata__", None)
+    metadata = head.pop("__metadata__", {})
     return {name: torch.frombuffer(body[slice(*said["data_offsets"])], dtype=KINDS[said["dtype"]])
-            .reshape(said["shape"]) for name, said in head.items()}
+            .reshape(said["shape"]) for name, said in head.items()}, metadata
 
 
 def logits(net):
@@ -99,14 +99,16 @@ def check(arch, folder):
             torch.save(what, path, **options)
             compare(f"{arch} {kind} {form}", path, want, kind)
             subprocess.run([THAW, "weights", "convert", path, out], check=True, capture_output=True)
-            back = safetensors(out)
+            back, _ = safetensors(out)
             assert list(sorted(back)) == list(sorted(state)), (arch, form)
             assert all(torch.equal(back[name], state[name]) and back[name].dtype == state[name].dtype for name in state)
             getattr(torchvision.models, arch)(weights=None).load_state_dict(back, strict=True)
         compare(f"{arch} {kind} safetensors", out, want, kind)
 
 
-with tempfile.TemporaryDirectory() as folder:
-    for arch in ARCHS:
-        check(arch, folder)
-print("all agree")
+if __name__ == "__main__":
+    THAW, PICTURES = sys.argv[1], sys.argv[2:]
+    with tempfile.TemporaryDirectory() as work:
+        for each in ARCHS:
+            check(each, work)
+    print("all agree")

@@ -9,13 +9,16 @@ back by PyTorch here.
 """
 import argparse
 import collections
+import datetime
 import io
 import json
+import pathlib
 import pickle
 import struct
 import sys
 import tarfile
 import tempfile
+import types
 import warnings
 import zipfile
 
@@ -136,6 +139,21 @@ checkpoint = {
 }
 put("zip-checkpoint", saved(checkpoint))
 put("stream-checkpoint", saved(checkpoint, _use_new_zipfile_serialization=False))
+
+
+class AttributeDict(dict):
+    """As Lightning has it."""
+
+
+AttributeDict.__module__ = "lightning_fabric.utilities.data"
+sys.modules["lightning_fabric.utilities.data"] = sys.modules["lightning_fabric.utilities"] = sys.modules[
+    "lightning_fabric"] = sys.modules[__name__]  # where pickle looks it up
+put("zip-objects", saved({
+    "best_acc1": np.float64(71.5), "history": np.arange(3.0), "output": pathlib.Path("/data/run"),
+    "began": datetime.datetime(2026, 1, 2), "took": datetime.timedelta(1), "hyper_parameters": AttributeDict(lr=0.1),
+    "kinds": (complex(1, 2), bytearray(b"x"), b"bytes", frozenset({1}), range(3)), "args": types.SimpleNamespace(lr=0.1),
+    "losses": collections.deque([0.1]), "state_dict": weights,
+}))
 zeros = {key: torch.zeros_like(value) for key, value in weights.items()}
 put("zip-average", saved({"model": zeros, "model_ema": {"n_averaged": torch.tensor(3), **state_dict(prefix="module.")}}))
 put("zip-twice-boxed", saved({"model": {"state_dict": weights, "epoch": 1}}))
@@ -144,6 +162,17 @@ put("zip-parameters", saved({key: torch.nn.Parameter(value) if value.is_floating
 torch.serialization.set_crc32_options(False)
 put("zip-unchecked", saved(weights))
 torch.serialization.set_crc32_options(True)
+
+
+def with_compressed(data):
+    """A file of torch.save() with one entry more, which is compressed."""
+    file = io.BytesIO(data)
+    with zipfile.ZipFile(file, "a") as archive:
+        archive.writestr(zipfile.ZipInfo("archive/notes.txt"), bytes(1000), zipfile.ZIP_DEFLATED)
+    return file.getvalue()
+
+
+put("zip-compressed-beside", with_compressed(saved(weights)))
 
 
 def python2(dtype_name="FloatStorage"):
@@ -250,7 +279,8 @@ for key, attack in {
     "load-inside": name("torch", "load") + tuple_of(text("x")) + b"R",
     "from-file": name("torch.storage", "UntypedStorage") + tuple_of(text("/etc/passwd")) + b"R",
     "whole-model": name("torchvision.models.resnet", "ResNet") + b")\x81",
-    "numpy": name("numpy.core.multiarray", "_reconstruct") + b")R",
+    "numpy": name("numpy.core.multiarray", "load") + b")R",
+    "script": name("__torch__.torchvision.models.resnet", "ResNet") + b")\x81",
     "stack-global": text("os") + text("system") + b"\x93",
     "inst": b"(" + text("id") + b"ios\nsystem\n",
     "obj": b"(" + name("collections", "OrderedDict") + b"o",

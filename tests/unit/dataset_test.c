@@ -18,6 +18,7 @@
 #include "io/dataset.h"
 #include "io/seal.h"
 #include "io/shard.h"
+#include "tests/fixtures.h"
 #include "tests/test.h"
 #include "tests/unit/split.h"
 
@@ -229,32 +230,22 @@ static void check_good(const char *path)
 
 static void test_shards_of_h5py(const char *golden)
 {
-	char path[512], name[64];
-	size_t length, count = 0;
-	FILE *file;
+	struct fixtures f = fixtures_open(golden, "shards.bin");
+	size_t count = 0;
 
-	snprintf(path, sizeof path, "%s/shards.bin", golden);
-	file = fopen(path, "rb");
-	CHECK(file != NULL);
-	while (file && fscanf(file, "%63s %zu", name, &length) == 2 && getc(file) == '\n') {
-		char *bytes = malloc(length);
-		const char *shard = in_folder("%s-00000-of-00001.h5", name);
+	for (; fixtures_next(&f); count++) {
+		const char *shard = in_folder("%s-00000-of-00001.h5", f.name);
 
-		CHECK(fread(bytes, 1, length, file) == length);
-		write_bytes(shard, bytes, length);
-		free(bytes);
-		if (count == sizeof made / sizeof *made || strcmp(name, made[count].name) != 0)
-			TEST_FAIL("'%s' is not the shard expected at place %zu", name, count);
+		write_bytes(shard, f.bytes, f.length);
+		if (count == sizeof made / sizeof *made || strcmp(f.name, made[count].name) != 0)
+			TEST_FAIL("'%s' is not the shard expected at place %zu", f.name, count);
 		else if (made[count].words[0])
 			CHECK_FAILS(try_open(shard), THAW_FAILED, made[count].words);
 		else
 			check_good(shard);
-		CHECK(!made[count].words[0] || strstr(thaw_fail_text(), name)); /* the message names the file */
-		count++;
+		CHECK(!made[count].words[0] || strstr(thaw_fail_text(), f.name)); /* the message names the file */
 	}
 	CHECK_INT(count, sizeof made / sizeof *made);
-	if (file)
-		fclose(file);
 	clean();
 }
 

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/files.h"
 #include "tests/test.h"
 
 static char folder[] = "/tmp/thaw-test-XXXXXX";
@@ -221,6 +222,45 @@ static void test_folders(void)
 	CHECK(rmdir("deep") == 0);
 }
 
+static void check_walk(const char *start, const char *root, const char *want)
+{
+	struct thaw_files files = {NULL, 0};
+	char got[256] = "";
+
+	CHECK_OK(thaw_files_walk(&files, start, root));
+	thaw_files_sort(&files, 0);
+	for (int64_t i = 0; i < files.count; i++)
+		snprintf(got + strlen(got), sizeof got - strlen(got), "%s%s", i ? " " : "", files.path[i]);
+	CHECK_TEXT(got, want);
+	thaw_files_release(&files);
+	CHECK(!files.path && files.count == 0);
+}
+
+/* Hidden files, links to folders, to nowhere and in circles. */
+static void test_walk(void)
+{
+	struct thaw_files files = {NULL, 0};
+
+	CHECK_OK(thaw_folder_make("walk/b"));
+	CHECK_OK(thaw_folder_make("walk/.hidden"));
+	CHECK_OK(thaw_file_publish("walk/1", "x", 1));
+	CHECK_OK(thaw_file_publish("walk/b/2", "x", 1));
+	CHECK_OK(thaw_file_publish("walk/b/.3", "x", 1));
+	CHECK_OK(thaw_file_publish("walk/.hidden/4", "x", 1));
+	CHECK(symlink("..", "walk/b/up") == 0 && symlink("nowhere", "walk/b/gone") == 0 && symlink("b", "walk/c") == 0);
+	check_walk("walk", NULL, "walk/1 walk/b/2 walk/b/gone walk/c/2 walk/c/gone");
+	check_walk("walk/b", "walk", "b/2 b/gone");
+	check_walk("walk/b", NULL, "walk/b/2 walk/b/gone walk/b/up/1");
+	CHECK_OK(thaw_files_walk(&files, "walk/1", NULL)); /* a file is what is there */
+	CHECK(files.count == 1 && strcmp(files.path[0], "walk/1") == 0);
+	thaw_files_release(&files);
+	CHECK_OK(thaw_folder_clean("walk/b", "^\\.?[a-z0-9]"));
+	CHECK_OK(thaw_folder_clean("walk/.hidden", "^4"));
+	CHECK(rmdir("walk/b") == 0 && rmdir("walk/.hidden") == 0);
+	CHECK_OK(thaw_folder_clean("walk", "^[1c]$"));
+	CHECK(rmdir("walk") == 0);
+}
+
 /* The name of the temporary file says which process of which host it belongs to. */
 static void test_temporary_name(void)
 {
@@ -362,6 +402,7 @@ int main(void)
 	test_replace();
 	test_failed_publish();
 	test_folders();
+	test_walk();
 	test_temporary_name();
 	test_failing_disk();
 	test_keeping();

@@ -4,12 +4,14 @@
  *     weights_test [tests/golden]
  */
 #define _XOPEN_SOURCE 700
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/file.h"
 #include "io/pickle.h"
 #include "io/weights.h"
 #include "io/weights_torch.h"
+#include "tests/fixtures.h"
 #include "tests/test.h"
 
 static char folder[] = "/tmp/weights_test.XXXXXX";
@@ -67,6 +69,8 @@ static const struct good {
 	{"zip-average", "torch zip", "model_ema", "module.", THAW_F32, true, 1},
 	{"zip-twice-boxed", "torch zip", "state_dict", "", THAW_F32, true, 0},
 	{"zip-parameters", "torch zip", "", "", THAW_F32, true, 0},
+	{"zip-objects", "torch zip", "state_dict", "", THAW_F32, true, 0},
+	{"zip-compressed-beside", "torch zip", "", "", THAW_F32, true, 0},
 	{"zip-unchecked", "torch zip", "", "", THAW_F32, true, 0},
 	{"zip-python2", "torch zip", "", "", THAW_F32, false, 0},
 	{"tar", "torch tar (before 0.1.10)", "", "", THAW_F32, false, 0},
@@ -200,8 +204,10 @@ static const struct {
 	{"bad-dotted-name", "asks for 'torch.hub.load'"},
 	{"bad-load-inside", "asks for 'torch.load'"},
 	{"bad-from-file", "asks for 'torch.storage.UntypedStorage'"},
-	{"bad-whole-model", "asks for 'torchvision.models.resnet.ResNet'"},
-	{"bad-numpy", "asks for 'numpy.core.multiarray._reconstruct'"},
+	{"bad-whole-model", "asks for 'torchvision.models.resnet.ResNet', which weights do not need: refused; it holds a whole "
+						"model or other objects: what torch.save(model.state_dict(), ...) writes is read"},
+	{"bad-script", "it is TorchScript: "},
+	{"bad-numpy", "asks for 'numpy.core.multiarray.load'"},
 	{"bad-stack-global", "opcode 0x93, which weights do not need"},
 	{"bad-inst", "opcode 0x69"},
 	{"bad-obj", "opcode 0x6f"},
@@ -209,7 +215,7 @@ static const struct {
 	{"bad-ext", "opcode 0x82"},
 	{"bad-persid-text", "opcode 0x50"},
 	{"bad-long-name", "a name without an end"},
-	{"bad-call-storage", "a call that is none"},
+	{"bad-call-storage", "its pickle has a call that torch.save() does not write"},
 	{"bad-call-text", "a call of what is no name"},
 	{"bad-build-list", "a state of what has none"},
 	{"bad-build-tensor", "a state of what has none"},
@@ -223,18 +229,18 @@ static const struct {
 	{"bad-memo-far", "a memo of nothing"},
 	{"bad-long-text", "a text that is cut short"},
 	{"bad-protocol", "pickle protocol 4: only 2 is read"},
-	{"bad-module-id", "a storage that is none"},
-	{"bad-short-id", "a storage that is none"},
-	{"bad-text-id", "a storage that is none"},
-	{"bad-typeless-id", "a storage that is none"},
-	{"bad-negative-id", "a storage that is none"},
-	{"bad-tensor-of-text", "a tensor that is none"},
-	{"bad-nine-dims", "a tensor that is none"},
-	{"bad-rank-differs", "a tensor that is none"},
-	{"bad-real-dims", "a tensor that is none"},
-	{"bad-size-of-list", "a size that is none"},
-	{"bad-parameter-of-none", "a parameter that is none"},
-	{"bad-pairs-of-three", "a dictionary that is none"},
+	{"bad-module-id", "its pickle has a storage that torch.save() does not write"},
+	{"bad-short-id", "its pickle has a storage that torch.save() does not write"},
+	{"bad-text-id", "its pickle has a storage that torch.save() does not write"},
+	{"bad-typeless-id", "its pickle has a storage that torch.save() does not write"},
+	{"bad-negative-id", "its pickle has a storage that torch.save() does not write"},
+	{"bad-tensor-of-text", "its pickle has a tensor that torch.save() does not write"},
+	{"bad-nine-dims", "its pickle has a tensor that torch.save() does not write"},
+	{"bad-rank-differs", "its pickle has a tensor that torch.save() does not write"},
+	{"bad-real-dims", "its pickle has a tensor that torch.save() does not write"},
+	{"bad-size-of-list", "its pickle has a size that torch.save() does not write"},
+	{"bad-parameter-of-none", "its pickle has a parameter that torch.save() does not write"},
+	{"bad-pairs-of-three", "its pickle has a dictionary that torch.save() does not write"},
 	{"bad-no-stop", "it ends at byte"},
 	{"bad-short-number", "a number that is cut short"},
 	{"bad-empty-pickle", "an end too early"},
@@ -273,7 +279,7 @@ static const struct {
 	{"bad-empty-zip", "its zip directory is empty"},
 	{"bad-stream-protocol", "is of another protocol version than 1001"},
 	{"bad-stream-big-endian", "was written on a big-endian machine"},
-	{"bad-stream-view", "a view of a storage that is none"},
+	{"bad-stream-view", "its pickle has a view of a storage that torch.save() does not write"},
 	{"bad-stream-view-read", "'w' has more elements than its storage"},
 	{"bad-stream-keys", "no list of storages"},
 	{"bad-stream-other-key", "one that nothing uses, or one twice"},
@@ -289,7 +295,7 @@ static const struct {
 	{"bad-tar-twins", "two storages or tensors with the same key"},
 	{"bad-tar-system", "asks for 'os.system12345678901234'"},
 	{"bad-tar-view", "a view that reaches beyond its storage"},
-	{"bad-tar-count", "a count that is none"},
+	{"bad-tar-count", "a count that is no number"},
 	{"bad-tar-elems", "a storage with more elements than the file has bytes"},
 	{"bad-tar-dims", "a tensor of more than 8 dimensions"},
 	{"bad-safe-header-long", "its header claims 1099511627776 bytes"},
@@ -316,7 +322,7 @@ static const struct {
 	{"bad-safe-tail", "17 bytes behind its last tensor"},
 	{"bad-safe-metadata", "'__metadata__' has something else than texts"},
 	{"bad-safe-metadata-list", "'__metadata__' is no object"},
-	{"bad-safe-classes", "'thaw.classes' is not what thaw writes there"},
+	{"bad-safe-classes", "thaw.classes is not JSON"},
 	{"bad-safe-classes-empty", "'thaw.classes' is not what thaw writes there"},
 	{"bad-safe-classes-number", "'thaw.classes' is not what thaw writes there"},
 	{"bad-safe-mean", "'thaw.mean' is not what thaw writes there"},
@@ -347,6 +353,18 @@ static void check_bad(const char *name)
 	TEST_FAIL("'%s' is not known: %s", name, thaw_fail_text());
 }
 
+static void check_known(const char *name, char *bytes, size_t length)
+{
+	for (size_t i = 0; i < sizeof goods / sizeof *goods; i++)
+		if (strcmp(goods[i].name, name) == 0) {
+			check_good(&goods[i]);
+			check_cut(&goods[i], bytes, length);
+			check_flips(&goods[i], bytes, length);
+			return;
+		}
+	TEST_FAIL("'%s' is in no list", name);
+}
+
 static void check(const char *name, char *bytes, size_t length)
 {
 	static const float four[] = {-1.5f, -1.375f, -1.25f, -1.125f};
@@ -361,36 +379,20 @@ static void check(const char *name, char *bytes, size_t length)
 	else if (strncmp(name, "bad-", 4) == 0)
 		check_bad(name);
 	else
-		for (size_t i = 0; i < sizeof goods / sizeof *goods; i++)
-			if (strcmp(goods[i].name, name) == 0) {
-				check_good(&goods[i]);
-				check_cut(&goods[i], bytes, length);
-				check_flips(&goods[i], bytes, length);
-			}
+		check_known(name, bytes, length);
 }
 
 static void test_files(const char *golden)
 {
-	char name[64], fixtures[512];
-	size_t length, count = 0;
-	FILE *file;
+	struct fixtures f = fixtures_open(golden, "weights.bin");
+	size_t count = 0;
 
-	snprintf(fixtures, sizeof fixtures, "%s/weights.bin", golden);
-	file = fopen(fixtures, "rb");
-	CHECK(file != NULL);
-	while (file && fscanf(file, "%63s %zu", name, &length) == 2 && getc(file) == '\n') {
-		char *bytes = malloc(length);
-
-		CHECK(fread(bytes, 1, length, file) == length);
-		snprintf(path, sizeof path, "%s/%s", folder, name);
-		check(name, bytes, length);
+	for (; fixtures_next(&f); count++) {
+		snprintf(path, sizeof path, "%s/%s", folder, f.name);
+		check(f.name, f.bytes, f.length);
 		unlink(path);
-		free(bytes);
-		count++;
 	}
 	CHECK_INT(count, sizeof goods / sizeof *goods + sizeof bads / sizeof *bads + 5);
-	if (file)
-		fclose(file);
 }
 
 /* --- the interpreter --------------------------------------------------------------------------------------------- */
@@ -436,6 +438,28 @@ static void test_limits(void)
 	for (size_t i = 3; i + 1 < sizeof bytes; i += 2)
 		memcpy(bytes + i, "h\0", 2);
 	CHECK_FAILS(interpret(bytes, sizeof bytes), THAW_FAILED, "a stack that is too deep");
+}
+
+/* A header of the longest length allowed, of what takes the most memory as JSON. Neither it nor anything else here took
+ * 200 MiB. */
+static void test_memory(void)
+{
+	static uint8_t bytes[8 + (768 << 10)]; /* {"w":[[],[],...,[]]} */
+	uint64_t length = sizeof bytes - 8;
+	struct rusage usage;
+
+	memcpy(bytes, &length, 8);
+	for (size_t i = 8; i < sizeof bytes; i += 3)
+		memcpy(bytes + i, "[],", 3);
+	memcpy(bytes + 8, "{\"w\":[", 6);
+	memcpy(bytes + sizeof bytes - 6, "[]]}  ", 6);
+	write_file(bytes, sizeof bytes);
+	CHECK_FAILS(try_open(), THAW_FAILED, "has not dtype, shape and data_offsets");
+	unlink(path);
+	getrusage(RUSAGE_SELF, &usage);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+	CHECK(usage.ru_maxrss < 200 << 10);
+#endif
 }
 
 /* --- what is written --------------------------------------------------------------------------------------------- */
@@ -524,6 +548,7 @@ int main(int argc, char **argv)
 		test_files(argv[1]);
 	test_opcodes();
 	test_limits();
+	test_memory();
 	rmdir(folder);
 	return TEST_END();
 }
