@@ -74,23 +74,27 @@ static thaw_status visit(const char *path, const struct place *above, struct tha
 
 static thaw_status walk(const struct place *place, struct thaw_files *files)
 {
+	size_t length = strlen(place->path);
+	const char *slash = length > 0 && place->path[length - 1] == '/' ? "" : "/";
 	DIR *folder = opendir(place->path);
 	thaw_status status = THAW_OK;
 	struct dirent *entry;
 
 	if (!folder)
 		return thaw_fail(THAW_FAILED, "cannot open folder '%s': %s", place->path, strerror(errno));
-	while (!status && (entry = readdir(folder)) != NULL) {
+	while (!status && (errno = 0, entry = readdir(folder)) != NULL) {
 		struct thaw_text path = THAW_TEXT_EMPTY;
 
 		if (entry->d_name[0] == '.')
 			continue;
-		thaw_text_add(&path, "%s/%s", place->path, entry->d_name);
+		thaw_text_add(&path, "%s%s%s", place->path, slash, entry->d_name);
 		status = thaw_text_status(&path);
 		if (!status)
 			status = visit(path.data, place, files);
 		thaw_text_release(&path);
 	}
+	if (!status && errno)
+		status = thaw_fail(THAW_FAILED, "cannot read folder '%s': %s", place->path, strerror(errno));
 	closedir(folder);
 	return status;
 }

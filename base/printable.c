@@ -1,5 +1,7 @@
 #include "base/printable.h"
 
+#include <stdio.h>
+
 #include <string.h>
 
 /* The character at *text, which is moved on; -1 for a byte that begins none. */
@@ -81,4 +83,15 @@ int thaw_characters(const char *text)
 const char *thaw_plural(int64_t count)
 {
 	return count == 1 ? "" : "s";
+}
+
+const char *thaw_shape_text(int rank, const int64_t *dims, char text_out[192])
+{
+	size_t length = 1;
+
+	text_out[0] = '(';
+	for (int i = 0; i < rank; i++)
+		length += (size_t)snprintf(text_out + length, 192 - length, i ? ", %lld" : "%lld", (long long)dims[i]);
+	snprintf(text_out + length, 192 - length, ")");
+	return text_out;
 }

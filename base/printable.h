@@ -26,4 +26,7 @@ int thaw_characters(const char *text);
 /* What a word ends in after this number: "s", or "" after 1. */
 const char *thaw_plural(int64_t count);
 
+/* "(64, 3, 7, 7)" of up to 8 dimensions. */
+const char *thaw_shape_text(int rank, const int64_t *dims, char text_out[192]);
+
 #endif

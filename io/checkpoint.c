@@ -7,13 +7,21 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/printable.h"
 #include "base/text.h"
 #include "io/h5.h"
 #include "io/h5_read.h"
 #include "io/mapped.h"
+#include "io/resize.h"
 #include "io/seal.h"
 
-enum { FORMAT_VERSION = 3, REPLICAS_LIMIT = 1024 /* as a job */ };
+enum {
+	FORMAT_VERSION = 3,
+	REPLICAS_LIMIT = 1024,    /* as a job */
+	CLASSES_LIMIT = 1000000,  /* as a pack; their names, */
+	NAMES_LIMIT = 32 << 20,   /* bytes, */
+	EPOCHS_LIMIT = 1 << 21,   /* and the losses of epochs take memory as the file says */
+};
 
 struct entry {
 	struct thaw_checkpoint_tensor tensor; /* its name is owned */
@@ -209,6 +217,19 @@ static thaw_status read_val_losses(const struct thaw_h5_reader *reader, struct t
 	return THAW_OK;
 }
 
+/* Names of classes take memory before anything else is known of them. */
+static thaw_status check_classes(const struct thaw_h5_reader *reader)
+{
+	struct thaw_h5_plain plain;
+	thaw_status status = thaw_h5_find(reader, "classes", THAW_H5_TEXT, &plain);
+
+	if (!status && (plain.dims[0] > CLASSES_LIMIT || plain.bytes > NAMES_LIMIT))
+		status = thaw_fail(THAW_FAILED, "'%s': %lld classes whose names take %llu bytes: allowed are %d, and %d bytes",
+		                   reader->path, (long long)plain.dims[0], (unsigned long long)plain.bytes, CLASSES_LIMIT,
+		                   NAMES_LIMIT);
+	return status;
+}
+
 static thaw_status read_facts(const struct thaw_h5_reader *reader, struct thaw_checkpoint *checkpoint)
 {
 	struct thaw_checkpoint_facts *facts = &checkpoint->facts;
@@ -237,16 +258,20 @@ static thaw_status read_facts(const struct thaw_h5_reader *reader, struct thaw_c
 	    (status = thaw_h5_get_int(reader, "crop", &facts->crop)) ||
 	    (status = thaw_h5_get_numbers(reader, "mean", THAW_H5_F32, facts->mean, 3)) ||
 	    (status = thaw_h5_get_numbers(reader, "std", THAW_H5_F32, facts->std, 3)) ||
+	    (status = check_classes(reader)) ||
 	    (status = thaw_h5_get_texts(reader, "classes", &checkpoint->names, &classes)) ||
 	    (status = read_text(reader, "job", &checkpoint->job)) ||
 	    (status = read_text(reader, "build", &checkpoint->build)))
 		return status;
-	if (facts->epoch < 0 || facts->step < 0 || facts->best_epoch < 0 || classes > INT32_MAX)
-		return thaw_fail(THAW_FAILED, "'%s': epoch %lld, step %lld, best epoch %lld: allowed are 0 and more",
-		                 reader->path, (long long)facts->epoch, (long long)facts->step, (long long)facts->best_epoch);
-	if (facts->resize < 0 || facts->resize > UINT16_MAX || facts->crop < 0 || facts->crop > UINT16_MAX)
-		return thaw_fail(THAW_FAILED, "'%s': resize %lld, crop %lld: allowed are 0 to %d", reader->path,
-		                 (long long)facts->resize, (long long)facts->crop, UINT16_MAX);
+	if (facts->epoch < 0 || facts->epoch > EPOCHS_LIMIT || facts->step < 0 || facts->best_epoch < 0)
+		return thaw_fail(THAW_FAILED,
+		                 "'%s': epoch %lld, step %lld, best epoch %lld: allowed are 0 and more, and up to %d epochs",
+		                 reader->path, (long long)facts->epoch, (long long)facts->step, (long long)facts->best_epoch,
+		                 EPOCHS_LIMIT);
+	if (facts->resize < 0 || facts->resize > THAW_EDGE_LIMIT || facts->crop < 0 || facts->crop > THAW_EDGE_LIMIT ||
+	    (facts->resize == 0) != (facts->crop == 0))
+		return thaw_fail(THAW_FAILED, "'%s': resize %lld, crop %lld: allowed are 1 to %d, or 0 for both", reader->path,
+		                 (long long)facts->resize, (long long)facts->crop, THAW_EDGE_LIMIT);
 	facts->classes = (int)classes;
 	facts->names = (const char *const *)checkpoint->names;
 	facts->job = checkpoint->job[0];
@@ -369,25 +394,13 @@ const uint8_t *thaw_checkpoint_bytes(const struct thaw_checkpoint *checkpoint, i
 	return checkpoint->bytes + checkpoint->entries[i].offset;
 }
 
-/* "(64, 3, 7, 7)" */
-static const char *shape_text(const struct thaw_checkpoint_tensor *tensor, char text_out[96])
-{
-	size_t length = 1;
-
-	text_out[0] = '(';
-	for (int i = 0; i < tensor->rank; i++)
-		length += (size_t)snprintf(text_out + length, 96 - length, i ? ", %lld" : "%lld", (long long)tensor->dims[i]);
-	snprintf(text_out + length, 96 - length, ")");
-	return text_out;
-}
-
 thaw_status thaw_checkpoint_read(const struct thaw_checkpoint *checkpoint, const struct thaw_checkpoint_tensor *want)
 {
 	struct entry key = {.tensor = *want};
 	const struct entry *found =
 		checkpoint->count == 0 ? NULL
 							   : bsearch(&key, checkpoint->entries, (size_t)checkpoint->count, sizeof key, by_name);
-	char got_text[96], want_text[96];
+	char got_text[192], want_text[192];
 	size_t bytes = sizeof *want->data;
 	bool same;
 
@@ -400,7 +413,8 @@ thaw_status thaw_checkpoint_read(const struct thaw_checkpoint *checkpoint, const
 	}
 	if (!same)
 		return thaw_fail(THAW_FAILED, "'%s': '%s' is %s, expected %s", checkpoint->path, want->name,
-		                 shape_text(&found->tensor, got_text), shape_text(want, want_text));
+		                 thaw_shape_text(found->tensor.rank, found->tensor.dims, got_text),
+		                 thaw_shape_text(want->rank, want->dims, want_text));
 	memcpy(want->data, checkpoint->bytes + found->offset, bytes);
 	return THAW_OK;
 }

@@ -8,6 +8,7 @@
 enum {
 	BLOCK = 64 << 10,
 	VALUES_LIMIT = 32 << 20, /* bytes; a ResNet-152 with two optimizer slots needs 3 million */
+	BYTES_LIMIT = 16 << 20,  /* of all pickles; a ResNet-152 with two optimizer slots has a half million */
 	STACK_LIMIT = 1 << 20,   /* values; of a dictionary or list a thousand items stand there at a time */
 	NAME_LIMIT = 128,
 };
@@ -490,6 +491,8 @@ thaw_status thaw_pickle_read(struct thaw_pickle *pickle, struct thaw_pickle_valu
 
 		if (!opcode)
 			return fail_at(pickle, "it ends");
+		if (pickle->read + (size_t)(pickle->at - pickle->begin) > BYTES_LIMIT)
+			return thaw_fail(THAW_FAILED, "'%s': its pickles have more than %d MiB", pickle->path, BYTES_LIMIT >> 20);
 		if (*opcode == '.') /* STOP */
 			break;
 		status = run_opcode(pickle, *opcode);
@@ -499,6 +502,7 @@ thaw_status thaw_pickle_read(struct thaw_pickle *pickle, struct thaw_pickle_valu
 	value = pop(pickle);
 	if (!value || pickle->depth > 0)
 		return fail_at(pickle, "an end too early");
+	pickle->read += (size_t)(pickle->at - pickle->begin);
 	*value_out = value;
 	return THAW_OK;
 }

@@ -6,8 +6,8 @@
  * the caller's own code, which makes values and no more. So nothing is imported and nothing is executed, whatever a
  * file says. Any other opcode or name is refused.
  *
- * Values live in blocks of at most 32 MiB together, however large the file is, and are never freed singly. A value may
- * contain itself: who walks has to know how deep.
+ * Values live in blocks of at most 32 MiB together, and pickles have at most 16 MiB, all of a file together, however
+ * large it is. Values are never freed singly. One may contain itself: who walks has to know how deep.
  *
  * Source: CPython, Lib/pickletools.py; PyTorch, torch/_weights_only_unpickler.py.
  */
@@ -90,6 +90,7 @@ struct thaw_pickle {
 	struct thaw_pickle_value **stack, **memo;
 	size_t depth, stack_room, memo_count, memo_room;
 	const uint8_t *begin; /* of the pickle that is read */
+	size_t read;          /* bytes of all pickles before it */
 	thaw_status status;   /* why there was no memory */
 };
 

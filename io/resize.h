@@ -15,6 +15,8 @@
 
 #include "base/status.h"
 
+enum { THAW_EDGE_LIMIT = 4096 }; /* pixels of the edge that pictures are resized or cropped to */
+
 /* A part of a picture: rows top .. top + height - 1, columns left .. left + width - 1. */
 struct thaw_box {
 	int top, left, height, width;

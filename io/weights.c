@@ -15,7 +15,8 @@ struct thaw_weights_memory {
 	char *path;
 	void *map;
 	size_t length;
-	struct thaw_checkpoint *checkpoint; /* whose tensors these are, or NULL */
+	struct thaw_checkpoint *checkpoint; /* whose tensors and names these are, or NULL */
+	char **names;                       /* of classes, up to NULL; or NULL */
 };
 
 /* --- formats ----------------------------------------------------------------------------------------------------- */
@@ -77,17 +78,6 @@ static thaw_status fail_unknown(const char *path, const uint8_t *bytes, size_t l
 }
 
 /* --- tensors ----------------------------------------------------------------------------------------------------- */
-
-const char *thaw_shape_text(int rank, const int64_t *dims, char text_out[192])
-{
-	size_t length = 1;
-
-	text_out[0] = '(';
-	for (int i = 0; i < rank; i++)
-		length += (size_t)snprintf(text_out + length, 192 - length, i ? ", %lld" : "%lld", (long long)dims[i]);
-	snprintf(text_out + length, 192 - length, ")");
-	return text_out;
-}
 
 /* Sets dims, strides and elems, and checks that all lies in `data_length` bytes. NULL: it does; else what is wrong. */
 static const char *check_claim(const struct thaw_weight_claim *claim, struct thaw_weight *tensor)
@@ -249,8 +239,8 @@ static thaw_status sort_tensors(struct thaw_weights *weights)
 	qsort(weights->tensors, (size_t)weights->count, sizeof *weights->tensors, by_name);
 	for (int i = 1; i < weights->count; i++)
 		if (by_name(&weights->tensors[i - 1], &weights->tensors[i]) == 0)
-			return thaw_fail(THAW_FAILED, "'%s' is damaged: two tensors are called '%s'", weights->path,
-			                 weights->tensors[i].name);
+			return thaw_fail(THAW_FAILED, "'%s': two tensors are called '%s'%s%s", weights->path,
+			                 weights->tensors[i].name, weights->prefix[0] ? " without " : "", weights->prefix);
 	return THAW_OK;
 }
 
@@ -267,6 +257,7 @@ static thaw_status read_file(struct thaw_weights *weights)
 			weights->format = formats[i].name;
 			status = formats[i].read(&reader);
 			memory->checkpoint = reader.checkpoint;
+			memory->names = reader.names;
 			return status ? status : sort_tensors(weights);
 		}
 	return fail_unknown(weights->path, reader.bytes, reader.length);
@@ -297,9 +288,9 @@ void thaw_weights_release(struct thaw_weights *weights)
 	for (int i = 0; i < weights->count; i++)
 		free((char *)weights->tensors[i].name);
 	free(weights->tensors);
-	for (int i = 0; i < weights->facts.classes; i++)
-		free((char *)weights->facts.names[i]);
-	free(weights->facts.names);
+	for (int i = 0; weights->memory->names && weights->memory->names[i]; i++)
+		free(weights->memory->names[i]);
+	free(weights->memory->names);
 	thaw_checkpoint_free(weights->memory->checkpoint);
 	if (weights->memory->map)
 		thaw_mapped_close(weights->memory->map, weights->memory->length);

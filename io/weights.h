@@ -15,6 +15,8 @@
 #ifndef THAW_IO_WEIGHTS_H
 #define THAW_IO_WEIGHTS_H
 
+#include <stdbool.h>
+
 #include "base/status.h"
 #include "io/dtype.h"
 
@@ -35,7 +37,7 @@ struct thaw_weights_facts {
 	float mean[3], std[3];
 	int resize, crop;  /* pixels; 0: not known */
 	int classes;       /* 0: not known */
-	const char **names; /* (classes) */
+	const char *const *names; /* (classes) */
 };
 
 struct thaw_weights {
@@ -60,12 +62,12 @@ const struct thaw_weight *thaw_weights_find(const struct thaw_weights *weights, 
 void thaw_weight_copy(const struct thaw_weight *tensor, float *values_out);
 
 /* Publishes `count` tensors as safetensors, with what is known of the network. Those of floating-point numbers become
- * `*floats` (F32, F16, BF16), unless that is NULL; all else, and they then, keep every bit. Names of classes that are not
- * all UTF-8 are left out; such a name of a tensor is refused. THAW_FAILED names path and reason; what was there stays. */
+ * `*floats` (F32, F16, BF16), unless that is NULL; all else, and they then, keep every bit. A finite number that F16 cannot
+ * hold is refused. Names of classes that are not all UTF-8 are left out; such a name of a tensor is refused. THAW_FAILED names path and reason; what was there stays. */
 thaw_status thaw_weights_write(const char *path, const struct thaw_weights_facts *facts,
                                const struct thaw_weight *tensors, int count, const enum thaw_dtype *floats);
 
-/* "(64, 3, 7, 7)" */
-const char *thaw_shape_text(int rank, const int64_t *dims, char text_out[192]);
+/* Whether JSON can hold the names of all classes: they are UTF-8 without control characters. */
+bool thaw_weights_can_name(const struct thaw_weights_facts *facts);
 
 #endif

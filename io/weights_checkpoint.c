@@ -1,25 +1,25 @@
 /* thaw's own checkpoints: the tensors in /model (io/checkpoint.h). */
+#include <math.h>
 #include <string.h>
 
-#include "base/mem.h"
 #include "io/checkpoint.h"
 #include "io/weights_reader.h"
 
-static thaw_status copy_facts(const struct thaw_checkpoint_facts *from, struct thaw_weights_facts *to)
+/* Names stay the checkpoint's. */
+static thaw_status take_facts(const char *path, const struct thaw_checkpoint_facts *from, struct thaw_weights_facts *to)
 {
+	for (int c = 0; c < 3; c++)
+		if (!isfinite(from->mean[c]) || !isfinite(from->std[c]) || !(from->std[c] > 0))
+			return thaw_fail(THAW_FAILED, "'%s': normalised by mean %g, std %g: allowed are finite numbers, std above 0",
+			                 path, (double)from->mean[c], (double)from->std[c]);
 	memcpy(to->arch, from->arch, sizeof to->arch);
 	memcpy(to->mean, from->mean, sizeof to->mean);
 	memcpy(to->std, from->std, sizeof to->std);
 	to->resize = (int)from->resize;
 	to->crop = (int)from->crop;
-	to->names = thaw_alloc((size_t)from->classes, sizeof *to->names);
-	for (int i = 0; to->names && i < from->classes; i++) {
-		to->names[i] = thaw_copy_text(from->names[i]);
-		if (!to->names[i])
-			return THAW_OUT_OF_MEMORY;
-		to->classes = i + 1;
-	}
-	return to->names ? THAW_OK : THAW_OUT_OF_MEMORY;
+	to->classes = from->classes;
+	to->names = from->names;
+	return THAW_OK;
 }
 
 thaw_status thaw_weights_read_checkpoint(struct thaw_weights_reader *reader)
@@ -29,7 +29,7 @@ thaw_status thaw_weights_read_checkpoint(struct thaw_weights_reader *reader)
 
 	if (status)
 		return status;
-	status = copy_facts(thaw_checkpoint_facts(reader->checkpoint), &reader->weights->facts);
+	status = take_facts(reader->path, thaw_checkpoint_facts(reader->checkpoint), &reader->weights->facts);
 	for (int i = 0; i < thaw_checkpoint_count(reader->checkpoint) && !status; i++) {
 		const struct thaw_checkpoint_tensor *tensor = thaw_checkpoint_tensor(reader->checkpoint, i);
 		uint64_t bytes = sizeof(float);

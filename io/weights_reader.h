@@ -17,6 +17,7 @@ struct thaw_weights_reader {
 	size_t length;
 	uint64_t claimed;     /* bytes of all tensors so far */
 	struct thaw_weights *weights;
+	char **names;         /* of classes, up to NULL: released with the weights */
 	struct thaw_checkpoint *checkpoint; /* whose bytes the tensors are, where it is one: released with the weights */
 };
 

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "io/resize.h"
 #include "io/weights_reader.h"
 
 enum { LENGTH = 8 };
@@ -172,7 +173,7 @@ static bool take_pixels(const char *text, int *pixels_out)
 	char *end;
 	long pixels = strtol(text, &end, 10);
 
-	*pixels_out = pixels > 0 && pixels <= UINT16_MAX ? (int)pixels : 0;
+	*pixels_out = pixels > 0 && pixels <= THAW_EDGE_LIMIT ? (int)pixels : 0;
 	return !*end && *pixels_out > 0;
 }
 
@@ -184,16 +185,19 @@ static thaw_status read_classes(struct thaw_weights_reader *reader, const char *
 	thaw_status status = parse(reader, name, text, strlen(text), &array);
 	size_t i;
 
-	if (!status && (!json_is_array(array) || json_array_size(array) == 0 || facts->names))
+	if (!status && (!json_is_array(array) || json_array_size(array) == 0 || reader->names))
 		status = fail_fact(reader, name);
-	if (!status && !(facts->names = thaw_alloc(json_array_size(array), sizeof *facts->names)))
+	if (!status && !(reader->names = thaw_alloc(json_array_size(array) + 1, sizeof *reader->names)))
 		status = THAW_OUT_OF_MEMORY;
 	json_array_foreach(array, i, class) {
 		if (!status && !json_is_string(class))
 			status = fail_fact(reader, name);
-		if (!status && !(facts->names[i] = thaw_copy_text(json_string_value(class))))
+		if (!status && !(reader->names[i] = thaw_copy_text(json_string_value(class))))
 			status = THAW_OUT_OF_MEMORY;
-		facts->classes += status == THAW_OK;
+	}
+	if (!status) {
+		facts->names = (const char *const *)reader->names;
+		facts->classes = (int)json_array_size(array);
 	}
 	json_decref(array);
 	return status;
@@ -236,6 +240,7 @@ static thaw_status read_metadata(struct thaw_weights_reader *reader, json_t *met
 
 static thaw_status read_header(struct thaw_weights_reader *reader, json_t *root, uint64_t header)
 {
+	struct thaw_weights_facts *facts = &reader->weights->facts;
 	struct range *ranges = thaw_alloc(json_object_size(root), sizeof *ranges);
 	thaw_status status = ranges ? THAW_OK : THAW_OUT_OF_MEMORY;
 	size_t count = 0;
@@ -250,8 +255,12 @@ static thaw_status read_header(struct thaw_weights_reader *reader, json_t *root,
 		else
 			status = read_tensor(reader, name, value, header, &ranges[count++]);
 	}
-	if (!status && reader->weights->facts.arch[0] && !(reader->weights->facts.std[0] > 0))
+	if (!status && facts->arch[0] && !(facts->std[0] > 0))
 		status = fail(reader, "thaw.arch", "stands there without thaw.std");
+	if (!status && (facts->resize == 0) != (facts->crop == 0))
+		status = fail(reader, facts->crop ? "thaw.crop" : "thaw.resize", "stands there without the other");
+	if (!facts->arch[0]) /* then nothing is known */
+		*facts = (struct thaw_weights_facts){.resize = 0};
 	if (!status)
 		status = check_ranges(reader, ranges, count, reader->length - LENGTH - header);
 	free(ranges);

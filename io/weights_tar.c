@@ -3,9 +3,9 @@
  *
  *     storages   how many (a pickle); for each its key, device and type (a pickle), number of elements (int64), elements;
  *                then a pickle of views: (key, key of the storage, first element, elements)
- *     tensors    how many; for each its key, storage and type (a pickle), then rank (int32), 4 bytes, sizes, strides,
+ *     tensors    how many; for each its key, storage (None: it is empty) and type (a pickle), then rank (int32), 4 bytes, sizes, strides,
  *                offset (int64 each)
- *     pickle     what was saved; a persistent id is the key of a tensor
+ *     pickle     what was saved; a persistent id is the key of a tensor, as text
  */
 #include "io/weights_torch.h"
 
@@ -226,6 +226,7 @@ static thaw_status read_tensor(struct tar *tar)
 	struct thaw_torch_tensor tensor = {.rank = 0};
 	const struct thaw_pickle_value *key, *storage;
 	struct thaw_pickle_value *said;
+	bool is_empty;
 	int64_t rank;
 	thaw_status status = thaw_pickle_read(&tar->pickle, &said);
 
@@ -234,7 +235,8 @@ static thaw_status read_tensor(struct tar *tar)
 	key = said->kind == THAW_PICKLE_TUPLE ? thaw_pickle_item(said, 0, THAW_PICKLE_INT) : NULL;
 	storage = key ? thaw_pickle_item(said, 1, THAW_PICKLE_INT) : NULL;
 	tensor.storage = storage ? thaw_torch_storage(look_up(&tar->storages, storage->integer)) : NULL;
-	if (!tensor.storage)
+	is_empty = key && thaw_pickle_item(said, 1, THAW_PICKLE_NONE);
+	if (!tensor.storage && !is_empty)
 		return fail(tar, "a tensor without a storage");
 	status = read_numbers(tar, 1, &rank);
 	if (status)
@@ -247,7 +249,11 @@ static thaw_status read_tensor(struct tar *tar)
 		status = read_numbers(tar, tensor.rank, tensor.strides);
 	if (!status)
 		status = read_numbers(tar, 1, &tensor.offset);
-	return status ? status : add_row(tar, &tar->tensors, key->integer, thaw_torch_tensor_new(&tar->pickle, &tensor));
+	if (status)
+		return status;
+	return add_row(tar, &tar->tensors, key->integer,
+	               is_empty ? thaw_pickle_new(&tar->pickle, THAW_PICKLE_OPAQUE)
+	                        : thaw_torch_tensor_new(&tar->pickle, &tensor));
 }
 
 static thaw_status read_tensors(struct tar *tar)
@@ -264,14 +270,35 @@ static thaw_status read_tensors(struct tar *tar)
 
 /* --- what was saved ---------------------------------------------------------------------------------------------- */
 
+/* A key as PyTorch wrote it into the pickle, in decimal digits; or as a number. */
+static bool take_key(const struct thaw_pickle_value *id, int64_t *key_out)
+{
+	uint64_t key = 0;
+
+	if (id->kind == THAW_PICKLE_INT) {
+		*key_out = id->integer;
+		return true;
+	}
+	if (id->kind != THAW_PICKLE_TEXT || id->count == 0 || id->count > 18)
+		return false;
+	for (int64_t i = 0; i < id->count; i++) {
+		if (id->text[i] < '0' || id->text[i] > '9')
+			return false;
+		key = 10 * key + (uint64_t)(id->text[i] - '0');
+	}
+	*key_out = (int64_t)key;
+	return true;
+}
+
 static thaw_status find(struct thaw_pickle *pickle, const struct thaw_pickle_value *id,
                         struct thaw_pickle_value **value_out)
 {
 	const struct tar *tar = pickle->context;
+	int64_t key;
 
-	*value_out = id->kind == THAW_PICKLE_INT ? look_up(&tar->tensors, id->integer) : NULL;
-	if (!*value_out && id->kind == THAW_PICKLE_INT)
-		*value_out = look_up(&tar->storages, id->integer);
+	*value_out = take_key(id, &key) ? look_up(&tar->tensors, key) : NULL;
+	if (!*value_out && take_key(id, &key))
+		*value_out = look_up(&tar->storages, key);
 	return *value_out ? THAW_OK : fail(tar, "its pickle refers to a tensor that is not there");
 }
 

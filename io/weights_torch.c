@@ -1,5 +1,6 @@
 #include "io/weights_torch.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -266,14 +267,9 @@ static thaw_status find(struct thaw_pickle *pickle, const struct thaw_pickle_val
 
 static const char *advise(const char *module)
 {
-	static const char *const models[] = {"torchvision.models.", "torch.nn.", "timm.", "transformers.", "__main__"};
-
-	if (strncmp(module, "__torch__", 9) == 0)
-		return "it is TorchScript: what torch.save(torch.jit.load(...).state_dict(), ...) writes is read";
-	for (size_t i = 0; i < sizeof models / sizeof *models; i++)
-		if (strncmp(module, models[i], strlen(models[i])) == 0)
-			return "it holds a whole model or other objects: what torch.save(model.state_dict(), ...) writes is read";
-	return NULL;
+	return strncmp(module, "__torch__", 9) == 0
+	           ? "it is TorchScript: what torch.save(torch.jit.load(...).state_dict(), ...) writes is read"
+	           : "what torch.save(model.state_dict(), ...) writes is read";
 }
 
 const struct thaw_pickle_rules thaw_torch_rules = {names, sizeof names / sizeof *names, call, advise, find};
@@ -289,25 +285,43 @@ static const struct thaw_pickle_value *child(const struct thaw_pickle_value *dic
 	return NULL;
 }
 
-/* Where the weights are: at most two boxes deep, as in {"model": {"state_dict": ...}}. */
-static const struct thaw_pickle_value *unpack(const struct thaw_pickle_value *root, const char **container_out)
+static bool has_tensors(const struct thaw_pickle_value *dict)
 {
-	static const char *const containers[] = {"state_dict_ema", "model_ema", "state_dict", "model_state_dict",
-	                                         "model",          "net",       "network",    "weights"};
+	for (const struct thaw_pickle_item *item = dict->first; item; item = item->next->next)
+		if (item->value->kind == THAW_PICKLE_TEXT && thaw_torch_tensor(item->next->value))
+			return true;
+	return false;
+}
 
-	for (int depth = 0; depth < 2; depth++) {
-		const struct thaw_pickle_value *inner = NULL;
+/* Where the weights are: at most two boxes deep, as in {"model": {"state_dict": ...}}. NULL: nowhere. */
+static const struct thaw_pickle_value *unpack(const struct thaw_pickle_value *dict, int depth, const char **container_out)
+{
+	static const char *const containers[] = {"state_dict_ema", "model_ema", "ema_state_dict", "ema",     "state_dict",
+	                                         "model_state_dict", "model",   "net",            "network", "weights", "module"};
+	const struct thaw_pickle_value *found = NULL;
 
-		for (size_t i = 0; i < sizeof containers / sizeof *containers && !inner; i++) {
-			inner = child(root, containers[i]);
-			if (inner)
-				*container_out = containers[i];
-		}
-		if (!inner)
-			break;
-		root = inner;
+	for (size_t i = 0; depth < 2 && i < sizeof containers / sizeof *containers && !found; i++) {
+		const struct thaw_pickle_value *inner = child(dict, containers[i]);
+
+		found = inner ? unpack(inner, depth + 1, container_out) : NULL;
+		if (found && !**container_out)
+			*container_out = containers[i];
 	}
-	return root;
+	return found || !has_tensors(dict) ? found : dict;
+}
+
+/* No weights, but these keys. */
+static thaw_status fail_keys(const char *path, const struct thaw_pickle_value *root)
+{
+	char keys[160] = "";
+	size_t length = 0;
+
+	for (const struct thaw_pickle_item *item = root->first; item && length < sizeof keys - 40; item = item->next->next)
+		if (item->value->kind == THAW_PICKLE_TEXT)
+			length += (size_t)snprintf(keys + length, sizeof keys - length, "%s'%.*s'", length ? ", " : "",
+			                           item->value->count < 30 ? (int)item->value->count : 30, item->value->text);
+	return thaw_fail(THAW_FAILED, "'%s' holds no tensors where weights are looked for; its keys are %s", path,
+	                 length ? keys : "none");
 }
 
 static thaw_status add(struct thaw_weights_reader *reader, const struct thaw_pickle_value *name,
@@ -339,13 +353,16 @@ static thaw_status add(struct thaw_weights_reader *reader, const struct thaw_pic
 thaw_status thaw_torch_collect(struct thaw_weights_reader *reader, const struct thaw_pickle_value *root,
                                thaw_storage_fn *locate, void *context)
 {
+	const struct thaw_pickle_value *weights;
 	thaw_status status = THAW_OK;
 
 	if (root->kind != THAW_PICKLE_DICT)
 		return thaw_fail(THAW_FAILED, "'%s' holds no state dict: torch.save(model.state_dict(), ...) writes one",
 		                 reader->path);
-	root = unpack(root, &reader->weights->container);
-	for (const struct thaw_pickle_item *item = root->first; item && !status; item = item->next->next) {
+	weights = unpack(root, 0, &reader->weights->container);
+	if (!weights)
+		return fail_keys(reader->path, root);
+	for (const struct thaw_pickle_item *item = weights->first; item && !status; item = item->next->next) {
 		const struct thaw_torch_tensor *tensor = thaw_torch_tensor(item->next->value);
 
 		if (tensor && item->value->kind == THAW_PICKLE_TEXT)

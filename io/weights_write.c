@@ -1,4 +1,5 @@
 /* Writing safetensors: io/weights_safetensors.c says what they are. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +9,8 @@
 #include "base/mem.h"
 #include "base/printable.h"
 #include "io/weights_reader.h"
+
+static const float half_overflow = 65520; /* rounds to infinity as F16 */
 
 /* Where a tensor stands in the file. */
 struct place {
@@ -69,9 +72,11 @@ static void add_pixels(struct thaw_text *header, const char *key, int pixels)
 		thaw_json_text(header, key, text);
 }
 
-static bool all_printable(const char **names, int count)
+bool thaw_weights_can_name(const struct thaw_weights_facts *facts)
 {
-	while (count > 0 && thaw_is_printable(names[count - 1]))
+	int count = facts->classes;
+
+	while (count > 0 && thaw_is_printable(facts->names[count - 1]))
 		count--;
 	return count == 0;
 }
@@ -85,7 +90,7 @@ static void add_facts(struct thaw_text *header, const struct thaw_weights_facts 
 	add_three(header, "thaw.std", facts->std);
 	add_pixels(header, "thaw.resize", facts->resize);
 	add_pixels(header, "thaw.crop", facts->crop);
-	if (facts->classes > 0 && all_printable(facts->names, facts->classes)) { /* JSON holds no others */
+	if (facts->classes > 0 && thaw_weights_can_name(facts)) {
 		thaw_json_open(&classes, NULL, '[');
 		for (int i = 0; i < facts->classes; i++)
 			thaw_json_text(&classes, NULL, facts->names[i]);
@@ -119,7 +124,7 @@ static void add_header(struct thaw_text *header, const struct thaw_weights_facts
 		thaw_json_close(header, '}');
 	}
 	thaw_json_close(header, '}');
-	while (header->length % 8 != 0)
+	while (header->length % 8 != 0 && !header->out_of_memory)
 		thaw_text_add(header, " ");
 }
 
@@ -136,6 +141,7 @@ static thaw_status check_names(const char *path, const struct thaw_weight *tenso
 
 static thaw_status copy_numbers(const struct place *place, uint8_t *to)
 {
+	thaw_status status = THAW_OK;
 	float *floats;
 
 	if (place->dtype == place->tensor->dtype) {
@@ -146,9 +152,14 @@ static thaw_status copy_numbers(const struct place *place, uint8_t *to)
 	if (!floats)
 		return THAW_OUT_OF_MEMORY;
 	thaw_weight_copy(place->tensor, floats);
-	thaw_dtype_from_floats(place->dtype, floats, (size_t)place->tensor->elems, to);
+	for (int64_t i = 0; i < place->tensor->elems && place->dtype == THAW_F16 && !status; i++)
+		if (isfinite(floats[i]) && fabsf(floats[i]) >= half_overflow)
+			status = thaw_fail(THAW_FAILED, "'%s' has %g in it, and the largest number of F16 is 65504",
+			                   place->tensor->name, (double)floats[i]);
+	if (!status)
+		thaw_dtype_from_floats(place->dtype, floats, (size_t)place->tensor->elems, to);
 	free(floats);
-	return THAW_OK;
+	return status;
 }
 
 thaw_status thaw_weights_write(const char *path, const struct thaw_weights_facts *facts,

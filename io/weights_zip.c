@@ -23,7 +23,6 @@ enum {
 	ENTRIES_LIMIT = 1 << 14,
 	NAME_LIMIT = 256,
 	END = 22, /* bytes of the record at the end, which torch.save() writes without a comment */
-	PICKLE_LIMIT = 16 << 20, /* bytes; a ResNet-152 with two optimizer slots has a half million */
 };
 
 struct entry {
@@ -267,9 +266,6 @@ static thaw_status read_pickle(struct zip *zip)
 	if (!entry)
 		return thaw_fail(THAW_FAILED, "'%s' is a zip file, and not one of torch.save(): no data.pkl in its first folder",
 		                 zip->reader->path);
-	if (entry->length > PICKLE_LIMIT)
-		return thaw_fail(THAW_FAILED, "'%s': its data.pkl has %llu bytes, allowed are %d", zip->reader->path,
-		                 (unsigned long long)entry->length, PICKLE_LIMIT);
 	pickle.at = zip->reader->bytes + entry->offset;
 	pickle.end = pickle.at + entry->length;
 	status = thaw_pickle_read(&pickle, &root);

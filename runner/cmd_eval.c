@@ -26,7 +26,7 @@ struct arguments {
 static thaw_status parse(const struct thaw_command *self, int argc, char **argv, struct arguments *a, bool *help_out)
 {
 	const struct thaw_option options[] = {
-		{"checkpoint", 'c', THAW_OPTION_TEXT, &a->checkpoint, 0, 0, "FILE.h5",
+		{"checkpoint", 'c', THAW_OPTION_TEXT, &a->checkpoint, 0, 0, "FILE",
 	     "the checkpoint, or other file of weights, to evaluate\n(the job's model.weights)"},
 		{"set", 0, THAW_OPTION_TEXTS, &a->sets, 0, 0, "KEY=VALUE", "set a key of the job file; may be repeated"},
 		{"json", 0, THAW_OPTION_FLAG, &a->json, 0, 0, NULL, "print one object of JSON, with the whole confusion matrix"},
@@ -51,20 +51,20 @@ static void tell_progress(void *context, int64_t done, int64_t batches)
 		thaw_meter_show(meter, "validation %lld/%lld", (long long)done, (long long)batches);
 }
 
-/* Reads a checkpoint of thaw, or what others wrote; "of epoch 3" or "" says which epoch's it is. */
-static thaw_status read_weights(struct thaw_setup *setup, const char *path, char epoch_out[32])
+/* Reads a checkpoint of thaw, or what others wrote, of which no epoch is known: -1. */
+static thaw_status read_weights(struct thaw_setup *setup, const char *path, int64_t *epoch_out)
 {
 	struct thaw_snapshot_wanted nothing_else = {.losses = NULL};
 	struct thaw_checkpoint_facts facts;
 	const char *kind;
 	thaw_status status;
 
-	epoch_out[0] = '\0';
+	*epoch_out = -1;
 	if (thaw_seal_kind(path, &kind) != THAW_OK || strcmp(kind, "checkpoint") != 0)
 		return thaw_pretrained_read(setup, path);
 	status = thaw_world_agree(thaw_snapshot_read(path, setup, nothing_else, &facts));
 	if (!status) {
-		snprintf(epoch_out, 32, " of epoch %lld", (long long)facts.epoch);
+		*epoch_out = facts.epoch;
 		status = thaw_setup_compare(path, thaw_setup_checksum(setup));
 	}
 	return status;
@@ -73,7 +73,7 @@ static thaw_status read_weights(struct thaw_setup *setup, const char *path, char
 /* What came of it. */
 struct result {
 	const char *file;
-	char epoch[32];
+	int64_t epoch; /* -1: not known */
 	struct thaw_metrics metrics;
 	double seconds;
 	const struct thaw_prediction *predictions; /* (count of the split) */
@@ -84,11 +84,14 @@ static thaw_status tell_text(const struct thaw_setup *setup, const struct result
 	const struct thaw_metrics *m = &r->metrics;
 	struct thaw_text top5 = THAW_TEXT_EMPTY;
 	double count = (double)m->count;
+	char epoch[32] = "";
 
 	if (setup->facts->classes > 5)
 		thaw_text_add(&top5, "  top5 %.6f (%lld/%lld)", (double)m->top5 / count, (long long)m->top5,
 		              (long long)m->count);
-	thaw_log("%s  %s%s", r->file, setup->job->model.arch, r->epoch);
+	if (r->epoch >= 0)
+		snprintf(epoch, sizeof epoch, " of epoch %lld", (long long)r->epoch);
+	thaw_log("%s  %s%s", r->file, setup->job->model.arch, epoch);
 	thaw_log("val loss %.9g  top1 %.6f (%lld/%lld)%s  %.1f s  %.1f img/s", m->loss, (double)m->top1 / count,
 	         (long long)m->top1, (long long)m->count, top5.data, r->seconds, count / r->seconds);
 	thaw_text_release(&top5);
@@ -108,6 +111,10 @@ static thaw_status tell_json(const struct thaw_setup *setup, const struct result
 		thaw_json_open(&json, NULL, '{');
 		thaw_json_text(&json, "file", r->file);
 		thaw_json_text(&json, "arch", setup->job->model.arch);
+		if (r->epoch >= 0)
+			thaw_json_integer(&json, "epoch", r->epoch);
+		else
+			thaw_json_text(&json, "epoch", NULL);
 		thaw_json_number(&json, "loss", m->loss);
 		thaw_json_integer(&json, "count", m->count);
 		thaw_json_integer(&json, "top1_correct", m->top1);
@@ -133,7 +140,7 @@ static thaw_status evaluate(struct thaw_setup *setup, const void *arguments)
 	struct thaw_evaluator *evaluator;
 	struct thaw_meter meter;
 	double begun;
-	thaw_status status = read_weights(setup, r.file, r.epoch);
+	thaw_status status = read_weights(setup, r.file, &r.epoch);
 
 	if (!status)
 		status = thaw_evaluator_new(setup, &evaluator);
@@ -173,7 +180,8 @@ static thaw_status run(const struct thaw_command *self, int argc, char **argv)
 	if (status)
 		return status;
 	if (!arguments.checkpoint && !thaw_job_pretrained(job))
-		status = thaw_fail(THAW_BAD_JOB, "eval needs --checkpoint FILE: '%s' names no model.weights", arguments.job);
+		status = thaw_world_agree(
+			thaw_fail(THAW_BAD_JOB, "eval needs --checkpoint FILE: '%s' names no model.weights", arguments.job));
 	else
 		status = thaw_setup_with(job, false, evaluate, &arguments);
 	free(job);

@@ -20,7 +20,6 @@ enum {
 };
 
 struct arguments {
-	const char *data;
 	int64_t crop, batch;
 	bool json;
 };

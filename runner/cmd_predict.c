@@ -67,7 +67,7 @@ static thaw_status add_lines(struct thaw_files *paths)
 			status = thaw_files_add(paths, line);
 	}
 	free(line);
-	if (!status && ferror(stdin))
+	if (!status && !feof(stdin))
 		status = thaw_fail(THAW_FAILED, "cannot read standard input");
 	return status;
 }
@@ -392,7 +392,7 @@ static thaw_status parse(const struct thaw_command *self, int argc, char **argv,
 		{"batch", 0, THAW_OPTION_INT, &a->batch, 1, 4096, "N", "pictures that are computed at once (32)"},
 		{"threads", 0, THAW_OPTION_INT, &a->threads, 1, 1024, "N", "threads (all processors)"},
 		{"resize", 0, THAW_OPTION_INT, &a->resize, 1, 4096, "N",
-	     "length of the shorter edge before the crop, pixels (as the\ncheckpoint says, else 256)"},
+	     "length of the shorter edge before the crop, pixels (as the\ncheckpoint says, else 256; torchvision's V2: 232)"},
 		{"crop", 0, THAW_OPTION_INT, &a->crop, 1, 4096, "N",
 	     "edge of the square in the middle that the network sees\n(as the checkpoint says, else 224)"},
 		{"device", 0, THAW_OPTION_TEXT, &a->device, 0, 0, "NAME", "where to compute (auto)"},

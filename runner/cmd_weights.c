@@ -13,9 +13,11 @@
 #include "runner/commands.h"
 #include "runner/fit.h"
 
+enum { LISTED = 10 }; /* classes */
+
 struct arguments {
 	const char *verb, *in, *out, *dtype;
-	struct thaw_texts renames;
+	struct thaw_texts renames, drops;
 	bool drop_head, json;
 };
 
@@ -53,77 +55,93 @@ static int64_t count_of(const struct thaw_weights *weights, enum thaw_dtype dtyp
 	return count;
 }
 
-static void log_tensors(const struct thaw_weights *weights)
+static void add_tensors(struct thaw_text *lines, const struct thaw_weights *weights)
 {
-	struct thaw_text line = THAW_TEXT_EMPTY;
 	char shape[192], number[32];
 
 	for (int i = 0; i < weights->count; i++) {
 		const struct thaw_weight *tensor = &weights->tensors[i];
 
-		thaw_log("  %-4s  %-20s  %s", thaw_dtype_name(tensor->dtype),
-		         thaw_shape_text(tensor->rank, tensor->dims, shape), tensor->name);
+		thaw_text_add(lines, "  %-4s  %-20s  %s\n", thaw_dtype_name(tensor->dtype),
+		              thaw_shape_text(tensor->rank, tensor->dims, shape), tensor->name);
 	}
-	thaw_text_add(&line, "%d tensor%s", weights->count, thaw_plural(weights->count));
+	thaw_text_add(lines, "  tensors     %d tensor%s", weights->count, thaw_plural(weights->count));
 	for (int i = 0; i < THAW_DTYPES; i++) {
 		int64_t elems, count = count_of(weights, (enum thaw_dtype)i, &elems);
 
 		if (count > 0)
-			thaw_text_add(&line, ", %lld of %s with %s number%s", (long long)count, thaw_dtype_name((enum thaw_dtype)i),
-			              thaw_count_text(elems, number), thaw_plural(elems));
+			thaw_text_add(lines, ", %lld of %s with %s number%s", (long long)count,
+			              thaw_dtype_name((enum thaw_dtype)i), thaw_count_text(elems, number), thaw_plural(elems));
 	}
-	thaw_log("  tensors     %s", line.data);
-	thaw_text_release(&line);
+	thaw_text_add(lines, "\n");
 }
 
-static void log_facts(const struct thaw_weights_facts *facts)
+static void add_facts(struct thaw_text *lines, const struct thaw_weights_facts *facts)
 {
-	struct thaw_text line = THAW_TEXT_EMPTY;
-
 	if (!facts->arch[0])
 		return;
-	for (int i = 0; i < facts->classes; i++)
-		thaw_text_add(&line, "%s%s", i ? ", " : "", facts->names[i]);
-	thaw_log("  trained as  %s, normalised with mean %g %g %g, std %g %g %g", facts->arch, (double)facts->mean[0],
-	         (double)facts->mean[1], (double)facts->mean[2], (double)facts->std[0], (double)facts->std[1],
-	         (double)facts->std[2]);
+	thaw_text_add(lines, "  trained as  %s, normalised with mean %g %g %g, std %g %g %g\n", facts->arch,
+	              (double)facts->mean[0], (double)facts->mean[1], (double)facts->mean[2], (double)facts->std[0],
+	              (double)facts->std[1], (double)facts->std[2]);
 	if (facts->crop > 0)
-		thaw_log("  pictures    of %d pixels, cropped to %d", facts->resize, facts->crop);
+		thaw_text_add(lines, "  pictures    of %d pixels, cropped to %d\n", facts->resize, facts->crop);
+	for (int i = 0; i < facts->classes && i < LISTED; i++)
+		thaw_text_add(lines, "%s%s", i ? ", " : "  classes     ", facts->names[i]);
+	if (facts->classes > LISTED)
+		thaw_text_add(lines, " and %d more", facts->classes - LISTED);
 	if (facts->classes > 0)
-		thaw_log("  classes     %s", line.data);
-	thaw_text_release(&line);
+		thaw_text_add(lines, "\n");
+}
+
+/* Which network it is, or is not. */
+static void add_finding(struct thaw_text *lines, const struct finding *finding)
+{
+	const struct thaw_fit *fit = &finding->fit;
+
+	thaw_text_add(lines, "  fits        ");
+	if (finding->arch && fit->head_classes > 0)
+		thaw_text_add(lines, "%s, %lld class%s", finding->arch, (long long)fit->head_classes,
+		              fit->head_classes == 1 ? "" : "es");
+	else if (finding->arch)
+		thaw_text_add(lines, "%s, without a head", finding->arch);
+	else if (fit->prefix[0])
+		thaw_text_add(lines, "no architecture of thaw: names begin with '%s', --rename %s= takes it away", fit->prefix,
+		              fit->prefix);
+	else if (fit->other_family)
+		thaw_text_add(lines, "no architecture of thaw: it is %s", fit->other_family);
+	else if (finding->nearest)
+		thaw_text_add(lines, "no architecture of thaw; nearest is %s: %s", finding->nearest, finding->list.data);
+	else
+		thaw_text_add(lines, "no architecture of thaw");
+	if (finding->arch && fit->left_over > 0)
+		thaw_text_add(lines, "\n  besides     %s", finding->list.data);
+	if (fit->head[0])
+		thaw_text_add(lines, "\n              --rename %s=%.*s. makes a head of it", fit->head,
+		              (int)strcspn(fit->head, "."), fit->head);
+	thaw_text_add(lines, "\n");
 }
 
 static thaw_status log_all(const struct thaw_weights *weights, const struct finding *finding)
 {
-	const struct thaw_fit *fit = &finding->fit;
+	struct thaw_text lines = THAW_TEXT_EMPTY;
+	thaw_status status;
 
-	thaw_log("%s", weights->path);
-	log_tensors(weights);
-	thaw_log("  format      %s%s%s%s%s%s", weights->format, weights->container[0] ? ", weights under '" : "",
-	         weights->container, weights->container[0] ? "'" : "", weights->prefix[0] ? ", names without " : "",
-	         weights->prefix);
-	log_facts(&weights->facts);
-	if (!finding->arch && fit->prefix[0])
-		thaw_log("  fits        no architecture of thaw: names begin with '%s', --rename %s= takes it away", fit->prefix,
-		         fit->prefix);
-	else if (!finding->arch && fit->other_family)
-		thaw_log("  fits        no architecture of thaw: it is %s", fit->other_family);
-	else if (!finding->arch && finding->nearest)
-		thaw_log("  fits        no architecture of thaw; nearest is %s: %s", finding->nearest, finding->list.data);
-	else if (!finding->arch)
-		thaw_log("  fits        no architecture of thaw");
-	else if (fit->head_classes > 0)
-		thaw_log("  fits        %s, %lld classes", finding->arch, (long long)fit->head_classes);
-	else
-		thaw_log("  fits        %s, without a head", finding->arch);
-	if (finding->arch && fit->left_over > 0)
-		thaw_log("  besides     %s", finding->list.data);
-	return THAW_OK;
+	thaw_text_add(&lines, "%s\n", weights->path);
+	add_tensors(&lines, weights);
+	thaw_text_add(&lines, "  format      %s%s%s%s%s%s\n", weights->format, weights->container[0] ? ", weights under '" : "",
+	              weights->container, weights->container[0] ? "'" : "", weights->prefix[0] ? ", names without " : "",
+	              weights->prefix);
+	add_facts(&lines, &weights->facts);
+	add_finding(&lines, finding);
+	status = thaw_text_status(&lines);
+	if (!status)
+		thaw_log_lines(lines.data);
+	thaw_text_release(&lines);
+	return status;
 }
 
 /* What the file says of its network; null: nothing. */
-static void add_facts(struct thaw_text *json, const struct thaw_weights_facts *facts)
+static void add_trained(struct thaw_text *json, const struct thaw_weights_facts *facts)
 {
 	if (!facts->arch[0]) {
 		thaw_json_text(json, "trained", NULL);
@@ -166,7 +184,7 @@ static thaw_status print_json(const struct thaw_weights *weights, const struct f
 	thaw_json_integer(&json, "missing", finding->fit.missing);
 	thaw_json_integer(&json, "misshapen", finding->fit.misshapen);
 	thaw_json_integer(&json, "left_over", finding->fit.left_over);
-	add_facts(&json, &weights->facts);
+	add_trained(&json, &weights->facts);
 	thaw_json_open(&json, "tensors", '[');
 	for (int i = 0; i < weights->count; i++) {
 		thaw_json_open(&json, NULL, '{');
@@ -279,6 +297,22 @@ static thaw_status drop_head(struct picked *picked, const struct thaw_weights *w
 	return THAW_OK;
 }
 
+/* Leaves out what begins with these words. */
+static thaw_status drop(struct picked *picked, const char *begin)
+{
+	int left = 0, count = picked->count;
+
+	for (int i = 0; i < count; i++)
+		if (strncmp(picked->names[i], begin, strlen(begin)) != 0) {
+			picked->tensors[left] = picked->tensors[i];
+			memmove(picked->names[left++], picked->names[i], sizeof *picked->names);
+		}
+	picked->count = left;
+	if (left == count)
+		return thaw_fail(THAW_BAD_JOB, "--drop '%s': no tensor begins so", begin);
+	return left > 0 ? THAW_OK : thaw_fail(THAW_BAD_JOB, "--drop '%s': no tensor is left", begin);
+}
+
 static thaw_status find_dtype(const char *name, enum thaw_dtype *dtype_out)
 {
 	static const struct {
@@ -300,14 +334,18 @@ static thaw_status check_out(const char *path)
 	static const char end[] = ".safetensors";
 	struct thaw_weights there;
 	size_t length = strlen(path);
+	thaw_status status;
 	bool same;
 
 	if (length < strlen(end) || strcmp(path + length - strlen(end), end) != 0)
 		return thaw_fail(THAW_BAD_JOB, "'%s': thaw writes safetensors: call it so, like 'x.safetensors'", path);
 	if (!thaw_file_exists(path))
 		return THAW_OK;
-	if (thaw_weights_open(path, &there))
-		return thaw_fail(THAW_BAD_JOB, "'%s' is there and no safetensors: left as it is", path);
+	status = thaw_weights_open(path, &there);
+	if (status == THAW_OUT_OF_MEMORY)
+		return status;
+	if (status)
+		return thaw_fail(THAW_BAD_JOB, "'%s' is there and cannot be read as safetensors: left as it is", path);
 	same = strcmp(there.format, "safetensors") == 0;
 	thaw_weights_release(&there);
 	return same ? THAW_OK : thaw_fail(THAW_BAD_JOB, "'%s' is there and no safetensors: left as it is", path);
@@ -324,6 +362,8 @@ static thaw_status pick(const struct arguments *a, const struct thaw_weights *we
 	}
 	if (a->drop_head)
 		status = drop_head(picked, weights);
+	for (int i = 0; i < a->drops.count && !status; i++)
+		status = drop(picked, a->drops.text[i]);
 	for (int i = 0; i < a->renames.count && !status; i++)
 		status = rename_all(picked, a->renames.text[i]);
 	for (int i = 0; i < picked->count; i++)
@@ -351,6 +391,8 @@ static thaw_status convert(const struct arguments *a, const struct thaw_weights 
 		status = pick(a, weights, &picked);
 	if (!status)
 		status = thaw_weights_write(a->out, &facts, picked.tensors, picked.count, a->dtype ? &dtype : NULL);
+	if (!status && facts.classes > 0 && !thaw_weights_can_name(&facts))
+		thaw_warn("'%s' is without the names of classes: not all of them are UTF-8", a->out);
 	if (!status)
 		thaw_log("%s  %d tensor%s from %s (%s)", a->out, picked.count, thaw_plural(picked.count), a->in,
 		         weights->format);
@@ -367,6 +409,8 @@ static thaw_status parse(const struct thaw_command *self, int argc, char **argv,
 		{"out", 'o', THAW_OPTION_TEXT, &a->out, 0, 0, "FILE", "convert: the file to write, if not the second one given"},
 		{"rename", 0, THAW_OPTION_TEXTS, &a->renames, 0, 0, "OLD=NEW",
 	     "convert: names that begin with OLD begin with NEW\nmay be repeated"},
+		{"drop", 0, THAW_OPTION_TEXTS, &a->drops, 0, 0, "NAME",
+	     "convert: leave out all names that begin so; may be repeated"},
 		{"drop-head", 0, THAW_OPTION_FLAG, &a->drop_head, 0, 0, NULL, "convert: leave the last layer out"},
 		{"dtype", 0, THAW_OPTION_TEXT, &a->dtype, 0, 0, "NAME",
 	     "convert: type of the numbers (as they are)\nf32: 32 bits\nf16: 16 bits, IEEE\nbf16: 16 bits, bfloat16"},
@@ -386,8 +430,8 @@ static thaw_status parse(const struct thaw_command *self, int argc, char **argv,
 	if (given.count < 2)
 		return thaw_fail(THAW_BAD_JOB, "thaw weights %s: a file is needed", a->verb);
 	a->in = given.text[1];
-	if (!converts && (a->out || a->renames.count > 0 || a->drop_head || a->dtype))
-		return thaw_fail(THAW_BAD_JOB, "thaw weights inspect: writes nothing, so it takes no --out, --rename, --drop-head or --dtype");
+	if (!converts && (a->out || a->renames.count > 0 || a->drops.count > 0 || a->drop_head || a->dtype))
+		return thaw_fail(THAW_BAD_JOB, "thaw weights inspect: writes nothing, so it takes no --out, --rename, --drop, --drop-head or --dtype");
 	if (converts && given.count == 3 && !a->out)
 		a->out = given.text[2];
 	else if (given.count > 2)

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/printable.h"
 #include "base/text.h"
 #include "nn/models.h"
 
@@ -49,6 +50,26 @@ static void look_at_head(const struct thaw_net *net, const struct thaw_weights *
 		fit->head_classes = tensor->dims[0];
 	}
 	fit->other_head = agree && fit->head_classes != thaw_net_param(net, thaw_net_params(net) - 1)->shape[0];
+}
+
+/* The one linear layer of what the file calls the head, as in fc = Sequential(Dropout(), Linear(512, 2)). */
+static void find_inner_head(const struct thaw_net *net, const struct thaw_weights *weights, struct thaw_fit *fit)
+{
+	const struct thaw_param *last = thaw_net_param(net, thaw_net_params(net) - 1);
+	size_t group = strlen(last->group);
+	int found = 0;
+
+	for (int i = 0; i < weights->count && fit->head_classes == 0; i++) {
+		const char *name = weights->tensors[i].name, *end = strstr(name, ".weight");
+
+		if (end && strcmp(end, ".weight") == 0 && strncmp(name, last->group, group) == 0 && name[group] == '.' &&
+		    end > name + group && weights->tensors[i].rank == 2) {
+			snprintf(fit->head, sizeof fit->head, "%.*s.", (int)(end - name), name);
+			found++;
+		}
+	}
+	if (found != 1)
+		fit->head[0] = '\0';
 }
 
 /* --- names and shapes -------------------------------------------------------------------------------------------- */
@@ -137,6 +158,7 @@ thaw_status thaw_fit_look(const struct thaw_net *net, const struct thaw_weights 
 	if (!names)
 		return THAW_OUT_OF_MEMORY;
 	look_at_head(net, weights, &fit);
+	find_inner_head(net, weights, &fit);
 	for (int i = 0; i < thaw_net_params(net); i++) {
 		const struct thaw_param *param = thaw_net_param(net, i);
 		const struct thaw_weight *tensor = thaw_weights_find(weights, param->name);
@@ -218,11 +240,13 @@ void thaw_fit_copy(const struct thaw_fit *fit, const struct thaw_weights *weight
 	params->version++;
 }
 
-/* Fewer tensors that are wrong, then fewer that are left over. */
+/* Anything that fits at all, then fewer tensors that are wrong, then fewer that are left over. */
 static bool is_nearer(const struct thaw_fit *fit, const struct thaw_fit *best)
 {
 	int wrong = fit->missing + fit->misshapen, least = best->missing + best->misshapen;
 
+	if ((fit->fitting > 0) != (best->fitting > 0))
+		return fit->fitting > 0;
 	return wrong != least ? wrong < least : fit->left_over < best->left_over;
 }
 

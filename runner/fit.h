@@ -19,6 +19,7 @@ struct thaw_fit {
 	int64_t head_classes;     /* of the file's head; 0: it has none */
 	bool other_head;          /* of other classes than the network's, or none */
 	const char *other_family; /* "a ResNet-D of timm": whose these are, which thaw has not; NULL */
+	char head[THAW_WEIGHT_NAME];   /* "fc.1.": what the file calls its head, where that is in a torch.nn.Sequential; "" */
 	char prefix[THAW_WEIGHT_NAME]; /* "model.": what stands before most of the network's names; "": nothing */
 };
 
@@ -30,7 +31,7 @@ thaw_status thaw_fit_look(const struct thaw_net *net, const struct thaw_weights 
                           struct thaw_text *list);
 
 /* The pictures that a file's network learnt from: as the file says; else, for a network that torchvision has weights of,
- * as its are. */
+ * as its first ones (IMAGENET1K_V1) are, whose sizes all but the later ones of ResNet-50 and deeper have too. */
 struct thaw_fit_input {
 	bool said;             /* how they are normalised, by the file */
 	float mean[3], std[3]; /* torchvision's where nothing is known */
@@ -46,7 +47,7 @@ void thaw_fit_copy(const struct thaw_fit *fit, const struct thaw_weights *weight
 
 /* The architecture whose tensors the file has most nearly, whatever the classes of its head, and of these the one that
  * leaves the fewest over; `fit_out` is how it fits, and `list` as above. NULL: nothing fits any of them; `fit_out` is then
- * of the first one of all. THAW_OUT_OF_MEMORY only. */
+ * of one that lacks the fewest. THAW_OUT_OF_MEMORY only. */
 thaw_status thaw_fit_arch(const struct thaw_weights *weights, const char **arch_out, struct thaw_fit *fit_out,
                           struct thaw_text *list);
 

@@ -22,7 +22,8 @@ struct thaw_predictor {
 	struct thaw_predictor_spec spec;
 	struct thaw_predictor_facts facts;
 	char arch[32];
-	char **names;           /* (classes) of the first file that has names */
+	char **names;           /* (classes) of the first file that has names: */
+	const char *names_file; /* borrowed */
 	struct thaw_device *device;
 	struct member *members; /* (spec.count) */
 	int32_t *labels;        /* (batch) -1: nobody knows them */
@@ -58,6 +59,9 @@ static thaw_status identify(const struct thaw_weights *weights, const char **arc
 		                   list.data);
 	else if (!status && fit.left_over > 0)
 		status = thaw_fail(THAW_BAD_JOB, "'%s' is more than a %s: %s", weights->path, *arch_out, list.data);
+	else if (!status && fit.head_classes == 1)
+		status = thaw_fail(THAW_BAD_JOB, "'%s' is a %s whose head has one output: 2 or more tell classes apart",
+		                   weights->path, *arch_out);
 	else if (!status && (fit.head_classes < 2 || fit.head_classes > INT32_MAX))
 		status = thaw_fail(THAW_BAD_JOB, "'%s' is a %s without a head: it tells nothing apart", weights->path, *arch_out);
 	else if (!status)
@@ -66,48 +70,65 @@ static thaw_status identify(const struct thaw_weights *weights, const char **arc
 	return status;
 }
 
-/* Keeps what the first file says, and the first names; whatever follows must agree. */
-static thaw_status join(struct thaw_predictor *p, const struct thaw_weights *weights, const char *arch, int classes)
+/* What pictures are made to: as was asked for, else as the first file says, and then as all say. */
+static thaw_status join_sizes(struct thaw_predictor *p, const struct thaw_weights *weights, const char *arch)
 {
-	const struct thaw_weights_facts *facts = &weights->facts;
+	const struct thaw_fit_input input = thaw_fit_input(weights, arch);
+
+	if (!p->facts.crop) {
+		p->facts.resize = p->spec.resize ? p->spec.resize : input.resize;
+		p->facts.crop = p->spec.crop ? p->spec.crop : input.crop;
+	}
+	if (!p->facts.resize || !p->facts.crop || (!input.crop && !(p->spec.resize && p->spec.crop)))
+		return thaw_fail(THAW_BAD_JOB, "'%s' does not say for pictures of which size it was trained: --resize and --crop do",
+		                 weights->path);
+	if ((!p->spec.crop && input.crop != p->facts.crop) || (!p->spec.resize && input.resize != p->facts.resize))
+		return thaw_fail(THAW_BAD_JOB,
+		                 "'%s' takes pictures of %d pixels and a crop of %d, '%s' of %d and %d: --resize and --crop choose",
+		                 weights->path, input.resize, input.crop, p->spec.files[0], p->facts.resize, p->facts.crop);
+	return THAW_OK;
+}
+
+/* The names of the first file that has any; whatever follows must agree. */
+static thaw_status join_names(struct thaw_predictor *p, const struct thaw_weights *weights, const char *path)
+{
+	int classes = p->facts.classes;
+
+	if (weights->facts.classes != classes)
+		return THAW_OK;
+	for (int i = 0; p->names && i < classes; i++)
+		if (strcmp(p->names[i], weights->facts.names[i]) != 0)
+			return thaw_fail(THAW_BAD_JOB, "class %d is '%s' in '%s', and '%s' in '%s'", i, weights->facts.names[i],
+			                 path, p->names[i], p->names_file);
+	if (p->names)
+		return THAW_OK;
+	p->names = thaw_alloc((size_t)classes, sizeof *p->names);
+	p->facts.names = (const char *const *)p->names;
+	p->names_file = path;
+	for (int i = 0; p->names && i < classes; i++) {
+		p->names[i] = thaw_copy_text(weights->facts.names[i]);
+		if (!p->names[i])
+			return THAW_OUT_OF_MEMORY;
+	}
+	return p->names ? THAW_OK : THAW_OUT_OF_MEMORY;
+}
+
+/* Keeps what the first file says; whatever follows must agree. */
+static thaw_status join(struct thaw_predictor *p, const struct thaw_weights *weights, const char *path, const char *arch,
+                        int classes)
+{
+	thaw_status status;
 
 	if (!p->arch[0]) {
-		struct thaw_fit_input input = thaw_fit_input(weights, arch);
-
-		if ((!p->spec.crop || !p->spec.resize) && !input.crop)
-			return thaw_fail(THAW_BAD_JOB, "'%s' does not say for pictures of which size it was trained: --resize and --crop do",
-			                 weights->path);
 		snprintf(p->arch, sizeof p->arch, "%s", arch);
 		p->facts.arch = p->arch;
 		p->facts.classes = classes;
-		p->facts.resize = p->spec.resize ? p->spec.resize : input.resize;
-		p->facts.crop = p->spec.crop ? p->spec.crop : input.crop;
 	}
 	if (classes != p->facts.classes)
 		return thaw_fail(THAW_BAD_JOB, "'%s' tells %d classes apart, '%s' %d", weights->path, classes, p->spec.files[0],
 		                 p->facts.classes);
-	if ((!p->spec.crop && facts->crop && facts->crop != p->facts.crop) ||
-	    (!p->spec.resize && facts->resize && facts->resize != p->facts.resize))
-		return thaw_fail(THAW_BAD_JOB,
-		                 "'%s' takes pictures of %d pixels and a crop of %d, '%s' of %d and %d: --resize and --crop choose",
-		                 weights->path, facts->resize, facts->crop, p->spec.files[0], p->facts.resize, p->facts.crop);
-	if (facts->classes != classes)
-		return THAW_OK;
-	if (!p->names) {
-		p->names = thaw_alloc((size_t)classes, sizeof *p->names);
-		p->facts.names = (const char *const *)p->names;
-		for (int i = 0; p->names && i < classes; i++) {
-			p->names[i] = thaw_copy_text(facts->names[i]);
-			if (!p->names[i])
-				return THAW_OUT_OF_MEMORY;
-		}
-		return p->names ? THAW_OK : THAW_OUT_OF_MEMORY;
-	}
-	for (int i = 0; i < classes; i++)
-		if (strcmp(p->names[i], facts->names[i]) != 0)
-			return thaw_fail(THAW_BAD_JOB, "class %d is '%s' in '%s', and '%s' in '%s'", i, facts->names[i],
-			                 weights->path, p->names[i], p->spec.files[0]);
-	return THAW_OK;
+	status = join_sizes(p, weights, arch);
+	return status ? status : join_names(p, weights, path);
 }
 
 static thaw_status build(struct thaw_predictor *p, const struct thaw_weights *weights, const char *arch,
@@ -138,7 +159,7 @@ static thaw_status open_member(struct thaw_predictor *p, const char *path, struc
 		return status;
 	status = identify(&weights, &arch, &classes);
 	if (!status)
-		status = join(p, &weights, arch, classes);
+		status = join(p, &weights, path, arch, classes);
 	if (!status)
 		status = build(p, &weights, arch, member);
 	thaw_weights_release(&weights);

@@ -17,24 +17,51 @@ static bool near(const float a[3], const float b[3])
 	return true;
 }
 
-/* A network sees other numbers than it learnt from, or pictures of another size. */
-static void warn_input(const struct thaw_setup *setup, const char *key, const struct thaw_weights *weights)
+/* A network that sees other numbers than it learnt from: a `problem` that is told, or that ends it. */
+static void tell_normalisation(const struct thaw_setup *setup, const char *key, const struct thaw_weights *weights,
+                               struct thaw_text *problem)
 {
 	const struct thaw_fit_input input = thaw_fit_input(weights, setup->job->model.arch);
 	const struct thaw_dataset_facts *facts = setup->facts;
 
-	if (!near(input.mean, facts->mean) || !near(input.std, facts->std))
-		thaw_warn("%s: '%s' %s mean %g %g %g and std %g %g %g, the shards have %g %g %g and %g %g %g", key,
-		          weights->path,
-		          input.said ? "was trained with" : "does not say how it was normalised; torchvision's have",
-		          (double)input.mean[0], (double)input.mean[1], (double)input.mean[2], (double)input.std[0],
-		          (double)input.std[1], (double)input.std[2], (double)facts->mean[0], (double)facts->mean[1],
-		          (double)facts->mean[2], (double)facts->std[0], (double)facts->std[1], (double)facts->std[2]);
-	if (input.crop && (input.crop != setup->job->data.crop || input.resize != facts->resize))
-		thaw_warn("%s: '%s' %s pictures of %d pixels cropped to %d, the shards have %d and data.crop is %d", key,
-		          weights->path,
-		          weights->facts.crop ? "was trained with" : "does not say of which size its pictures were; torchvision's have",
-		          input.resize, input.crop, facts->resize, setup->job->data.crop);
+	if (near(input.mean, facts->mean) && near(input.std, facts->std))
+		return;
+	thaw_text_add(problem, "%s: '%s' %s mean %g %g %g and std %g %g %g, the shards have %g %g %g and %g %g %g", key,
+	              weights->path,
+	              input.said ? "was trained with" : "does not say how it was normalised; torchvision's are with",
+	              (double)input.mean[0], (double)input.mean[1], (double)input.mean[2], (double)input.std[0],
+	              (double)input.std[1], (double)input.std[2], (double)facts->mean[0], (double)facts->mean[1],
+	              (double)facts->mean[2], (double)facts->std[0], (double)facts->std[1], (double)facts->std[2]);
+}
+
+/* What is to be evaluated has to see what it learnt from, where that is known; training may get used to it. */
+static thaw_status check_normalisation(const struct thaw_setup *setup, const char *key,
+                                       const struct thaw_weights *weights, bool whole)
+{
+	struct thaw_text problem = THAW_TEXT_EMPTY;
+	thaw_status status = THAW_OK;
+
+	tell_normalisation(setup, key, weights, &problem);
+	if (problem.length > 0 && whole && weights->facts.arch[0])
+		status = thaw_fail(THAW_BAD_JOB, "%s", problem.data);
+	else if (problem.length > 0 && setup->rank == 0)
+		thaw_warn("%s", problem.data);
+	thaw_text_release(&problem);
+	return status;
+}
+
+static void warn_sizes(const struct thaw_setup *setup, const char *key, const struct thaw_weights *weights)
+{
+	const struct thaw_fit_input input = thaw_fit_input(weights, setup->job->model.arch);
+
+	if (setup->rank != 0 || !input.crop ||
+	    (input.crop == setup->job->data.crop && input.resize == setup->facts->resize))
+		return;
+	thaw_warn("%s: '%s' %s pictures of %d pixels cropped to %d, the shards have %d and data.crop is %d", key,
+	          weights->path,
+	          weights->facts.crop ? "was trained with"
+	                              : "does not say of which size its pictures were; torchvision's first ones saw",
+	          input.resize, input.crop, setup->facts->resize, setup->job->data.crop);
 }
 
 /* Whether the file's classes are known to be others than the shards', though they may be as many. */
@@ -65,8 +92,8 @@ static thaw_status check_fit(const struct thaw_setup *setup, const char *key, bo
 		status = thaw_fail(THAW_BAD_JOB, "%s: nothing in '%s' is of a %s: thaw weights inspect tells what it is", key,
 		                   weights->path, setup->job->model.arch);
 	else if (!status && differs && strict)
-		status = thaw_fail(THAW_BAD_JOB, "%s: '%s' does not fit %s: %s", key, weights->path, setup->job->model.arch,
-		                   list.data);
+		status = thaw_fail(THAW_BAD_JOB, "%s: '%s' does not fit %s: %s%s", key, weights->path, setup->job->model.arch,
+		                   list.data, *fit_out->head ? "; --rename makes the head of it: thaw weights inspect" : "");
 	else if (!status && differs && setup->rank == 0)
 		thaw_warn("%s: '%s': %s", key, weights->path, list.data);
 	thaw_text_release(&list);
@@ -101,17 +128,20 @@ static thaw_status load(struct thaw_setup *setup, const char *key, const char *p
 	if (status)
 		return status;
 	status = check_fit(setup, key, whole || setup->job->model.weights_strict, &weights, &fit);
-	if (!status && fit.other_head && whole)
+	if (!status && whole && fit.head_classes == 0)
+		status = thaw_fail(THAW_BAD_JOB, "%s: '%s' has no head, it tells nothing apart", key, path);
+	else if (!status && fit.other_head && whole)
 		status = thaw_fail(THAW_BAD_JOB, "%s: '%s' tells %lld classes apart, the shards have %d", key, path,
 		                   (long long)fit.head_classes, setup->facts->classes);
 	if (!status && whole && other_classes(setup, &weights))
 		status = thaw_fail(THAW_BAD_JOB, "%s: '%s' was trained on other classes than the shards have", key, path);
+	if (!status)
+		status = check_normalisation(setup, key, &weights, whole);
 	if (!status) {
 		fit.other_head |= other_classes(setup, &weights);
 		thaw_fit_copy(&fit, &weights, &setup->params);
 		say_weights(setup, &weights, &fit);
-		if (setup->rank == 0)
-			warn_input(setup, key, &weights);
+		warn_sizes(setup, key, &weights);
 	}
 	thaw_weights_release(&weights);
 	return status;

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # weights_test.sh THAW: files of weights on their way into a job and out of it. Which files are read is tested in
 # tests/unit; here: that a network is the same wherever its numbers come from.
+golden=$(realpath "$(dirname "$0")/../golden")
 . "$(dirname "$0")/lib.sh" "$@"
 
 small_job 1 1 1
@@ -44,6 +45,15 @@ expect 2 "the names in 'wrapped.safetensors' begin with 'net.'" "$thaw" predict 
 expect 0 "" "$thaw" weights convert wrapped.safetensors back.safetensors --rename net.=
 cmp -s back.safetensors small.safetensors || fail "without the prefix there are other bytes"
 
+# a head in a Sequential, and what else there is beside a network
+expect 0 "" "$thaw" weights convert $best nested.safetensors --rename fc.=fc.1.
+expect 0 "--rename fc.1.=fc. makes a head of it" "$thaw" weights inspect nested.safetensors
+expect 2 "; --rename makes the head of it: thaw weights inspect" "$thaw" plan job.yaml --set model.weights=nested.safetensors
+expect 0 "" "$thaw" weights convert nested.safetensors back.safetensors --rename fc.1.=fc.
+cmp -s back.safetensors small.safetensors || fail "the head comes back with other bytes"
+expect 0 "92 tensors" "$thaw" weights convert $best dropped.safetensors --drop bn1. --drop conv1.
+expect 0 "fits        no architecture of thaw; nearest is resnet20: 'conv1.weight' is missing; " "$thaw" weights inspect dropped.safetensors
+
 # of whom these are is told by their names
 expect 0 "" "$thaw" weights convert $best hf.safetensors --rename conv1.=resnet.embedder.embedder.convolution.
 expect 0 "" "$thaw" weights convert $best timm.safetensors --rename conv1.=conv1.0.
@@ -72,6 +82,8 @@ done <<END
 2|--dtype 'f8': allowed are f32, f16 and bf16|weights convert $best out.safetensors --dtype f8
 2|--rename 'layer1': allowed is OLD=NEW|weights convert $best out.safetensors --rename layer1
 2|no tensor begins with 'stage'|weights convert $best out.safetensors --rename stage=layer
+2|--drop 'stage': no tensor begins so|weights convert $best out.safetensors --drop stage
+2|--drop 'fc': no tensor is left|weights convert $best out.safetensors --drop conv --drop bn --drop layer --drop fc
 2|two tensors would be called 'layer1.0.bn1.bias'|weights convert $best out.safetensors --rename layer2=layer1
 2|would have no name|weights convert $best out.safetensors --rename fc.bias=
 2|so its head is not known|weights convert renamed.safetensors out.safetensors --drop-head
@@ -83,7 +95,7 @@ done <<END
 1|cannot open 'none.pth'|train job.yaml --set name=new --set model.weights=none.pth
 1|'text' holds no weights|train job.yaml --set name=new --set model.weights=text
 2|eval needs --checkpoint FILE: 'job.yaml' names no model.weights|eval job.yaml
-2|tells 0 classes apart, the shards have 5|eval job.yaml -c backbone.safetensors
+2|'backbone.safetensors' has no head, it tells nothing apart|eval job.yaml -c backbone.safetensors
 2|--checkpoint FILE is needed|predict pictures
 2|no pictures|predict -c $best
 2|--tta 'rotate': allowed is flip|predict -c $best --tta rotate pictures
@@ -92,7 +104,7 @@ done <<END
 2|--classes 'text': 1 lines, the network tells 5 classes apart|predict -c $best --classes text pictures
 END
 cp text there.safetensors
-expect 2 "'there.safetensors' is there and no safetensors: left as it is" "$thaw" weights convert $best there.safetensors
+expect 2 "'there.safetensors' is there and cannot be read as safetensors: left as it is" "$thaw" weights convert $best there.safetensors
 cmp -s text there.safetensors || fail "what stood at the place of the output is gone"
 rm there.safetensors
 [ "$(find . -type f -not -name said -not -path "./cache/*" -not -name text | sort | xargs sha256sum) $(sha256sum text)" = "$before" ] ||
@@ -124,6 +136,9 @@ right=$(sed -n 's/^val loss.*top1 [0-9.]* (\([0-9]*\)\/35).*/\1/p' said1)
 grep -qF "\"count\": 35, \"top1_correct\": $right, " json || fail "eval --json: not $right of 35: $(cat json)"
 [ "$(sed 's/.*"confusion"//' json | grep -o '"count": [0-9]*' | awk '{ s += $2 } END { print s }')" = 35 ] || fail "matrix: $(cat json)"
 grep -qF '{"name": "disc", "pictures": 7, "recall": ' json || fail "classes: $(cat json)"
+
+expect 2 "eval needs --checkpoint FILE" mpirun -n 2 "$thaw" eval job.yaml
+grep -q "MPI_ABORT\|MPI_Abort" said && fail "all ranks fail alike, and MPI aborts: $(cat said)"
 
 # what is frozen keeps the file's bits, the head of other classes is new
 "$thaw" show $best --tensors | grep ' model/' | grep -v ' model/fc' >want
@@ -195,6 +210,9 @@ expect 0 "" "$thaw" pack pictures -o larger --resize 40
 expect 0 "was trained with pictures of 36 pixels cropped to 32, the shards have 40 and data.crop is 32" "$thaw" plan job.yaml \
     --no-time --set 'data.train=larger/train-*.h5' --set 'data.val=larger/val-*.h5' --set model.weights=small.safetensors
 expect 0 "" "$thaw" pack pictures -o own --resize 36 --normalize measure
+own=(--set 'data.train=own/train-*.h5' --set 'data.val=own/val-*.h5')
+expect 2 "is normalised by mean" "$thaw" eval job.yaml "${own[@]}" -c $best
+expect 2 "eval: 'small.safetensors' was trained with mean 0.485 0.456 0.406" "$thaw" eval job.yaml "${own[@]}" -c small.safetensors
 expect 0 "was trained with mean 0.485 0.456 0.406" "$thaw" plan job.yaml --no-time --set 'data.train=own/train-*.h5' \
     --set 'data.val=own/val-*.h5' --set model.weights=small.safetensors
 
@@ -217,6 +235,17 @@ one=$(probability -c $best) two=$(probability -c runs/one/best.h5) both=$(probab
 [ -n "$one" ] || fail "no probability"
 awk -v a="$one" -v b="$two" -v c="$both" 'BEGIN { d = (a + b) / 2 - c; exit !(a != b && d * d < 1e-14) }' || fail "mean: $one $two $both"
 expect 2 "tells 3 classes apart, '$best' 5" "$thaw" predict -c $best -c runs/three/best.h5 "$some"
+# a picture, and the same one mirrored, as its orientation in EXIF says
+cp "$golden/pictures/exif_1.jpg" straight.jpg
+cp straight.jpg mirrored.jpg
+printf '\002' | dd of=mirrored.jpg bs=1 seek=48 conv=notrunc 2>/dev/null
+of() { # PICTURE OPTIONS...: the probability of the first class, of even margins
+    "$thaw" predict -c $best "$@" --resize 38 --crop 32 --top 10 --json | sed 's/.*"label": 0, "probability": \([^}]*\)}.*/\1/'
+}
+awk -v a="$(of straight.jpg)" -v b="$(of mirrored.jpg)" -v c="$(of straight.jpg --tta flip)" \
+    'BEGIN { d = (a + b) / 2 - c; exit !(a != b && c > 0 && d * d < 1e-14) }' ||
+    fail "mirrored: $(of straight.jpg) $(of mirrored.jpg) $(of straight.jpg --tta flip)"
+
 for class in 0 1 2 3 4; do echo "class $class"; done >names
 expect 0 "class " "$thaw" predict -c $best --classes names "$some"
 
@@ -233,13 +262,16 @@ cp "$some" tree/a/b/
 ln -s .. tree/a/up
 ln -s ../.. tree/a/b/top
 cp text tree/readme.txt
-expect 0 "tree/a/b/$(basename "$some")  " "$thaw" predict -c $best tree
+expect 0 "tree/a/b/$(basename "$some")  " "$thaw" predict -c $best tree/
 grep -q "1 file in folders passed over: only JPEG, PNG and WebP are read" said || fail "what is no picture: $(cat said)"
 [ "$(grep -c "^tree" said)" = 1 ] || fail "a circle: $(cat said)"
 printf 'class %s\r\n' 0 1 2 3 4 >names
 printf '%s\r\n' "$some" | "$thaw" predict -c $best --classes names - >said 2>&1 || fail "carriage returns: $(cat said)"
 grep -q "  class [0-4] 0\." said || fail "carriage returns in names: $(cat -A said)"
 expect 2 "--resize and --crop choose" "$thaw" predict -c $best -c runs/crop/best.h5 "$some"
+expect 0 "" "$thaw" predict -c $best -c small.safetensors "$some"
+expect 2 "in 'runs/others/best.h5', and 'disc' in 'small.safetensors'" "$thaw" predict -c small.safetensors \
+    -c $best -c runs/others/best.h5 "$some"
 
 # a picture that cannot be read does not stop the others, and keeps its place
 cp text pictures/val/broken.jpg

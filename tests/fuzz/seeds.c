@@ -27,7 +27,7 @@ static thaw_status write_shard(const char *corpus)
 }
 
 /* `count` tensors in two groups; more than one leaf of names can hold, for the larger one. */
-static thaw_status write_checkpoint(const char *corpus, const char *name, int count)
+static thaw_status write_checkpoint(const char *corpus, const char *target, const char *name, int count)
 {
 	static const char *const classes[] = {"ants", "bees"};
 	static const double losses[] = {0.5, 4, 1.5, 4}, val_losses[] = {1, 0.5, 0.75};
@@ -59,7 +59,7 @@ static thaw_status write_checkpoint(const char *corpus, const char *name, int co
 		snprintf(names[i], sizeof names[i], i % 4 ? "model/t%d" : "optimizer/momentum/t%d", i);
 		tensors[i] = (struct thaw_checkpoint_tensor){names[i], i % 5, {1, 2, 3, 1}, values};
 	}
-	snprintf(path, sizeof path, "%s/checkpoint/%s", corpus, name);
+	snprintf(path, sizeof path, "%s/%s/%s", corpus, target, name);
 	return thaw_checkpoint_write(path, NULL, &facts, tensors, count);
 }
 
@@ -109,8 +109,9 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: seeds CORPUS FIXTURES\n");
 		return 2;
 	}
-	return write_shard(argv[1]) || write_checkpoint(argv[1], "two-tensors", 2) ||
-	               write_checkpoint(argv[1], "many-tensors", 16) || split_shards(argv[1], argv[2]) ||
+	return write_shard(argv[1]) || write_checkpoint(argv[1], "checkpoint", "two-tensors", 2) ||
+	               write_checkpoint(argv[1], "checkpoint", "many-tensors", 16) ||
+	               write_checkpoint(argv[1], "weights", "checkpoint", 5) || split_shards(argv[1], argv[2]) ||
 	               split_weights(argv[1], argv[2])
 	           ? fail()
 	           : 0;

@@ -156,6 +156,8 @@ put("zip-objects", saved({
 }))
 zeros = {key: torch.zeros_like(value) for key, value in weights.items()}
 put("zip-average", saved({"model": zeros, "model_ema": {"n_averaged": torch.tensor(3), **state_dict(prefix="module.")}}))
+put("zip-ema", saved({"model": zeros, "ema": weights}))
+put("zip-empty-box", saved({"model": {"name": "resnet18"}, "weights": weights}))
 put("zip-twice-boxed", saved({"model": {"state_dict": weights, "epoch": 1}}))
 put("zip-parameters", saved({key: torch.nn.Parameter(value) if value.is_floating_point() else value
                              for key, value in weights.items()}))
@@ -197,7 +199,7 @@ def python2(dtype_name="FloatStorage"):
 put("zip-python2", python2())
 
 
-def tar(views=False):
+def tar(views=False, numbers=False, empty=False):
     def member(archive, entry, data):
         info = tarfile.TarInfo(entry)
         info.size = len(data)
@@ -221,18 +223,22 @@ def tar(views=False):
                                     name("torch", "FloatTensor")))
         tensors += struct.pack(f"<i4x{data.ndim}q{data.ndim}qq", data.ndim, *data.shape,
                                *(s // 8 for s in data.strides), 0)
-        items += text(key) + number(200 + k) + b"Q"
+        items += text(key) + (number(200 + k) if numbers else text(str(200 + k))) + b"Q"
+    if empty:  # a tensor without a storage, as there were then
+        count += 1
+        tensors += program(tuple_of(number(999), b"N", name("torch", "FloatTensor"))) + struct.pack("<i4xq", 0, 0)
+        items += text("empty") + text("999") + b"Q"
     file = io.BytesIO()
     with tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as archive:
         member(archive, "sys_info", program(b"}"))
         member(archive, "pickle", program(name("collections", "OrderedDict"), b")R(", items, b"u"))
         member(archive, "tensors", program(number(count)) + tensors)
         member(archive, "storages",
-               program(number(count)) + storages + program(b"](" + b"".join(view_list) + b"e"))
+               program(number(count - empty)) + storages + program(b"](" + b"".join(view_list) + b"e"))
     return file.getvalue()
 
 
-for form, data in (("tar", tar()), ("tar-views", tar(views=True))):
+for form, data in (("tar", tar()), ("tar-views", tar(views=True)), ("tar-numbers", tar(numbers=True))):
     with tempfile.NamedTemporaryFile() as file:  # PyTorch reads this form from real files only
         file.write(data)
         file.flush()
@@ -240,6 +246,9 @@ for form, data in (("tar", tar()), ("tar-views", tar(views=True))):
     for k, (key, shape) in enumerate(SHAPES.items()):
         assert key == "bn1.num_batches_tracked" or np.array_equal(back[key].numpy(), values(k, shape)), key
     put(form, data)
+
+
+put("tar-empty", tar(empty=True))
 
 
 def safetensors(tensors, metadata=None, header=None, tail=b""):
@@ -325,6 +334,7 @@ for key, what in {
     "mark-left": b"\x80\x02(.",
     "no-dict": program(b"]"),
     "no-tensors": program(dictionary(epoch=b"K\3")),
+    "other-box": program(dictionary(student=dictionary(w=tensor()), epoch=b"K\3")),
     "missing-storage": program(dictionary(w=tensor(storage("7")))),
     "long-storage": program(dictionary(w=tensor(storage("0", 5)))),
     "two-gigabytes": program(dictionary(w=tensor(storage("0", 1 << 29), 0, (1 << 29,)))),
@@ -344,10 +354,10 @@ for key, what in {
     "endless-name": program(b"}(", text("w" * 300), tensor(), b"u"),
     "bottomless": program(b"](" + b"h\0" * 3, b"e") ,
     "many-values": program(b"]" * 1_000_000),
-    "four-times": program(b"}(", *(text(f"w{i}") + tensor() for i in range(9)), b"u"),
 }.items():
     put("bad-" + key, zipped(what))
-files = [(key, data) for key, data in files if key != "bad-four-times"]  # a pickle is longer than what it names
+put("bad-four-times", zipped(program(b"}(", *(text(f"w{i}") + tensor(storage(elems=4096), dims=(4096,)) for i in range(9)),
+                                     b"u"), (("x/data/0", bytes(4 * 4096)),)))
 
 put("bad-compressed", zipped(GOOD, (("x/data/0", bytes(1 << 20)),), zipfile.ZIP_DEFLATED))
 two = zipped(GOOD, (("x/data/0", FOUR), ("x/data/1", FOUR)))
@@ -396,7 +406,7 @@ put("bad-stream-system", BEGIN + program(name("os", "system"), tuple_of(text("id
 
 whole = tar()
 put("bad-tar-member", whole.replace(b"storages\0", b"storagez\0"))
-put("bad-tar-key", whole.replace(number(201) + b"Q", number(999) + b"Q"))
+put("bad-tar-key", whole.replace(text("201") + b"Q", text("20x") + b"Q"))
 put("bad-tar-storage", whole.replace(tuple_of(number(201), number(101), name("torch", "FloatTensor")),
                                      tuple_of(number(201), number(999), name("torch", "FloatTensor"))))
 put("bad-tar-twins", whole.replace(number(202) + number(102), number(201) + number(102)))
@@ -452,6 +462,10 @@ put("bad-safe-metadata-list", safetensors(ONE, [1]))
 for key, value in {"classes": "ants", "classes-empty": "[]", "classes-number": "[1]", "mean": "0 0", "mean-nan": "0 nan 0",
                    "mean-more": "0 0 0 0", "std": "1 0 1", "resize": "-1", "crop": "99999", "crop-text": "224px"}.items():
     put("bad-safe-" + key, safetensors(ONE, {"thaw." + key.split("-")[0]: value}))
+FACTS = {"thaw.arch": "resnet18", "thaw.mean": "0 0 0", "thaw.std": "1 1 1"}
+put("bad-safe-crop-alone", safetensors(ONE, {**FACTS, "thaw.crop": "32"}))
+put("bad-safe-resize-large", safetensors(ONE, {**FACTS, "thaw.resize": "4097", "thaw.crop": "32"}))
+put("safetensors-one-nameless", safetensors(ONE, {"thaw.resize": "36", "thaw.crop": "32", "thaw.classes": '["ants"]'}))
 put("bad-safe-arch", safetensors(ONE, {"thaw.arch": "r" * 40}))
 put("bad-safe-arch-alone", safetensors(ONE, {"thaw.arch": "resnet18"}))
 put("safetensors-facts", safetensors(ONE, {"thaw.arch": "resnet18", "thaw.mean": "0 0 0", "thaw.std": "1 1 1",

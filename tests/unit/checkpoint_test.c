@@ -309,7 +309,8 @@ static void check_built(void (*change)(struct thaw_h5_writer *), const char *wor
 		thaw_h5_put_text(&writer, "metric", "top1");
 	thaw_h5_put_numbers(&writer, "mean", H5T_IEEE_F32LE, mean, 3);
 	thaw_h5_put_numbers(&writer, "std", H5T_IEEE_F32LE, mean, 3);
-	thaw_h5_put_texts(&writer, "classes", text, 1);
+	if (H5Lexists(writer.file, "classes", H5P_DEFAULT) == 0)
+		thaw_h5_put_texts(&writer, "classes", text, 1);
 	thaw_h5_put_texts(&writer, "build", text, 1);
 	if (H5Lexists(writer.file, "job", H5P_DEFAULT) == 0)
 		thaw_h5_put_texts(&writer, "job", text, 1);
@@ -400,6 +401,25 @@ static void change_rank(struct thaw_h5_writer *writer)
 	thaw_h5_put_array(writer, "model/w", &(struct thaw_h5_array){H5T_IEEE_F32LE, H5T_IEEE_F32LE, 5, dims, &one});
 }
 
+static void change_resize(struct thaw_h5_writer *writer)
+{
+	thaw_h5_put_int(writer, "resize", 4097);
+}
+
+static void change_crop(struct thaw_h5_writer *writer)
+{
+	thaw_h5_put_int(writer, "crop", 0);
+}
+
+static void change_classes(struct thaw_h5_writer *writer)
+{
+	static const char *names[1000001];
+
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		names[i] = "x";
+	thaw_h5_put_texts(writer, "classes", names, sizeof names / sizeof *names);
+}
+
 static void change_link(struct thaw_h5_writer *writer)
 {
 	CHECK(H5Lcreate_external("elsewhere.h5", "/model", writer->file, "model", H5P_DEFAULT, H5P_DEFAULT) >= 0);
@@ -458,6 +478,9 @@ static void test_well_sealed_but_wrong(void)
 	check_built(change_job, "'job' has 3 texts, expected 1");
 	check_built(change_type, "the elements of 'model/fc.bias' are of another type");
 	check_built(change_rank, "'model/w' is empty or reaches beyond the file");
+	check_built(change_resize, "resize 4097, crop 1: allowed are 1 to 4096, or 0 for both");
+	check_built(change_crop, "resize 1, crop 0: allowed are 1 to 4096, or 0 for both");
+	check_built(change_classes, "1000001 classes whose names take");
 	check_built(change_link, "'/' holds links to elsewhere, or is of a newer HDF5 than thaw reads");
 	check_built(change_soft_link, "'model' is a link to elsewhere");
 	check_built(change_cycle, "more than 8 groups within each other");

@@ -165,6 +165,7 @@ static thaw_status write_checkpoint(void)
 	                                            .losses = losses,
 	                                            .metric = "top1",
 	                                            .arch = "resnet20",
+	                                            .std = {1, 1, 1},
 	                                            .classes = 2,
 	                                            .names = names,
 	                                            .job = "",
@@ -184,6 +185,22 @@ static thaw_status read_checkpoint(void)
 	if (!status)
 		thaw_checkpoint_free(checkpoint);
 	return status;
+}
+
+static thaw_status write_weights(void)
+{
+	static const char *const names[] = {"ants", "bees"};
+	static const float values[6];
+	const struct thaw_weights_facts facts = {"resnet20", {0}, {1, 1, 1}, 36, 32, 2, names};
+	const struct thaw_weight tensors[] = {
+		{.name = "fc.weight", .dtype = THAW_F32, .rank = 2, .dims = {2, 3}, .strides = {3, 1}, .elems = 6,
+	     .data = (const uint8_t *)values},
+		{.name = "fc.bias", .dtype = THAW_F32, .rank = 1, .dims = {2}, .strides = {1}, .elems = 2,
+	     .data = (const uint8_t *)values},
+	};
+	enum thaw_dtype half = THAW_F16;
+
+	return thaw_weights_write(path, &facts, tensors, 2, &half);
 }
 
 static thaw_status read_weights(void)
@@ -217,6 +234,7 @@ static const struct {
 	{"a split", "train-0-of-1.h5", read_split, false},
 	{"writing a checkpoint", "last.h5", write_checkpoint, true},
 	{"a checkpoint", "last.h5", read_checkpoint, false},
+	{"writing weights", "x.safetensors", write_weights, false},
 	{"weights in a checkpoint", "last.h5", read_weights, false},
 	{"weights in a zip file", "zip-checkpoint", read_weights, true},
 	{"weights in a stream", "stream-checkpoint", read_weights, false},

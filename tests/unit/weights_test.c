@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "io/checkpoint.h"
 #include "io/pickle.h"
 #include "io/weights.h"
 #include "io/weights_torch.h"
@@ -67,6 +68,8 @@ static const struct good {
 	{"zip-checkpoint", "torch zip", "state_dict", "", THAW_F32, true, 0},
 	{"stream-checkpoint", "torch stream (before 1.6)", "state_dict", "", THAW_F32, true, 0},
 	{"zip-average", "torch zip", "model_ema", "module.", THAW_F32, true, 1},
+	{"zip-ema", "torch zip", "ema", "", THAW_F32, true, 0},
+	{"zip-empty-box", "torch zip", "weights", "", THAW_F32, true, 0},
 	{"zip-twice-boxed", "torch zip", "state_dict", "", THAW_F32, true, 0},
 	{"zip-parameters", "torch zip", "", "", THAW_F32, true, 0},
 	{"zip-objects", "torch zip", "state_dict", "", THAW_F32, true, 0},
@@ -74,6 +77,8 @@ static const struct good {
 	{"zip-unchecked", "torch zip", "", "", THAW_F32, true, 0},
 	{"zip-python2", "torch zip", "", "", THAW_F32, false, 0},
 	{"tar", "torch tar (before 0.1.10)", "", "", THAW_F32, false, 0},
+	{"tar-numbers", "torch tar (before 0.1.10)", "", "", THAW_F32, false, 0},
+	{"tar-empty", "torch tar (before 0.1.10)", "", "", THAW_F32, false, 0},
 	{"tar-views", "torch tar (before 0.1.10)", "", "", THAW_F32, false, 0},
 	{"safetensors-f32", "safetensors", "", "", THAW_F32, true, 0},
 	{"safetensors-f16", "safetensors", "", "", THAW_F16, true, 0},
@@ -189,6 +194,7 @@ static void check_one(const char *name, const float *want, int count)
 	if (tensor)
 		thaw_weight_copy(tensor, got);
 	CHECK(memcmp(got, want, (size_t)count * sizeof *got) == 0);
+	CHECK(weights.facts.arch[0] || (!weights.facts.crop && !weights.facts.classes)); /* all is known, or nothing */
 	thaw_weights_release(&weights);
 }
 
@@ -204,8 +210,8 @@ static const struct {
 	{"bad-dotted-name", "asks for 'torch.hub.load'"},
 	{"bad-load-inside", "asks for 'torch.load'"},
 	{"bad-from-file", "asks for 'torch.storage.UntypedStorage'"},
-	{"bad-whole-model", "asks for 'torchvision.models.resnet.ResNet', which weights do not need: refused; it holds a whole "
-						"model or other objects: what torch.save(model.state_dict(), ...) writes is read"},
+	{"bad-whole-model", "asks for 'torchvision.models.resnet.ResNet', which weights do not need: refused; what "
+						"torch.save(model.state_dict(), ...) writes is read"},
 	{"bad-script", "it is TorchScript: "},
 	{"bad-numpy", "asks for 'numpy.core.multiarray.load'"},
 	{"bad-stack-global", "opcode 0x93, which weights do not need"},
@@ -248,6 +254,8 @@ static const struct {
 	{"bad-mark-left", "an end too early"},
 	{"bad-no-dict", "holds no state dict: torch.save(model.state_dict(), ...) writes one"},
 	{"bad-no-tensors", "holds no tensors"},
+	{"bad-other-box", "holds no tensors where weights are looked for; its keys are 'student', 'epoch'"},
+	{"bad-four-times", "tensor 'w4' and those before it are four times as long as the file"},
 	{"bad-missing-storage", "its pickle names storage '7', which is not there"},
 	{"bad-long-storage", "storage '0' claims 5 numbers and has 16 bytes"},
 	{"bad-two-gigabytes", "storage '0' claims 536870912 numbers and has 16 bytes"},
@@ -333,6 +341,8 @@ static const struct {
 	{"bad-safe-crop", "'thaw.crop' is not what thaw writes there"},
 	{"bad-safe-crop-text", "'thaw.crop' is not what thaw writes there"},
 	{"bad-safe-arch", "'thaw.arch' is not what thaw writes there"},
+	{"bad-safe-crop-alone", "'thaw.crop' stands there without the other"},
+	{"bad-safe-resize-large", "'thaw.resize' is not what thaw writes there"},
 	{"bad-safe-arch-alone", "'thaw.arch' stands there without thaw.std"},
 	{"bad-safe-nothing", "holds no tensors"},
 	{"bad-plain-pickle", "is a pickle, and not one of torch.save()"},
@@ -392,7 +402,7 @@ static void test_files(const char *golden)
 		check(f.name, f.bytes, f.length);
 		unlink(path);
 	}
-	CHECK_INT(count, sizeof goods / sizeof *goods + sizeof bads / sizeof *bads + 5);
+	CHECK_INT(count, sizeof goods / sizeof *goods + sizeof bads / sizeof *bads + 6);
 }
 
 /* --- the interpreter --------------------------------------------------------------------------------------------- */
@@ -426,7 +436,7 @@ static void test_opcodes(void)
 /* Values are bounded, however long a pickle is. */
 static void test_limits(void)
 {
-	static char bytes[3 << 20];
+	static char bytes[3 << 20], many[17 << 20];
 
 	memset(bytes, ']', sizeof bytes);
 	CHECK_FAILS(interpret(bytes, sizeof bytes), THAW_FAILED, "more than 32 MiB of values");
@@ -438,23 +448,30 @@ static void test_limits(void)
 	for (size_t i = 3; i + 1 < sizeof bytes; i += 2)
 		memcpy(bytes + i, "h\0", 2);
 	CHECK_FAILS(interpret(bytes, sizeof bytes), THAW_FAILED, "a stack that is too deep");
+	for (size_t i = 0; i + 1 < sizeof many; i += 2)
+		memcpy(many + i, "\x80\2", 2); /* makes nothing */
+	CHECK_FAILS(interpret(many, sizeof many), THAW_FAILED, "its pickles have more than 16 MiB");
 }
 
 /* A header of the longest length allowed, of what takes the most memory as JSON. Neither it nor anything else here took
  * 200 MiB. */
 static void test_memory(void)
 {
-	static uint8_t bytes[8 + (768 << 10)]; /* {"w":[[],[],...,[]]} */
-	uint64_t length = sizeof bytes - 8;
+	static uint8_t bytes[8 + (768 << 10) + 8]; /* {"w":[[],[],...,[]]} and eight bytes more */
+	uint64_t length = 768 << 10;
 	struct rusage usage;
 
 	memcpy(bytes, &length, 8);
-	for (size_t i = 8; i < sizeof bytes; i += 3)
+	for (size_t i = 8; i < 8 + length; i += 3)
 		memcpy(bytes + i, "[],", 3);
 	memcpy(bytes + 8, "{\"w\":[", 6);
-	memcpy(bytes + sizeof bytes - 6, "[]]}  ", 6);
+	memcpy(bytes + 2 + length, "[]]}  ", 6);
 	write_file(bytes, sizeof bytes);
 	CHECK_FAILS(try_open(), THAW_FAILED, "has not dtype, shape and data_offsets");
+	length++;
+	memcpy(bytes, &length, 8);
+	write_file(bytes, sizeof bytes);
+	CHECK_FAILS(try_open(), THAW_FAILED, "its header has 786433 bytes, allowed are 786432");
 	unlink(path);
 	getrusage(RUSAGE_SELF, &usage);
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
@@ -498,7 +515,7 @@ static void test_bytes(void)
 /* What is known of a network comes back, and numbers as the type says. */
 static void test_round_trip(void)
 {
-	static const char *classes[] = {"ants", "\"bees\"", "\xc3\xa9t\xc3\xa9"};
+	static const char *const classes[] = {"ants", "\"bees\"", "\xc3\xa9t\xc3\xa9"};
 	static const float floats[] = {1, 0.1f, -65504, 1e-8f};
 	const struct thaw_weight tensor = {.name = "w", .dtype = THAW_F32, .rank = 2, .dims = {2, 2}, .strides = {1, 2},
 	                                   .elems = 4, .data = (const uint8_t *)floats};
@@ -525,7 +542,36 @@ static void test_round_trip(void)
 	thaw_weights_release(&weights);
 }
 
-/* A folder that is not there: nothing is left behind. */
+/* The largest number that rounds to one of F16, and the next. */
+static void test_overflow(void)
+{
+	const struct thaw_weights_facts nothing = {.resize = 0};
+	float floats[] = {65519.996f, -INFINITY};
+	const struct thaw_weight tensor = {.name = "w", .dtype = THAW_F32, .rank = 1, .dims = {2}, .strides = {1}, .elems = 2,
+	                                   .data = (const uint8_t *)floats};
+	enum thaw_dtype half = THAW_F16;
+
+	CHECK_OK(thaw_weights_write(path, &nothing, &tensor, 1, &half));
+	floats[0] = -65520;
+	CHECK_FAILS(thaw_weights_write(path, &nothing, &tensor, 1, &half), THAW_FAILED,
+	            "'w' has -65520 in it, and the largest number of F16 is 65504");
+}
+
+/* A checkpoint that could be resumed by nobody. */
+static void test_normalisation(void)
+{
+	static const char *const classes[] = {"ants", "bees"};
+	const double losses[2] = {0};
+	float value = 1;
+	const struct thaw_checkpoint_facts facts = {.replicas = 1, .losses = losses, .metric = "top1", .arch = "resnet20",
+	                                            .std = {1, 0, 1}, .classes = 2, .names = classes, .job = "", .build = ""};
+	const struct thaw_checkpoint_tensor tensor = {"model/w", 1, {1}, &value};
+
+	CHECK_OK(thaw_checkpoint_write(path, NULL, &facts, &tensor, 1));
+	CHECK_FAILS(try_open(), THAW_FAILED, "normalised by mean 0, std 0: allowed are finite numbers, std above 0");
+}
+
+/* A folder that is not there. */
 static void test_no_folder(void)
 {
 	const struct thaw_weights_facts nothing = {.resize = 0};
@@ -542,6 +588,8 @@ int main(int argc, char **argv)
 	snprintf(path, sizeof path, "%s/x.safetensors", folder);
 	test_bytes();
 	test_round_trip();
+	test_overflow();
+	test_normalisation();
 	test_no_folder();
 	unlink(path);
 	if (argc > 1)
