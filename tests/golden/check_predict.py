@@ -37,8 +37,17 @@ def network(seed):
             tensor.normal_(0, 0.1)
         elif name.endswith("running_var"):
             tensor.uniform_(0.5, 1.5)
-    torch.nn.init.normal_(net.fc.weight, 0, 0.3)  # so that pictures differ
     return net.eval()
+
+
+def tell_apart(net, seen):
+    """Lets the pictures' classes differ: features of random weights hardly do."""
+    head, net.fc = net.fc, torch.nn.Identity()
+    features = torch.cat([net(part) for part in seen.split(32)])
+    net.fc = head
+    head.weight.copy_(torch.randn_like(head.weight))
+    head.weight.mul_(2 / ((features - features.mean(0)) @ head.weight.T).std())
+    head.bias.copy_(-(head.weight @ features.mean(0)))
 
 
 def run(*command):
@@ -80,10 +89,11 @@ def main():
     pictures = sorted(path for path in glob.glob(f"{photos}/val/*/*") if not path.endswith(".gif"))
     with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
         check_pixels(thaw, photos, folder)
+        seen = torch.stack([see(path) for path in pictures])
         nets, files = [network(1), network(2)], [f"{folder}/{i}.pth" for i in (1, 2)]
         for net, file in zip(nets, files):
+            tell_apart(net, seen)
             torch.save(net.state_dict(), file)
-        seen = torch.stack([see(path) for path in pictures])
         one, two, mirrored = (torch.cat([torch.softmax(net(part.flip(3) if flip else part), 1) for part in seen.split(32)])
                               .double().numpy() for net, flip in ((nets[0], False), (nets[1], False), (nets[0], True)))
         for what, want, got in (
@@ -94,7 +104,7 @@ def main():
             worst = np.abs(want - got).max()
             print(f"{what}: top-1 of {same} of {len(pictures)} pictures the same, "
                   f"{len(set(want.argmax(1)))} classes; largest difference of a probability {worst:.2e}")
-            assert same == len(pictures) and worst < 1e-5
+            assert same == len(pictures) and worst < 1e-4
 
 
 if __name__ == "__main__":
