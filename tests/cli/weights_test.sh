@@ -179,6 +179,8 @@ expect 2 "eval: 'small.safetensors' was trained on other classes than the shards
 # a head whose tensors disagree is no other head
 expect 0 "" "$thaw" weights convert $best torn.safetensors --rename fc.bias=old.bias --rename layer3.0.bn1.bias=fc.bias
 expect 2 "'fc.bias' is (64), expected (5); 'old.bias' is left over" "$thaw" plan job.yaml --set model.weights=torn.safetensors
+expect 2 "'fc.weight' is (5, 64), expected (3, 64); 'fc.bias' is (64), expected (3); 'old.bias' is left over" "$thaw" plan job.yaml "${three[@]}" \
+    --set model.weights=torn.safetensors
 
 # all ranks have to find the same file
 mkdir first second
@@ -248,6 +250,17 @@ awk -v a="$(of straight.jpg)" -v b="$(of mirrored.jpg)" -v c="$(of straight.jpg 
 
 for class in 0 1 2 3 4; do echo "class $class"; done >names
 expect 0 "class " "$thaw" predict -c $best --classes names "$some"
+
+# what a file does not say is as torchvision has it
+expect 0 "" "$thaw" train job.yaml --set name=big --set model.arch=resnet18 --set 'phases=[{epochs: 1, train: [fc]}]'
+expect 0 "" "$thaw" weights convert runs/big/best.h5 big.safetensors
+LC_ALL=C sed 's/thaw\.arch/else.arch/' big.safetensors >unsaid.safetensors
+expect 0 '"label": ' "$thaw" predict -c big.safetensors --resize 256 --crop 224 --classes names --json "$some"
+mv said want
+expect 0 "" "$thaw" predict -c unsaid.safetensors --classes names --json "$some"
+cmp -s said want || fail "not resized to 256 and cropped to 224: $(cat said want)"
+expect 0 "torchvision's first ones saw pictures of 256 pixels cropped to 224, the shards have 36 and data.crop is 32" "$thaw" plan \
+    job.yaml --no-time --set model.arch=resnet18 --set model.weights=unsaid.safetensors
 
 # more than a network of thaw's is none; nor is one that says nothing
 expect 0 "" "$thaw" train job.yaml --set name=deep --set model.arch=resnet32 --set 'phases=[{epochs: 1, train: [fc]}]'
