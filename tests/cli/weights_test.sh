@@ -190,6 +190,7 @@ two_folders() {
         -n 1 --wdir "$PWD/second" "$thaw" eval "$PWD/job.yaml" --set "data.val=$PWD/data/val-*.h5" -c w.safetensors
 }
 expect 1 "cannot open 'w.safetensors'" two_folders
+grep -q "MPI_ABORT\|MPI_Abort" said && fail "one rank ends the other: $(cat said)"
 cp half.safetensors second/w.safetensors
 expect 2 "'w.safetensors' holds something else here than for rank 0" two_folders
 cp small.safetensors second/w.safetensors
@@ -293,6 +294,7 @@ printf '%s\n' "$some" pictures/val/broken.jpg /none "$some" >list
 [ $? = 1 ] || fail "exit code with broken pictures"
 grep -q "2 of 4 pictures cannot be read" said || fail "no count: $(cat said)"
 [ "$(grep -n '"error"' lines | cut -d: -f1 | tr '\n' ' ')" = "2 3 " ] || fail "order: $(cat lines)"
+[ "$(sed -n 4p lines)" = "$(sed -n 1p lines)" ] || fail "of one picture something else behind a broken one: $(cat lines)"
 grep -q "'pictures/val/broken.jpg'" said || fail "the broken picture is not named: $(cat said)"
 
 finish
