@@ -104,7 +104,8 @@ thaw_status thaw_pickle_read(struct thaw_pickle *pickle, struct thaw_pickle_valu
 /* The next `length` bytes; `at` then stands behind them. THAW_FAILED: there are fewer. */
 thaw_status thaw_pickle_skip(struct thaw_pickle *pickle, uint64_t length, const uint8_t **bytes_out);
 
-/* A zeroed block, small, that lives as long as the values; a value. NULL after thaw_fail(): `status` is then what to return. */
+/* A zeroed block, small, that lives as long as the values; a value. NULL after thaw_fail(): `status` is then what to
+ * return. */
 void *thaw_pickle_alloc(struct thaw_pickle *pickle, size_t size_bytes);
 struct thaw_pickle_value *thaw_pickle_new(struct thaw_pickle *pickle, enum thaw_pickle_kind kind);
 

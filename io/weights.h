@@ -8,9 +8,10 @@
  * The file stays mapped; numbers are looked at where they are copied. Besides the map an open file takes at most 64
  * MiB. Every offset and length is checked against the file at the opening, before anything is allocated by it.
  *
- * Names are the file's, without what wraps a network and stands before names: "module." of DataParallel, "_orig_mod." of
- * torch.compile. Of a training checkpoint the weights are looked for under state_dict_ema, model_ema,
- * state_dict, model_state_dict, model, net, network and weights: the first that is there.
+ * Names are the file's, without what wraps a network and stands before names: "module." of DataParallel, "_orig_mod."
+ * of torch.compile. Of a training checkpoint the weights are looked for under state_dict_ema, model_ema,
+ * ema_state_dict, ema, state_dict, model_state_dict, model, net, network, weights and module: the first of them that
+ * has tensors in it.
  */
 #ifndef THAW_IO_WEIGHTS_H
 #define THAW_IO_WEIGHTS_H
@@ -58,12 +59,13 @@ void thaw_weights_release(struct thaw_weights *weights);
 /* NULL: there is none. */
 const struct thaw_weight *thaw_weights_find(const struct thaw_weights *weights, const char *name);
 
-/* Copies (dims) in C order. */
-void thaw_weight_copy(const struct thaw_weight *tensor, float *values_out);
+/* Copies (dims) in C order. False: not all of them are finite as floats. */
+bool thaw_weight_copy(const struct thaw_weight *tensor, float *values_out);
 
 /* Publishes `count` tensors as safetensors, with what is known of the network. Those of floating-point numbers become
- * `*floats` (F32, F16, BF16), unless that is NULL; all else, and they then, keep every bit. A finite number that F16 cannot
- * hold is refused. Names of classes that are not all UTF-8 are left out; such a name of a tensor is refused. THAW_FAILED names path and reason; what was there stays. */
+ * `*floats` (F32, F16, BF16), unless that is NULL; all else, and they then, keep every bit. A finite number that F16
+ * cannot hold is refused. Names of classes that are not all UTF-8 are left out; such a name of a tensor is refused.
+ * THAW_FAILED names path and reason; what was there stays. */
 thaw_status thaw_weights_write(const char *path, const struct thaw_weights_facts *facts,
                                const struct thaw_weight *tensors, int count, const enum thaw_dtype *floats);
 

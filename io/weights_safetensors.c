@@ -116,14 +116,14 @@ static thaw_status read_tensor(struct thaw_weights_reader *reader, const char *n
 		return fail(reader, name, "has a shape that does not fit its data_offsets");
 	*range_out = (struct range){name, (uint64_t)offsets[0], (uint64_t)offsets[1]};
 	return thaw_weights_add(reader, &(struct thaw_weight_claim){
-		.name = name,
-		.name_length = strlen(name),
-		.dtype = dtype,
-		.rank = rank,
-		.dims = dims,
-		.data = reader->bytes + LENGTH + header + offsets[0],
-		.data_length = (uint64_t)(offsets[1] - offsets[0]),
-	});
+										.name = name,
+										.name_length = strlen(name),
+										.dtype = dtype,
+										.rank = rank,
+										.dims = dims,
+										.data = reader->bytes + LENGTH + header + offsets[0],
+										.data_length = (uint64_t)(offsets[1] - offsets[0]),
+									});
 }
 
 static int by_begin(const void *a, const void *b)
@@ -189,7 +189,8 @@ static thaw_status read_classes(struct thaw_weights_reader *reader, const char *
 		status = fail_fact(reader, name);
 	if (!status && !(reader->names = thaw_alloc(json_array_size(array) + 1, sizeof *reader->names)))
 		status = THAW_OUT_OF_MEMORY;
-	json_array_foreach(array, i, class) {
+	json_array_foreach(array, i, class)
+	{
 		if (!status && !json_is_string(class))
 			status = fail_fact(reader, name);
 		if (!status && !(reader->names[i] = thaw_copy_text(json_string_value(class))))
@@ -230,7 +231,8 @@ static thaw_status read_metadata(struct thaw_weights_reader *reader, json_t *met
 	const char *name;
 	json_t *value;
 
-	json_object_foreach(metadata, name, value) {
+	json_object_foreach(metadata, name, value)
+	{
 		if (!status)
 			status = json_is_string(value) ? read_fact(reader, name, json_string_value(value))
 			                               : fail(reader, "__metadata__", "has something else than texts");
@@ -247,7 +249,8 @@ static thaw_status read_header(struct thaw_weights_reader *reader, json_t *root,
 	const char *name;
 	json_t *value;
 
-	json_object_foreach(root, name, value) {
+	json_object_foreach(root, name, value)
+	{
 		if (status)
 			break;
 		if (strcmp(name, "__metadata__") == 0)

@@ -1,10 +1,10 @@
 /*
  * torch.save() before PyTorch 0.1.10: a tar file with the members
  *
- *     storages   how many (a pickle); for each its key, device and type (a pickle), number of elements (int64), elements;
- *                then a pickle of views: (key, key of the storage, first element, elements)
- *     tensors    how many; for each its key, storage (None: it is empty) and type (a pickle), then rank (int32), 4 bytes, sizes, strides,
- *                offset (int64 each)
+ *     storages   how many (a pickle); for each its key, device and type (a pickle), number of elements (int64),
+ *                elements; then a pickle of views: (key, key of the storage, first element, elements)
+ *     tensors    how many; for each its key, storage (None: it is empty) and type (a pickle), then rank (int32),
+ *                4 bytes, sizes, strides, offset (int64 each)
  *     pickle     what was saved; a persistent id is the key of a tensor, as text
  */
 #include "io/weights_torch.h"

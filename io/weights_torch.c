@@ -294,10 +294,12 @@ static bool has_tensors(const struct thaw_pickle_value *dict)
 }
 
 /* Where the weights are: at most two boxes deep, as in {"model": {"state_dict": ...}}. NULL: nowhere. */
-static const struct thaw_pickle_value *unpack(const struct thaw_pickle_value *dict, int depth, const char **container_out)
+static const struct thaw_pickle_value *unpack(const struct thaw_pickle_value *dict, int depth,
+                                              const char **container_out)
 {
-	static const char *const containers[] = {"state_dict_ema", "model_ema", "ema_state_dict", "ema",     "state_dict",
-	                                         "model_state_dict", "model",   "net",            "network", "weights", "module"};
+	static const char *const containers[] = {"state_dict_ema", "model_ema", "ema_state_dict", "ema",
+	                                         "state_dict",     "model_state_dict", "model",   "net",
+	                                         "network",        "weights",   "module"};
 	const struct thaw_pickle_value *found = NULL;
 
 	for (size_t i = 0; depth < 2 && i < sizeof containers / sizeof *containers && !found; i++) {

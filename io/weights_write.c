@@ -151,7 +151,7 @@ static thaw_status copy_numbers(const struct place *place, uint8_t *to)
 	floats = thaw_alloc((size_t)place->tensor->elems, sizeof *floats);
 	if (!floats)
 		return THAW_OUT_OF_MEMORY;
-	thaw_weight_copy(place->tensor, floats);
+	(void)thaw_weight_copy(place->tensor, floats); /* what is not finite stays so */
 	for (int64_t i = 0; i < place->tensor->elems && place->dtype == THAW_F16 && !status; i++)
 		if (isfinite(floats[i]) && fabsf(floats[i]) >= half_overflow)
 			status = thaw_fail(THAW_FAILED, "'%s' has %g in it, and the largest number of F16 is 65504",

@@ -148,7 +148,7 @@ static thaw_status recommend(const char *data)
 	if (!status)
 		status = thaw_text_status(&line);
 	if (!status)
-		thaw_log("\nfor '%s'  %s", data, line.data);
+		thaw_log("for '%s'  %s", data, line.data);
 	thaw_text_release(&line);
 	free(counts);
 	thaw_dataset_free(dataset);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 
 #include "base/file.h"
@@ -33,7 +34,19 @@ struct arguments {
 
 /* --- pictures ---------------------------------------------------------------------------------------------------- */
 
-/* The pictures below a folder; what is none is counted. */
+/* What is called so is told of when it cannot be read. */
+static bool is_called_picture(const char *path)
+{
+	static const char *const ends[] = {".jpg", ".jpeg", ".png", ".webp"};
+	const char *end = strrchr(path, '.');
+	bool is = false;
+
+	for (size_t i = 0; end && i < sizeof ends / sizeof *ends; i++)
+		is |= strcasecmp(end, ends[i]) == 0;
+	return is;
+}
+
+/* The pictures below a folder, and links to nowhere; what is none is counted. */
 static thaw_status add_folder(struct thaw_files *pictures, const char *folder, int64_t *others)
 {
 	struct thaw_files files = {NULL, 0};
@@ -43,7 +56,7 @@ static thaw_status add_folder(struct thaw_files *pictures, const char *folder, i
 	for (int64_t i = 0; i < files.count && !status; i++) {
 		struct stat info;
 
-		if (stat(files.path[i], &info) != 0 || thaw_image_may_be(files.path[i])) /* a link to nowhere is told of too */
+		if (stat(files.path[i], &info) != 0 || is_called_picture(files.path[i]) || thaw_image_may_be(files.path[i]))
 			status = thaw_files_add(pictures, files.path[i]);
 		else
 			++*others;
@@ -61,9 +74,11 @@ static thaw_status add_lines(struct thaw_files *paths)
 	ssize_t length;
 
 	while (!status && (length = getline(&line, &room, stdin)) >= 0) {
+		if (strlen(line) != (size_t)length)
+			status = thaw_fail(THAW_BAD_JOB, "thaw predict -: a zero byte in the list: one path stands on each line");
 		while (length > 0 && (line[length - 1] == '\n' || line[length - 1] == '\r'))
 			line[--length] = '\0';
-		if (length > 0)
+		if (length > 0 && !status)
 			status = thaw_files_add(paths, line);
 	}
 	free(line);

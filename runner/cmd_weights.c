@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/file.h"
 #include "base/json.h"
@@ -62,16 +63,18 @@ static void add_tensors(struct thaw_text *lines, const struct thaw_weights *weig
 	for (int i = 0; i < weights->count; i++) {
 		const struct thaw_weight *tensor = &weights->tensors[i];
 
-		thaw_text_add(lines, "  %-4s  %-20s  %s\n", thaw_dtype_name(tensor->dtype),
-		              thaw_shape_text(tensor->rank, tensor->dims, shape), tensor->name);
+		thaw_text_add(lines, "  %-4s  %-20s  ", thaw_dtype_name(tensor->dtype),
+		              thaw_shape_text(tensor->rank, tensor->dims, shape));
+		thaw_text_add_printable(lines, tensor->name);
+		thaw_text_add(lines, "\n");
 	}
 	thaw_text_add(lines, "  tensors     %d tensor%s", weights->count, thaw_plural(weights->count));
 	for (int i = 0; i < THAW_DTYPES; i++) {
 		int64_t elems, count = count_of(weights, (enum thaw_dtype)i, &elems);
 
 		if (count > 0)
-			thaw_text_add(lines, ", %lld of %s with %s number%s", (long long)count,
-			              thaw_dtype_name((enum thaw_dtype)i), thaw_count_text(elems, number), thaw_plural(elems));
+			thaw_text_add(lines, ", %lld of %s with %s number%s", (long long)count, thaw_dtype_name((enum thaw_dtype)i),
+			              thaw_count_text(elems, number), thaw_plural(elems));
 	}
 	thaw_text_add(lines, "\n");
 }
@@ -85,40 +88,56 @@ static void add_facts(struct thaw_text *lines, const struct thaw_weights_facts *
 	              (double)facts->std[1], (double)facts->std[2]);
 	if (facts->crop > 0)
 		thaw_text_add(lines, "  pictures    of %d pixels, cropped to %d\n", facts->resize, facts->crop);
-	for (int i = 0; i < facts->classes && i < LISTED; i++)
-		thaw_text_add(lines, "%s%s", i ? ", " : "  classes     ", facts->names[i]);
+	for (int i = 0; i < facts->classes && i < LISTED; i++) {
+		thaw_text_add(lines, "%s", i ? ", " : "  classes     ");
+		thaw_text_add_printable(lines, facts->names[i]);
+	}
 	if (facts->classes > LISTED)
 		thaw_text_add(lines, " and %d more", facts->classes - LISTED);
 	if (facts->classes > 0)
 		thaw_text_add(lines, "\n");
 }
 
+/* Moves the words, in which names of the file may be, to a line of their own. */
+static void add_line(struct thaw_text *lines, const char *of, struct thaw_text *words)
+{
+	thaw_text_add(lines, "  %-10s  ", of);
+	if (words->length > 0)
+		thaw_text_add_printable(lines, words->data);
+	thaw_text_add(lines, "\n");
+	lines->out_of_memory |= words->out_of_memory;
+	thaw_text_release(words);
+}
+
 /* Which network it is, or is not. */
 static void add_finding(struct thaw_text *lines, const struct finding *finding)
 {
 	const struct thaw_fit *fit = &finding->fit;
+	struct thaw_text words = THAW_TEXT_EMPTY;
 
-	thaw_text_add(lines, "  fits        ");
 	if (finding->arch && fit->head_classes > 0)
-		thaw_text_add(lines, "%s, %lld class%s", finding->arch, (long long)fit->head_classes,
+		thaw_text_add(&words, "%s, %lld class%s", finding->arch, (long long)fit->head_classes,
 		              fit->head_classes == 1 ? "" : "es");
 	else if (finding->arch)
-		thaw_text_add(lines, "%s, without a head", finding->arch);
+		thaw_text_add(&words, "%s, without a head", finding->arch);
 	else if (fit->prefix[0])
-		thaw_text_add(lines, "no architecture of thaw: names begin with '%s', --rename %s= takes it away", fit->prefix,
+		thaw_text_add(&words, "no architecture of thaw: names begin with '%s', --rename %s= takes it away", fit->prefix,
 		              fit->prefix);
 	else if (fit->other_family)
-		thaw_text_add(lines, "no architecture of thaw: it is %s", fit->other_family);
+		thaw_text_add(&words, "no architecture of thaw: it is %s", fit->other_family);
 	else if (finding->nearest)
-		thaw_text_add(lines, "no architecture of thaw; nearest is %s: %s", finding->nearest, finding->list.data);
+		thaw_text_add(&words, "no architecture of thaw; nearest is %s: %s", finding->nearest, finding->list.data);
 	else
-		thaw_text_add(lines, "no architecture of thaw");
-	if (finding->arch && fit->left_over > 0)
-		thaw_text_add(lines, "\n  besides     %s", finding->list.data);
-	if (fit->head[0])
-		thaw_text_add(lines, "\n              --rename %s=%.*s. makes a head of it", fit->head,
-		              (int)strcspn(fit->head, "."), fit->head);
-	thaw_text_add(lines, "\n");
+		thaw_text_add(&words, "no architecture of thaw");
+	add_line(lines, "fits", &words);
+	if (finding->arch && fit->left_over > 0) {
+		thaw_text_add(&words, "%s", finding->list.data);
+		add_line(lines, "besides", &words);
+	}
+	if (fit->head[0]) {
+		thaw_text_add(&words, "--rename %s=%.*s. makes a head of it", fit->head, (int)strcspn(fit->head, "."), fit->head);
+		add_line(lines, "", &words);
+	}
 }
 
 static thaw_status log_all(const struct thaw_weights *weights, const struct finding *finding)
@@ -126,11 +145,12 @@ static thaw_status log_all(const struct thaw_weights *weights, const struct find
 	struct thaw_text lines = THAW_TEXT_EMPTY;
 	thaw_status status;
 
-	thaw_text_add(&lines, "%s\n", weights->path);
+	thaw_text_add_printable(&lines, weights->path);
+	thaw_text_add(&lines, "\n");
 	add_tensors(&lines, weights);
-	thaw_text_add(&lines, "  format      %s%s%s%s%s%s\n", weights->format, weights->container[0] ? ", weights under '" : "",
-	              weights->container, weights->container[0] ? "'" : "", weights->prefix[0] ? ", names without " : "",
-	              weights->prefix);
+	thaw_text_add(&lines, "  format      %s%s%s%s%s%s\n", weights->format,
+	              weights->container[0] ? ", weights under '" : "", weights->container,
+	              weights->container[0] ? "'" : "", weights->prefix[0] ? ", names without " : "", weights->prefix);
 	add_facts(&lines, &weights->facts);
 	add_finding(&lines, finding);
 	status = thaw_text_status(&lines);
@@ -245,8 +265,8 @@ static thaw_status rename_all(struct picked *picked, const char *rename)
 		memcpy(picked->names[i], name, sizeof name);
 		renamed++;
 	}
-	return renamed ? THAW_OK : thaw_fail(THAW_BAD_JOB, "--rename '%s': no tensor begins with '%.*s'", rename, (int)old,
-	                                     rename);
+	return renamed ? THAW_OK
+	               : thaw_fail(THAW_BAD_JOB, "--rename '%s': no tensor begins with '%.*s'", rename, (int)old, rename);
 }
 
 static int by_name(const void *a, const void *b)
@@ -329,8 +349,9 @@ static thaw_status find_dtype(const char *name, enum thaw_dtype *dtype_out)
 }
 
 /* What stands at the place of the output is replaced only if it is safetensors too. */
-static thaw_status check_out(const char *path)
+static thaw_status check_out(const char *in, const char *path)
 {
+	struct stat of_in, of_out;
 	static const char end[] = ".safetensors";
 	struct thaw_weights there;
 	size_t length = strlen(path);
@@ -341,6 +362,9 @@ static thaw_status check_out(const char *path)
 		return thaw_fail(THAW_BAD_JOB, "'%s': thaw writes safetensors: call it so, like 'x.safetensors'", path);
 	if (!thaw_file_exists(path))
 		return THAW_OK;
+	if (stat(in, &of_in) == 0 && stat(path, &of_out) == 0 && of_in.st_dev == of_out.st_dev &&
+	    of_in.st_ino == of_out.st_ino)
+		return thaw_fail(THAW_BAD_JOB, "'%s' is the file that is read: it is not replaced", path);
 	status = thaw_weights_open(path, &there);
 	if (status == THAW_OUT_OF_MEMORY)
 		return status;
@@ -355,11 +379,11 @@ static thaw_status pick(const struct arguments *a, const struct thaw_weights *we
 {
 	thaw_status status = THAW_OK;
 
-	picked->count = weights->count;
-	for (int i = 0; i < weights->count; i++) {
-		picked->tensors[i] = weights->tensors[i];
-		snprintf(picked->names[i], sizeof picked->names[i], "%s", weights->tensors[i].name);
-	}
+	for (int i = 0; i < weights->count; i++)
+		if (strcmp(weights->tensors[i].name, "n_averaged") != 0) { /* of torch's AveragedModel, and of no network */
+			picked->tensors[picked->count] = weights->tensors[i];
+			snprintf(picked->names[picked->count++], sizeof *picked->names, "%s", weights->tensors[i].name);
+		}
 	if (a->drop_head)
 		status = drop_head(picked, weights);
 	for (int i = 0; i < a->drops.count && !status; i++)
@@ -386,7 +410,7 @@ static thaw_status convert(const struct arguments *a, const struct thaw_weights 
 	if (!status && a->dtype)
 		status = find_dtype(a->dtype, &dtype);
 	if (!status)
-		status = check_out(a->out);
+		status = check_out(a->in, a->out);
 	if (!status)
 		status = pick(a, weights, &picked);
 	if (!status)
@@ -406,7 +430,8 @@ static thaw_status convert(const struct arguments *a, const struct thaw_weights 
 static thaw_status parse(const struct thaw_command *self, int argc, char **argv, struct arguments *a, bool *help_out)
 {
 	const struct thaw_option options[] = {
-		{"out", 'o', THAW_OPTION_TEXT, &a->out, 0, 0, "FILE", "convert: the file to write, if not the second one given"},
+		{"out", 'o', THAW_OPTION_TEXT, &a->out, 0, 0, "FILE",
+	     "convert: the file to write, if not the second one given"},
 		{"rename", 0, THAW_OPTION_TEXTS, &a->renames, 0, 0, "OLD=NEW",
 	     "convert: names that begin with OLD begin with NEW\nmay be repeated"},
 		{"drop", 0, THAW_OPTION_TEXTS, &a->drops, 0, 0, "NAME",
@@ -431,7 +456,9 @@ static thaw_status parse(const struct thaw_command *self, int argc, char **argv,
 		return thaw_fail(THAW_BAD_JOB, "thaw weights %s: a file is needed", a->verb);
 	a->in = given.text[1];
 	if (!converts && (a->out || a->renames.count > 0 || a->drops.count > 0 || a->drop_head || a->dtype))
-		return thaw_fail(THAW_BAD_JOB, "thaw weights inspect: writes nothing, so it takes no --out, --rename, --drop, --drop-head or --dtype");
+		return thaw_fail(
+			THAW_BAD_JOB,
+			"thaw weights inspect: writes nothing, so it takes no --out, --rename, --drop, --drop-head or --dtype");
 	if (converts && given.count == 3 && !a->out)
 		a->out = given.text[2];
 	else if (given.count > 2)
@@ -465,7 +492,8 @@ const struct thaw_command thaw_command_weights = {
 	.summary = "what a file of weights holds, and writing it as safetensors",
 	.synopsis = "thaw weights inspect FILE [--json]\n"
 				"       thaw weights convert FILE OUT.safetensors [options]",
-	.notes = "FILE is what torch.save() of any version wrote, safetensors, or a checkpoint of thaw; its content tells which.\n"
+	.notes = "FILE is what torch.save() of any version wrote, safetensors, or a checkpoint of thaw; its content tells "
+             "which.\n"
 			 "Nothing in it is executed. What is written has torchvision's names: PyTorch and timm load it.\n"
 			 "\n"
 			 "  thaw weights inspect resnet18-f37072fd.pth\n"

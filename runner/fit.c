@@ -97,8 +97,7 @@ static bool counts_batches(const char *name)
 	static const char end[] = ".num_batches_tracked";
 	size_t length = strlen(name);
 
-	return strcmp(name, "n_averaged") == 0 ||
-	       (length > strlen(end) && strcmp(name + length - strlen(end), end) == 0);
+	return strcmp(name, "n_averaged") == 0 || (length > strlen(end) && strcmp(name + length - strlen(end), end) == 0);
 }
 
 /* Families whose names are known and whose networks are not thaw's. */
@@ -115,7 +114,8 @@ static const char *find_other_family(const struct thaw_weights *weights)
 }
 
 /* What stands before all of the network's names: before the shortest name that ends as that of its first parameter. */
-static void find_prefix(const struct thaw_net *net, const struct thaw_weights *weights, char prefix_out[THAW_WEIGHT_NAME])
+static void find_prefix(const struct thaw_net *net, const struct thaw_weights *weights,
+                        char prefix_out[THAW_WEIGHT_NAME])
 {
 	const char *first = thaw_net_param(net, 0)->name;
 	size_t length = strlen(first), shortest = THAW_WEIGHT_NAME;
@@ -228,16 +228,30 @@ struct thaw_fit_input thaw_fit_input(const struct thaw_weights *weights, const c
 	return input;
 }
 
-void thaw_fit_copy(const struct thaw_fit *fit, const struct thaw_weights *weights, struct thaw_params *params)
+/* What a network can compute with. */
+static thaw_status copy(const char *path, const struct thaw_weight *tensor, const struct thaw_param *param, float *to)
 {
-	for (int i = 0; i < thaw_net_params(params->net); i++) {
+	if (!thaw_weight_copy(tensor, to))
+		return thaw_fail(THAW_FAILED, "'%s': '%s' has a number in it that is not finite", path, param->name);
+	for (int64_t i = 0; i < param->elems && param->role == THAW_RUNNING_VAR; i++)
+		if (to[i] < 0)
+			return thaw_fail(THAW_FAILED, "'%s': '%s' has %g in it, and is a variance", path, param->name, (double)to[i]);
+	return THAW_OK;
+}
+
+thaw_status thaw_fit_copy(const struct thaw_fit *fit, const struct thaw_weights *weights, struct thaw_params *params)
+{
+	thaw_status status = THAW_OK;
+
+	for (int i = 0; i < thaw_net_params(params->net) && !status; i++) {
 		const struct thaw_param *param = thaw_net_param(params->net, i);
 		const struct thaw_weight *tensor = thaw_weights_find(weights, param->name);
 
 		if (tensor && same_shape(param, tensor, 0) && !(fit->other_head && is_head(params->net, param)))
-			thaw_weight_copy(tensor, thaw_params_at(params, i));
+			status = copy(weights->path, tensor, param, thaw_params_at(params, i));
 	}
 	params->version++;
+	return status;
 }
 
 /* Anything that fits at all, then fewer tensors that are wrong, then fewer that are left over. */

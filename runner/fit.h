@@ -23,15 +23,15 @@ struct thaw_fit {
 	char prefix[THAW_WEIGHT_NAME]; /* "model.": what stands before most of the network's names; "": nothing */
 };
 
-/* Compares names and shapes. The first ten of what does not fit are appended to `list`, unless that is NULL: "'bn1.bias'
- * is missing; 'conv1.weight' is (64, 3, 3, 3), expected (64, 3, 7, 7); 'x' is left over; and 3 more".
+/* Compares names and shapes. The first ten of what does not fit are appended to `list`, unless that is NULL:
+ * "'bn1.bias' is missing; 'conv1.weight' is (64, 3, 3, 3), expected (64, 3, 7, 7); 'x' is left over; and 3 more".
  * THAW_OUT_OF_MEMORY only. */
 struct thaw_text;
 thaw_status thaw_fit_look(const struct thaw_net *net, const struct thaw_weights *weights, struct thaw_fit *fit_out,
                           struct thaw_text *list);
 
-/* The pictures that a file's network learnt from: as the file says; else, for a network that torchvision has weights of,
- * as its first ones (IMAGENET1K_V1) are, whose sizes all but the later ones of ResNet-50 and deeper have too. */
+/* The pictures that a file's network learnt from: as the file says; else, for a network that torchvision has weights
+ * of, as its first ones (IMAGENET1K_V1) are, whose sizes all but the later ones of ResNet-50 and deeper have too. */
 struct thaw_fit_input {
 	bool said;             /* how they are normalised, by the file */
 	float mean[3], std[3]; /* torchvision's where nothing is known */
@@ -42,12 +42,13 @@ struct thaw_fit_input thaw_fit_input(const struct thaw_weights *weights, const c
 /* Whether a tensor of this name belongs to the head. */
 bool thaw_fit_is_head(const struct thaw_net *net, const char *name);
 
-/* Copies what fits into the parameters, without the head where that is another. */
-void thaw_fit_copy(const struct thaw_fit *fit, const struct thaw_weights *weights, struct thaw_params *params);
+/* Copies what fits into the parameters, without the head where that is another. THAW_FAILED names a tensor of which a
+ * number is not finite, or a variance below 0. */
+thaw_status thaw_fit_copy(const struct thaw_fit *fit, const struct thaw_weights *weights, struct thaw_params *params);
 
 /* The architecture whose tensors the file has most nearly, whatever the classes of its head, and of these the one that
- * leaves the fewest over; `fit_out` is how it fits, and `list` as above. NULL: nothing fits any of them; `fit_out` is then
- * of one that lacks the fewest. THAW_OUT_OF_MEMORY only. */
+ * leaves the fewest over; `fit_out` is how it fits, and `list` as above. NULL: nothing fits any of them; `fit_out` is
+ * then of one that lacks the fewest. THAW_OUT_OF_MEMORY only. */
 thaw_status thaw_fit_arch(const struct thaw_weights *weights, const char **arch_out, struct thaw_fit *fit_out,
                           struct thaw_text *list);
 

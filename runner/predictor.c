@@ -48,8 +48,10 @@ static thaw_status identify(const struct thaw_weights *weights, const char **arc
 	thaw_status status = thaw_fit_arch(weights, arch_out, &fit, &list);
 
 	if (!status && fit.prefix[0])
-		status = thaw_fail(THAW_BAD_JOB, "the names in '%s' begin with '%s': thaw weights convert --rename %s= writes a file without it",
-		                   weights->path, fit.prefix, fit.prefix);
+		status =
+			thaw_fail(THAW_BAD_JOB,
+		              "the names in '%s' begin with '%s': thaw weights convert --rename %s= writes a file without it",
+		              weights->path, fit.prefix, fit.prefix);
 	else if (!status && fit.other_family)
 		status = thaw_fail(THAW_BAD_JOB, "'%s' is %s", weights->path, fit.other_family);
 	else if (!status && !*arch_out)
@@ -63,7 +65,8 @@ static thaw_status identify(const struct thaw_weights *weights, const char **arc
 		status = thaw_fail(THAW_BAD_JOB, "'%s' is a %s whose head has one output: 2 or more tell classes apart",
 		                   weights->path, *arch_out);
 	else if (!status && (fit.head_classes < 2 || fit.head_classes > INT32_MAX))
-		status = thaw_fail(THAW_BAD_JOB, "'%s' is a %s without a head: it tells nothing apart", weights->path, *arch_out);
+		status =
+			thaw_fail(THAW_BAD_JOB, "'%s' is a %s without a head: it tells nothing apart", weights->path, *arch_out);
 	else if (!status)
 		*classes_out = (int)fit.head_classes;
 	thaw_text_release(&list);
@@ -80,12 +83,14 @@ static thaw_status join_sizes(struct thaw_predictor *p, const struct thaw_weight
 		p->facts.crop = p->spec.crop ? p->spec.crop : input.crop;
 	}
 	if (!p->facts.resize || !p->facts.crop || (!input.crop && !(p->spec.resize && p->spec.crop)))
-		return thaw_fail(THAW_BAD_JOB, "'%s' does not say for pictures of which size it was trained: --resize and --crop do",
+		return thaw_fail(THAW_BAD_JOB,
+		                 "'%s' does not say for pictures of which size it was trained: --resize and --crop do",
 		                 weights->path);
 	if ((!p->spec.crop && input.crop != p->facts.crop) || (!p->spec.resize && input.resize != p->facts.resize))
-		return thaw_fail(THAW_BAD_JOB,
-		                 "'%s' takes pictures of %d pixels and a crop of %d, '%s' of %d and %d: --resize and --crop choose",
-		                 weights->path, input.resize, input.crop, p->spec.files[0], p->facts.resize, p->facts.crop);
+		return thaw_fail(
+			THAW_BAD_JOB,
+			"'%s' takes pictures of %d pixels and a crop of %d, '%s' of %d and %d: --resize and --crop choose",
+			weights->path, input.resize, input.crop, p->spec.files[0], p->facts.resize, p->facts.crop);
 	return THAW_OK;
 }
 
@@ -114,8 +119,8 @@ static thaw_status join_names(struct thaw_predictor *p, const struct thaw_weight
 }
 
 /* Keeps what the first file says; whatever follows must agree. */
-static thaw_status join(struct thaw_predictor *p, const struct thaw_weights *weights, const char *path, const char *arch,
-                        int classes)
+static thaw_status join(struct thaw_predictor *p, const struct thaw_weights *weights, const char *path,
+                        const char *arch, int classes)
 {
 	thaw_status status;
 
@@ -144,8 +149,8 @@ static thaw_status build(struct thaw_predictor *p, const struct thaw_weights *we
 		status = thaw_params_init(&member->params, member->net);
 	if (status)
 		return status;
-	thaw_fit_copy(&(struct thaw_fit){.other_head = false}, weights, &member->params);
-	return thaw_plan_compile(member->net, &spec, &member->plan);
+	status = thaw_fit_copy(&(struct thaw_fit){.other_head = false}, weights, &member->params);
+	return status ? status : thaw_plan_compile(member->net, &spec, &member->plan);
 }
 
 static thaw_status open_member(struct thaw_predictor *p, const char *path, struct member *member)

@@ -74,23 +74,40 @@ static bool other_classes(const struct thaw_setup *setup, const struct thaw_weig
 	return !same;
 }
 
+/* The architecture whose tensors these all are, where that is not the job's; NULL: none, or it could not be told. */
+static const char *other_arch(const struct thaw_setup *setup, const struct thaw_weights *weights)
+{
+	struct thaw_text list = THAW_TEXT_EMPTY;
+	struct thaw_fit fit;
+	const char *arch = NULL;
+	thaw_status status = thaw_fit_arch(weights, &arch, &fit, &list);
+
+	thaw_text_release(&list);
+	return !status && arch && thaw_fit_is_whole(&fit) && strcmp(arch, setup->job->model.arch) != 0 ? arch : NULL;
+}
+
 /* Refuses what does not fit: `key` says who named the file. */
 static thaw_status check_fit(const struct thaw_setup *setup, const char *key, bool strict,
                              const struct thaw_weights *weights, struct thaw_fit *fit_out)
 {
 	struct thaw_text list = THAW_TEXT_EMPTY;
 	thaw_status status = thaw_fit_look(setup->net, weights, fit_out, &list);
+	const char *other;
 	bool differs = fit_out->missing + fit_out->misshapen + fit_out->left_over > 0;
 
 	if (!status && fit_out->other_family)
 		status = thaw_fail(THAW_BAD_JOB, "%s: '%s' is %s", key, weights->path, fit_out->other_family);
 	else if (!status && fit_out->prefix[0])
-		status = thaw_fail(THAW_BAD_JOB,
-		                   "%s: the names in '%s' begin with '%s': thaw weights convert --rename %s= writes a file without it",
-		                   key, weights->path, fit_out->prefix, fit_out->prefix);
+		status = thaw_fail(
+			THAW_BAD_JOB,
+			"%s: the names in '%s' begin with '%s': thaw weights convert --rename %s= writes a file without it", key,
+			weights->path, fit_out->prefix, fit_out->prefix);
 	else if (!status && fit_out->fitting == 0)
 		status = thaw_fail(THAW_BAD_JOB, "%s: nothing in '%s' is of a %s: thaw weights inspect tells what it is", key,
 		                   weights->path, setup->job->model.arch);
+	else if (!status && differs && strict && (other = other_arch(setup, weights)) != NULL)
+		status = thaw_fail(THAW_BAD_JOB, "%s: '%s' is a %s, the job's model.arch is %s", key, weights->path, other,
+		                   setup->job->model.arch);
 	else if (!status && differs && strict)
 		status = thaw_fail(THAW_BAD_JOB, "%s: '%s' does not fit %s: %s%s", key, weights->path, setup->job->model.arch,
 		                   list.data, *fit_out->head ? "; --rename makes the head of it: thaw weights inspect" : "");
@@ -109,8 +126,7 @@ static void say_weights(struct thaw_setup *setup, const struct thaw_weights *wei
 	if (fit->other_head && fit->head_classes == setup->facts->classes)
 		snprintf(more, sizeof more, " (%s of other classes, new)", head);
 	else if (fit->other_head && fit->head_classes > 0)
-		snprintf(more, sizeof more, " (%s %lld -> %d, new)", head, (long long)fit->head_classes,
-		         setup->facts->classes);
+		snprintf(more, sizeof more, " (%s %lld -> %d, new)", head, (long long)fit->head_classes, setup->facts->classes);
 	else if (fit->other_head)
 		snprintf(more, sizeof more, " (%s new)", head);
 	if (*weights->container)
@@ -139,7 +155,9 @@ static thaw_status load(struct thaw_setup *setup, const char *key, const char *p
 		status = check_normalisation(setup, key, &weights, whole);
 	if (!status) {
 		fit.other_head |= other_classes(setup, &weights);
-		thaw_fit_copy(&fit, &weights, &setup->params);
+		status = thaw_fit_copy(&fit, &weights, &setup->params);
+	}
+	if (!status) {
 		say_weights(setup, &weights, &fit);
 		warn_sizes(setup, key, &weights);
 	}
@@ -158,7 +176,8 @@ thaw_status thaw_pretrained_begin(struct thaw_setup *setup)
 {
 	thaw_params_randomize(&setup->params, setup->job->seed);
 	snprintf(setup->weights, sizeof setup->weights, "random (seed %llu)", (unsigned long long)setup->job->seed);
-	return thaw_job_pretrained(setup->job) ? load_all(setup, "model.weights", setup->job->model.weights, false) : THAW_OK;
+	return thaw_job_pretrained(setup->job) ? load_all(setup, "model.weights", setup->job->model.weights, false)
+	                                       : THAW_OK;
 }
 
 thaw_status thaw_pretrained_read(struct thaw_setup *setup, const char *path)

@@ -103,6 +103,10 @@ done <<END
 2|is no network of thaw's|predict -c renamed.safetensors pictures
 2|--classes 'text': 1 lines, the network tells 5 classes apart|predict -c $best --classes text pictures
 END
+expect 2 "'./small.safetensors' is the file that is read: it is not replaced" "$thaw" weights convert small.safetensors \
+    ./small.safetensors --dtype f16
+expect 2 "model.weights: 'small.safetensors' is a resnet20, the job's model.arch is resnet32" "$thaw" plan job.yaml \
+    --set model.arch=resnet32 --set model.weights=small.safetensors
 cp text there.safetensors
 expect 2 "'there.safetensors' is there and cannot be read as safetensors: left as it is" "$thaw" weights convert $best there.safetensors
 cmp -s text there.safetensors || fail "what stood at the place of the output is gone"
@@ -268,7 +272,13 @@ expect 0 "" "$thaw" train job.yaml --set name=deep --set model.arch=resnet32 --s
 expect 0 "" "$thaw" weights convert runs/deep/best.h5 deep.safetensors --rename layer1.4.=attention.
 expect 2 "'deep.safetensors' is more than a resnet20: 'attention.bn1.bias' is left over; " "$thaw" predict -c deep.safetensors "$some"
 "$helpers/poison" $best nan.h5 model/fc.bias || fail poison
-expect 76 "the network says nan: its weights mean nothing" "$thaw" predict -c nan.h5 "$some"
+expect 1 "'nan.h5': 'fc.bias' has a number in it that is not finite" "$thaw" predict -c nan.h5 "$some"
+expect 0 "" "$thaw" weights convert nan.h5 nan.safetensors
+expect 1 "'nan.safetensors': 'fc.bias' has a number in it that is not finite" "$thaw" train job.yaml --set name=nan \
+    --set model.weights=nan.safetensors
+expect 0 "" "$thaw" weights convert runs/small/last.h5 swapped.safetensors --rename bn1.running_mean=x --rename bn1.running_var=bn1.running_mean \
+    --rename x=bn1.running_var
+expect 1 "in it, and is a variance" "$thaw" eval job.yaml -c swapped.safetensors
 
 # folders within folders, but no circles; what is no picture is passed over, and so are carriage returns
 mkdir -p tree/a/b
@@ -282,6 +292,8 @@ grep -q "1 file in folders passed over: only JPEG, PNG and WebP are read" said |
 printf 'class %s\r\n' 0 1 2 3 4 >names
 printf '%s\r\n' "$some" | "$thaw" predict -c $best --classes names - >said 2>&1 || fail "carriage returns: $(cat said)"
 grep -q "  class [0-4] 0\." said || fail "carriage returns in names: $(cat -A said)"
+printf '%s\0%s\0' "$some" "$some" >zeros
+expect 2 "a zero byte in the list: one path stands on each line" "$thaw" predict -c $best - <zeros
 expect 2 "--resize and --crop choose" "$thaw" predict -c $best -c runs/crop/best.h5 "$some"
 expect 0 "" "$thaw" predict -c $best -c small.safetensors "$some"
 expect 2 "in 'runs/others/best.h5', and 'disc' in 'small.safetensors'" "$thaw" predict -c small.safetensors \
@@ -289,6 +301,8 @@ expect 2 "in 'runs/others/best.h5', and 'disc' in 'small.safetensors'" "$thaw" p
 
 # a picture that cannot be read does not stop the others, and keeps its place
 cp text pictures/val/broken.jpg
+cp text tree/a/broken.JPG
+expect 1 "1 of 2 pictures cannot be read" "$thaw" predict -c $best tree
 printf '%s\n' "$some" pictures/val/broken.jpg /none "$some" >list
 "$thaw" predict -c $best --json - <list >lines 2>said
 [ $? = 1 ] || fail "exit code with broken pictures"

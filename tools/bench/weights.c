@@ -36,7 +36,7 @@ static thaw_status load(const struct thaw_net *net, const char *path)
 	if (!status)
 		status = thaw_params_init(&params, net);
 	if (!status) {
-		thaw_fit_copy(&fit, &weights, &params);
+		status = thaw_fit_copy(&fit, &weights, &params);
 		thaw_params_release(&params);
 	}
 	thaw_weights_release(&weights);
