@@ -57,8 +57,9 @@ wants "data/train-0.h5" show data/
 wants "data job.yaml my photos other.yaml runs" train ""
 wants "job.yaml" train j
 wants "job.yaml" train --fresh j
-wants "data model.h5 my photos runs" eval job.yaml -c ""
-wants "model.h5 my photos" eval job.yaml --checkpoint = m
+wants "data model.h5 my photos runs" lr-find job.yaml -c ""
+wants "" eval job.yaml -c ""
+wants "model.h5 my photos" lr-find job.yaml --checkpoint = m
 wants "runs/a runs/b" report runs/
 wants "page.html" report -o p
 

@@ -189,9 +189,10 @@ expect 2 "'fc.weight' is (5, 64), expected (3, 64); 'fc.bias' is (64), expected 
 # all ranks have to find the same file
 mkdir first second
 cp small.safetensors first/w.safetensors
-two_folders() {
-    mpirun -n 1 --wdir "$PWD/first" "$thaw" eval "$PWD/job.yaml" --set "data.val=$PWD/data/val-*.h5" -c w.safetensors : \
-        -n 1 --wdir "$PWD/second" "$thaw" eval "$PWD/job.yaml" --set "data.val=$PWD/data/val-*.h5" -c w.safetensors
+two_folders() { # rank 0 in first/, rank 1 in second/
+    # shellcheck disable=SC2016
+    mpirun -n 2 bash -c 'cd "$([ "$OMPI_COMM_WORLD_RANK" = 0 ] && echo first || echo second)" && exec "$@"' - \
+        "$thaw" eval "$PWD/job.yaml" --set "data.val=$PWD/data/val-*.h5" -c w.safetensors
 }
 expect 1 "cannot open 'w.safetensors'" two_folders
 grep -q "MPI_ABORT\|MPI_Abort" said && fail "one rank ends the other: $(cat said)"
