@@ -27,6 +27,7 @@ expect 0 "half.safetensors  97 tensors" "$thaw" weights convert $best -o half.sa
 expect 0 "97 of F16 with" "$thaw" weights inspect half.safetensors
 expect 0 "95 tensors" "$thaw" weights convert $best backbone.safetensors --drop-head
 expect 0 "fits        resnet20, without a head" "$thaw" weights inspect backbone.safetensors
+expect 0 '"crop": 32, "classes": []' "$thaw" weights inspect backbone.safetensors --json # nor names for one
 expect 0 "" "$thaw" weights convert $best renamed.safetensors --rename layer1.=stage1. --rename fc=head
 expect 0 "fits        no architecture of thaw; nearest is resnet20: 'layer1.0.conv1.weight' is missing; " \
     "$thaw" weights inspect renamed.safetensors
@@ -221,6 +222,8 @@ expect 0 "" "$thaw" pack pictures -o own --resize 36 --normalize measure
 own=(--set 'data.train=own/train-*.h5' --set 'data.val=own/val-*.h5')
 expect 2 "is normalised by mean" "$thaw" eval job.yaml "${own[@]}" -c $best
 expect 2 "eval: 'small.safetensors' was trained with mean 0.485 0.456 0.406" "$thaw" eval job.yaml "${own[@]}" -c small.safetensors
+LC_ALL=C sed 's/0.405999988/0.406999988/' small.safetensors >mean.safetensors
+expect 2 "eval: 'mean.safetensors' was trained with mean 0.485 0.456 0.407" "$thaw" eval job.yaml -c mean.safetensors
 expect 0 "was trained with mean 0.485 0.456 0.406" "$thaw" plan job.yaml --no-time --set 'data.train=own/train-*.h5' \
     --set 'data.val=own/val-*.h5' --set model.weights=small.safetensors
 
@@ -297,13 +300,22 @@ printf '%s\0%s\0' "$some" "$some" >zeros
 expect 2 "a zero byte in the list: one path stands on each line" "$thaw" predict -c $best - <zeros
 expect 2 "--resize and --crop choose" "$thaw" predict -c $best -c runs/crop/best.h5 "$some"
 expect 0 "" "$thaw" predict -c $best -c small.safetensors "$some"
-expect 2 "in 'runs/others/best.h5', and 'disc' in 'small.safetensors'" "$thaw" predict -c small.safetensors \
-    -c $best -c runs/others/best.h5 "$some"
+# a file that says nothing of its network: names come from the next one, sizes have to be given
+LC_ALL=C sed 's/thaw\.arch/some.arch/' small.safetensors >silent.safetensors
+sizes="--resize 36 --crop 32"
+# shellcheck disable=SC2086
+expect 2 "in 'runs/others/best.h5', and 'disc' in 'small.safetensors'" "$thaw" predict $sizes -c silent.safetensors \
+    -c small.safetensors -c $best -c runs/others/best.h5 "$some"
+for size in "" "--resize 36" "--crop 32"; do
+    # shellcheck disable=SC2086
+    expect 2 "'silent.safetensors' does not say for pictures of which size it was trained" "$thaw" predict $size -c silent.safetensors "$some"
+done
 
 # a picture that cannot be read does not stop the others, and keeps its place
 cp text pictures/val/broken.jpg
 cp text tree/a/broken.JPG
-expect 1 "1 of 2 pictures cannot be read" "$thaw" predict -c $best tree
+ln -s nowhere tree/a/gone
+expect 1 "2 of 3 pictures cannot be read" "$thaw" predict -c $best tree
 printf '%s\n' "$some" pictures/val/broken.jpg /none "$some" >list
 "$thaw" predict -c $best --json - <list >lines 2>said
 [ $? = 1 ] || fail "exit code with broken pictures"
