@@ -228,30 +228,52 @@ struct thaw_fit_input thaw_fit_input(const struct thaw_weights *weights, const c
 	return input;
 }
 
-/* What a network can compute with. */
-static thaw_status copy(const char *path, const struct thaw_weight *tensor, const struct thaw_param *param, float *to)
+/* The file's tensor for parameter `i`; NULL: none, or another's head. */
+static const struct thaw_weight *tensor_for(const struct thaw_fit *fit, const struct thaw_weights *weights,
+                                            const struct thaw_net *net, int i)
 {
-	if (!thaw_weight_copy(tensor, to))
-		return thaw_fail(THAW_FAILED, "'%s': '%s' has a number in it that is not finite", path, param->name);
-	for (int64_t i = 0; i < param->elems && param->role == THAW_RUNNING_VAR; i++)
-		if (to[i] < 0)
-			return thaw_fail(THAW_FAILED, "'%s': '%s' has %g in it, and is a variance", path, param->name, (double)to[i]);
-	return THAW_OK;
+	const struct thaw_param *param = thaw_net_param(net, i);
+	const struct thaw_weight *tensor = thaw_weights_find(weights, param->name);
+
+	return tensor && same_shape(param, tensor, 0) && !(fit->other_head && is_head(net, param)) ? tensor : NULL;
+}
+
+/* The first variance below 0; elems: there is none. */
+static int64_t find_negative(const struct thaw_param *param, const float *values)
+{
+	int64_t i = 0;
+
+	while (i < param->elems && !(param->role == THAW_RUNNING_VAR && values[i] < 0))
+		i++;
+	return i;
+}
+
+static thaw_status fail_copy(const char *path, const struct thaw_param *param, const float *values)
+{
+	int64_t negative = find_negative(param, values);
+
+	if (negative < param->elems)
+		return thaw_fail(THAW_FAILED, "'%s': '%s' has %g in it, and is a variance", path, param->name,
+		                 (double)values[negative]);
+	return thaw_fail(THAW_FAILED, "'%s': '%s' has a number in it that is not finite", path, param->name);
 }
 
 thaw_status thaw_fit_copy(const struct thaw_fit *fit, const struct thaw_weights *weights, struct thaw_params *params)
 {
-	thaw_status status = THAW_OK;
+	int count = thaw_net_params(params->net), wrong = count;
 
-	for (int i = 0; i < thaw_net_params(params->net) && !status; i++) {
+#pragma omp parallel for schedule(dynamic) reduction(min : wrong)
+	for (int i = 0; i < count; i++) {
+		const struct thaw_weight *tensor = tensor_for(fit, weights, params->net, i);
 		const struct thaw_param *param = thaw_net_param(params->net, i);
-		const struct thaw_weight *tensor = thaw_weights_find(weights, param->name);
+		float *to = thaw_params_at(params, i);
 
-		if (tensor && same_shape(param, tensor, 0) && !(fit->other_head && is_head(params->net, param)))
-			status = copy(weights->path, tensor, param, thaw_params_at(params, i));
+		if (tensor && (!thaw_weight_copy(tensor, to) || find_negative(param, to) < param->elems))
+			wrong = i < wrong ? i : wrong;
 	}
 	params->version++;
-	return status;
+	return wrong < count ? fail_copy(weights->path, thaw_net_param(params->net, wrong), thaw_params_at(params, wrong))
+	                     : THAW_OK;
 }
 
 /* Anything that fits at all, then fewer tensors that are wrong, then fewer that are left over. */
