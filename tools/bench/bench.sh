@@ -73,7 +73,7 @@ cold_thaw() { THAW_CACHE='' start_thaw; }
 cold_torch() { start_torch; }
 
 weights_thaw() { bench_weights resnet50.pth resnet50 1000; }
-weights_torch() { torch 1 weights --file resnet50.pth --arch resnet50; }
+weights_torch() { torch "$(nproc)" weights --file resnet50.pth --arch resnet50; }
 
 # Of the pictures that are listed, on all cores. The second time counts, as for starts.
 predict_thaw() { seconds sh -c 'thaw predict -c resnet18.pth --json - <photos.txt'; }
