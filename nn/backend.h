@@ -28,17 +28,20 @@
 #include <stddef.h>
 
 #include "nn/net.h"
+#include "nn/number.h"
 
 /* A value or gradient of a plan. Element (n,c,h,w) is data[(((n * ceil(C/block) + c / block) * H + h) * W + w) *
- * block + c % block]: block 1 is NCHW, 8 and 16 are oneDNN's nChw8c and nChw16c (lanes beyond C hold 0). */
+ * block + c % block]: block 1 is NCHW, 8 and 16 are oneDNN's nChw8c and nChw16c, C and more NHWC (lanes beyond C hold
+ * 0). */
 struct thaw_tensor {
 	int n, c, h, w;
 	int block;
+	enum thaw_number number;
 	size_t size_bytes; /* set by thaw_tensor_layout() */
-	float *data;       /* placed by the plan */
+	float *data;       /* placed by the plan; in a device's own memory an address the host cannot follow */
 };
 
-/* Sets block and size_bytes. */
+/* Sets block, and size_bytes by it and the number. */
 void thaw_tensor_layout(struct thaw_tensor *tensor, int block);
 
 /* Index into data; for readable code, not for inner loops. */
@@ -131,14 +134,29 @@ struct thaw_op_ops {
 	bool overwrites_dy;                      /* dresidual (dx if there is none) may be the same memory as dy[0] */
 };
 
+/* Memory of a device's own. Whatever was enqueued before happens before a call of put or get does. */
+struct thaw_memory_ops {
+	/* Its contents are undefined. THAW_OUT_OF_MEMORY names `what`, its size and what there is. */
+	thaw_status (*allocate)(struct thaw_device *device, size_t size_bytes, const char *what, void **memory_out);
+	void (*release)(struct thaw_device *device, void *memory); /* NULL is fine */
+	thaw_status (*available)(const struct thaw_device *device, size_t *bytes_out);
+	/* To the device, from it. */
+	thaw_status (*put)(struct thaw_device *device, void *to, const void *from, size_t size_bytes);
+	thaw_status (*get)(struct thaw_device *device, void *to, const void *from, size_t size_bytes);
+	/* The same for a parameter, its gradient or slot: on the host in PyTorch's order, on the device in its own. */
+	thaw_status (*put_param)(struct thaw_device *device, float *to, const float *from, const struct thaw_param *param);
+	thaw_status (*get_param)(struct thaw_device *device, float *to, const float *from, const struct thaw_param *param);
+};
+
 struct thaw_backend {
 	const char *name; /* "cpu" */
-	/* Words for the head of a run: "oneDNN 2.6.3 avx512_core". Static text. */
-	const char *(*describe)(void);
+	const char *(*describe)(const struct thaw_device *device);
 	/* Called once with the number of threads of this process. */
 	thaw_status (*start)(struct thaw_device *device);
+	void (*stop)(struct thaw_device *device); /* what start made; NULL: nothing */
 	/* to += from; same shape and layout. */
-	void (*accumulate)(struct thaw_device *device, struct thaw_tensor *to, const struct thaw_tensor *from);
+	thaw_status (*accumulate)(struct thaw_device *device, struct thaw_tensor *to, const struct thaw_tensor *from);
+	const struct thaw_memory_ops *memory; /* NULL: it is the host's */
 	/* Implementations chosen by timing so far in this process, as text; and taking over those of another, so that all
 	 * ranks compute the same bits. NULL: nothing is chosen by timing. */
 	thaw_status (*choices)(struct thaw_text *text);
@@ -146,6 +164,6 @@ struct thaw_backend {
 	const struct thaw_op_ops *ops[THAW_OP_KINDS];
 };
 
-extern const struct thaw_backend thaw_backend_reference, thaw_backend_cpu;
+extern const struct thaw_backend thaw_backend_reference, thaw_backend_cpu, thaw_backend_cuda;
 
 #endif

@@ -12,6 +12,9 @@ static const struct row {
 	const struct thaw_backend *backend;
 	bool automatic;
 } backends[] = {
+#ifdef THAW_HAVE_CUDA
+	{&thaw_backend_cuda, true},
+#endif
 	{&thaw_backend_cpu, true},
 	{&thaw_backend_reference, false}, /* thousands of times slower: only by name */
 };
@@ -61,23 +64,47 @@ thaw_status thaw_device_open(const char *name, int threads, struct thaw_device *
 	return status;
 }
 
+static void free_arena(struct thaw_device *device)
+{
+	if (device->backend && device->backend->memory && device->own)
+		device->backend->memory->release(device, device->arena);
+	else
+		thaw_free_slab(device->arena);
+	device->arena = NULL;
+	device->arena_bytes = 0;
+}
+
 void thaw_device_free(struct thaw_device *device)
 {
 	if (!device)
 		return;
-	thaw_free_slab(device->arena);
+	free_arena(device);
+	if (device->backend && device->backend->stop)
+		device->backend->stop(device);
 	free(device);
+}
+
+const char *thaw_device_describe(const struct thaw_device *device)
+{
+	return device->backend->describe(device);
 }
 
 thaw_status thaw_device_check(const struct thaw_device *device, size_t size_bytes, const char *what)
 {
-	return thaw_memory_check(thaw_memory_available(""), device->sharers, device->arena_bytes, size_bytes, what);
+	const struct thaw_memory_ops *memory = device->backend->memory;
+	size_t available;
+	thaw_status status;
+
+	if (!memory)
+		return thaw_memory_check(thaw_memory_available(""), device->sharers, device->arena_bytes, size_bytes, what);
+	status = memory->available(device, &available);
+	return status ? status : thaw_memory_check(available, 1, device->arena_bytes, size_bytes, what);
 }
 
 thaw_status thaw_device_reserve(struct thaw_device *device, size_t size_bytes)
 {
 	static const char what[] = "activations and their gradients";
-	char *arena;
+	void *arena;
 	thaw_status status;
 
 	if (size_bytes <= device->arena_bytes)
@@ -85,12 +112,13 @@ thaw_status thaw_device_reserve(struct thaw_device *device, size_t size_bytes)
 	status = thaw_device_check(device, size_bytes, what);
 	if (status)
 		return status;
-	thaw_free_slab(device->arena);
-	device->arena = NULL;
-	device->arena_bytes = 0;
-	arena = thaw_alloc_slab(size_bytes, what);
-	if (!arena)
-		return THAW_OUT_OF_MEMORY;
+	free_arena(device);
+	if (device->backend->memory)
+		status = device->backend->memory->allocate(device, size_bytes, what, &arena);
+	else
+		status = (arena = thaw_alloc_slab(size_bytes, what)) ? THAW_OK : THAW_OUT_OF_MEMORY;
+	if (status)
+		return status;
 	device->arena = arena;
 	device->arena_bytes = size_bytes;
 	return THAW_OK;

@@ -12,13 +12,19 @@ struct thaw_device {
 	int threads;           /* compute threads of this process, >= 1 */
 	int sharers;           /* processes like this one that share the machine's memory, itself too; 1 at first */
 	bool untimed;          /* implementations are chosen without timing: by what is known, else the first that can */
-	char *arena;           /* activations and gradients of the plan that runs */
+	int gpu;               /* number of the GPU, for a backend that has some; 0 at first */
+	enum thaw_number number; /* in which activations stand; THAW_FLOAT32 at first */
+	char *arena;           /* activations and gradients of the plan that runs, in the device's memory */
 	size_t arena_bytes;
+	void *own;             /* the backend's */
 };
 
 /* `name`: a backend in this build, or "auto" for the fastest that works here. THAW_BAD_JOB names those there are. */
 thaw_status thaw_device_open(const char *name, int threads, struct thaw_device **device_out);
 void thaw_device_free(struct thaw_device *device); /* NULL is fine */
+
+/* Words for the head of a run: "oneDNN 2.6.3 avx512_core". They live as long as the device. */
+const char *thaw_device_describe(const struct thaw_device *device);
 
 /* The i-th backend's name, NULL past the last. */
 const char *thaw_device_name(int i);

@@ -13,7 +13,7 @@ void thaw_tensor_layout(struct thaw_tensor *t, int block)
 	size_t blocks = ((size_t)t->c + (size_t)block - 1) / (size_t)block;
 
 	t->block = block;
-	t->size_bytes = (size_t)t->n * blocks * (size_t)block * (size_t)t->h * (size_t)t->w * sizeof(float);
+	t->size_bytes = (size_t)t->n * blocks * (size_t)block * (size_t)t->h * (size_t)t->w * thaw_number_bytes(t->number);
 }
 
 void thaw_plan_free(struct thaw_plan *plan)
@@ -231,6 +231,12 @@ static thaw_status make_gradients(struct thaw_plan *plan, const bool *gradient)
 	return status;
 }
 
+static void lay_out_like(struct thaw_tensor *gradient, const struct thaw_tensor *value)
+{
+	gradient->number = value->number;
+	thaw_tensor_layout(gradient, value->block);
+}
+
 static thaw_status prepare_steps(struct thaw_plan *plan)
 {
 	for (int i = 0; i < plan->steps_count; i++) {
@@ -242,9 +248,9 @@ static thaw_status prepare_steps(struct thaw_plan *plan)
 			return thaw_fail(THAW_FAILED, "device '%s' has no %s", plan->device->backend->name,
 			                 thaw_op_kind_name(step->kind));
 		if (step->dx)
-			thaw_tensor_layout(step->dx, step->x->block);
+			lay_out_like(step->dx, step->x);
 		if (step->dresidual)
-			thaw_tensor_layout(step->dresidual, step->residual->block);
+			lay_out_like(step->dresidual, step->residual);
 		status = ops->prepare(step);
 		if (status)
 			return status;
@@ -435,11 +441,12 @@ thaw_status thaw_plan_forward(struct thaw_plan *plan, const struct thaw_input *i
 static thaw_status step_backward(struct thaw_plan *plan, struct thaw_step *step)
 {
 	int count = step->dy_count;
-	thaw_status status;
+	thaw_status status = THAW_OK;
 
-	for (; step->dy_count > step->ops->gradients_limit; step->dy_count--)
-		plan->device->backend->accumulate(plan->device, step->dy[0], step->dy[step->dy_count - 1]);
-	status = step->ops->backward(step);
+	for (; step->dy_count > step->ops->gradients_limit && !status; step->dy_count--)
+		status = plan->device->backend->accumulate(plan->device, step->dy[0], step->dy[step->dy_count - 1]);
+	if (!status)
+		status = step->ops->backward(step);
 	step->dy_count = count;
 	return status;
 }

@@ -92,7 +92,7 @@ static void json_begin(const struct thaw_setup *setup, const char *folder, const
 	thaw_json_integer(&json, "ranks", setup->ranks);
 	thaw_json_integer(&json, "threads", setup->threads);
 	thaw_json_integer(&json, "replicas", setup->replicas);
-	thaw_json_text(&json, "device", setup->device->backend->describe());
+	thaw_json_text(&json, "device", thaw_device_describe(setup->device));
 	thaw_json_text(&json, "arch", setup->job->model.arch);
 	thaw_json_integer(&json, "parameters", thaw_net_count(setup->net, NULL));
 	thaw_json_integer(&json, "seed", (int64_t)setup->job->seed);

@@ -84,7 +84,7 @@ void thaw_head_add(const struct thaw_setup *setup, const char *where, struct tha
 	thaw_text_add(lines, "thaw %s  ", THAW_VERSION);
 	thaw_text_add_printable(lines, where);
 	thaw_text_add(lines, "  %d rank%s, %s, %d thread%s each\n", setup->ranks, thaw_plural(setup->ranks),
-	              setup->device->backend->describe(), setup->threads, thaw_plural(setup->threads));
+	              thaw_device_describe(setup->device), setup->threads, thaw_plural(setup->threads));
 	thaw_text_add(lines, "data    ");
 	add_split(lines, setup->train);
 	thaw_text_add(lines, "  ");

@@ -32,7 +32,7 @@ static void print_version(void)
 		struct thaw_device *device = NULL;
 		thaw_status status = thaw_device_open(thaw_device_name(i), 1, &device);
 
-		printf("device  %-10s %s\n", thaw_device_name(i), status ? thaw_fail_text() : device->backend->describe());
+		printf("device  %-10s %s\n", thaw_device_name(i), status ? thaw_fail_text() : thaw_device_describe(device));
 		thaw_device_free(device);
 	}
 	printf("libraries  %s\n", THAW_LIBRARIES);

@@ -93,7 +93,7 @@ thaw_status thaw_snapshot_write(const char *path, const char *previous, struct t
 	status = tensors_init(&tensors, &setup->params, state);
 	if (status)
 		goto free_names;
-	snprintf(build, sizeof build, "thaw %s, %s, %d threads a rank", THAW_VERSION, setup->device->backend->describe(),
+	snprintf(build, sizeof build, "thaw %s, %s, %d threads a rank", THAW_VERSION, thaw_device_describe(setup->device),
 	         setup->threads);
 	snprintf(facts.arch, sizeof facts.arch, "%s", setup->job->model.arch);
 	memcpy(facts.mean, setup->facts->mean, sizeof facts.mean);

@@ -11,6 +11,12 @@ int thaw_cpu_block(int channels)
 	return channels < 8 ? 1 : thaw_onednn_block();
 }
 
+static const char *describe(const struct thaw_device *device)
+{
+	(void)device;
+	return thaw_onednn_describe();
+}
+
 static thaw_status start(struct thaw_device *device)
 {
 	thaw_status status = thaw_cpu_conv_start();
@@ -19,7 +25,7 @@ static thaw_status start(struct thaw_device *device)
 	return status ? status : thaw_tuning_load(thaw_onednn_describe());
 }
 
-static void accumulate(struct thaw_device *device, struct thaw_tensor *to, const struct thaw_tensor *from)
+static thaw_status accumulate(struct thaw_device *device, struct thaw_tensor *to, const struct thaw_tensor *from)
 {
 	size_t elems = thaw_cpu_elems(to);
 	float *restrict sum = to->data;
@@ -28,6 +34,7 @@ static void accumulate(struct thaw_device *device, struct thaw_tensor *to, const
 #pragma omp parallel for num_threads(device->threads) schedule(static)
 	for (size_t i = 0; i < elems; i++)
 		sum[i] += more[i];
+	return THAW_OK;
 }
 
 void thaw_cpu_relayout(const struct thaw_device *device, const struct thaw_tensor *from, struct thaw_tensor *to)
@@ -48,7 +55,7 @@ void thaw_cpu_relayout(const struct thaw_device *device, const struct thaw_tenso
 
 const struct thaw_backend thaw_backend_cpu = {
 	.name = "cpu",
-	.describe = thaw_onednn_describe,
+	.describe = describe,
 	.start = start,
 	.accumulate = accumulate,
 	.choices = thaw_tuning_text,

@@ -1,7 +1,8 @@
 #include "nn/reference/reference.h"
 
-static const char *describe(void)
+static const char *describe(const struct thaw_device *device)
 {
+	(void)device;
 	return "plain C, double precision sums";
 }
 
@@ -11,13 +12,14 @@ static thaw_status start(struct thaw_device *device)
 	return THAW_OK;
 }
 
-static void accumulate(struct thaw_device *device, struct thaw_tensor *to, const struct thaw_tensor *from)
+static thaw_status accumulate(struct thaw_device *device, struct thaw_tensor *to, const struct thaw_tensor *from)
 {
 	size_t elems = thaw_reference_elems(to);
 
 	(void)device;
 	for (size_t i = 0; i < elems; i++)
 		to->data[i] += from->data[i];
+	return THAW_OK;
 }
 
 const struct thaw_backend thaw_backend_reference = {

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "base/half.h"
 #include "base/random.h"
 #include "tests/ops/harness.h"
 
@@ -138,4 +139,20 @@ void op_arrays_release(struct op_arrays *arrays)
 {
 	for (int i = 0; i < OP_ARRAYS; i++)
 		free(arrays->data[i]);
+}
+
+static float rounded(float x, enum thaw_number number)
+{
+	if (number == THAW_FLOAT32)
+		return x;
+	return number == THAW_FLOAT16 ? thaw_half_to_float(thaw_float_to_half(x)) : thaw_bf16_to_float(thaw_float_to_bf16(x));
+}
+
+void op_arrays_round(struct op_arrays *arrays, const struct op_case *c, enum thaw_number number)
+{
+	static const enum op_array all[] = {OP_X, OP_RESIDUAL, OP_DY, OP_WEIGHT};
+
+	for (size_t a = 0; a < sizeof all / sizeof *all; a++)
+		for (size_t i = 0; i < arrays->elems[all[a]] && c->kind != THAW_OP_LOSS; i++)
+			arrays->data[all[a]][i] = rounded(arrays->data[all[a]][i], number);
 }

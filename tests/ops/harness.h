@@ -61,6 +61,12 @@ int op_out_size(const struct op_case *c, int in_size);
 void op_arrays_init(struct op_arrays *arrays, const struct op_case *c);
 void op_arrays_release(struct op_arrays *arrays);
 
+/* Rounds what a device gets in this type of numbers: activations, gradients, and the weights it multiplies with. */
+void op_arrays_round(struct op_arrays *arrays, const struct op_case *c, enum thaw_number number);
+
+/* Whether the device has such an operation: GPUs have no groups of channels that are no multiples of 8. */
+bool op_exists(const struct thaw_device *device, const struct op_case *c);
+
 /* Runs the case and fills the results. Returns NULL, or what went wrong (static text). */
 const char *op_run(struct thaw_device *device, const struct op_case *c, struct op_arrays *arrays);
 

@@ -1,0 +1,307 @@
+/*
+ * How a kernel is written: once, as C that is CUDA too.
+ *
+ *     KERNEL(scale)                              // on a GPU: thaw_kernel_scale<<<blocks, THAW_BLOCK>>>(a)
+ *     {                                          // `a` is a struct thaw_scale_args (kernels.h), `at` says which thread this is
+ *         for (size_t i = thaw_first(at); i < a.count; i += thaw_stride(at))
+ *             a.to[i] = a.factor * a.from[i];
+ *     }
+ *
+ * On the host the same text becomes a function that runs one block after another, each a single thread (`threads` is
+ * 1): so loops go from the thread's number in steps of the number of threads, sums over a block go through the
+ * functions below, and what other threads of the block wrote is read behind BARRIER(). What the host cannot show is a
+ * BARRIER() that is missing.
+ */
+#ifndef THAW_NN_CUDA_KERNELS_KERNEL_H
+#define THAW_NN_CUDA_KERNELS_KERNEL_H
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "nn/cuda/kernels/kernels.h"
+
+/* Which thread this is. */
+struct thaw_at {
+	unsigned block, blocks, thread, threads;
+};
+
+#ifdef __CUDACC__
+
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+
+#define DEVICE static __device__ __forceinline__
+#define SHARED __shared__
+#define BARRIER() __syncthreads()
+
+#define KERNEL(name)                                                                                     \
+	static __device__ __forceinline__ void name##_block(struct thaw_at at, const struct thaw_##name##_args &a); \
+	extern "C" __global__ void __launch_bounds__(THAW_BLOCK)                                             \
+		thaw_kernel_##name(const __grid_constant__ struct thaw_##name##_args a)                                 \
+	{                                                                                                    \
+		name##_block({blockIdx.x, gridDim.x, threadIdx.x, blockDim.x}, a);                               \
+	}                                                                                                    \
+	static __device__ __forceinline__ void name##_block(struct thaw_at at, const struct thaw_##name##_args &a)
+
+#else
+
+#include "base/half.h"
+
+#define DEVICE static inline __attribute__((always_inline))
+#define SHARED
+#define BARRIER() ((void)0)
+
+#define KERNEL(name)                                                            \
+	static void name##_block(struct thaw_at at, struct thaw_##name##_args a);          \
+	void thaw_kernel_##name(const void *a, unsigned block, unsigned blocks);    \
+	void thaw_kernel_##name(const void *a, unsigned block, unsigned blocks)     \
+	{                                                                           \
+		struct thaw_##name##_args copy;                                                \
+                                                                                \
+		memcpy(&copy, a, sizeof copy);                                          \
+		name##_block((struct thaw_at){block, blocks, 0, 1}, copy);              \
+	}                                                                           \
+	static void name##_block(struct thaw_at at, struct thaw_##name##_args a)
+
+#endif
+
+/* The thread's number in the whole grid, and how many there are. */
+DEVICE size_t thaw_first(struct thaw_at at)
+{
+	return (size_t)at.block * at.threads + at.thread;
+}
+
+DEVICE size_t thaw_stride(struct thaw_at at)
+{
+	return (size_t)at.blocks * at.threads;
+}
+
+/* --- numbers ----------------------------------------------------------------------------------------------------- */
+
+DEVICE float thaw_half_bits_to_float(uint16_t bits)
+{
+#ifdef __CUDACC__
+	return __half2float(__ushort_as_half(bits));
+#else
+	return thaw_half_to_float(bits);
+#endif
+}
+
+DEVICE uint16_t thaw_half_bits(float x)
+{
+#ifdef __CUDACC__
+	return __half_as_ushort(__float2half_rn(x));
+#else
+	return thaw_float_to_half(x);
+#endif
+}
+
+DEVICE float thaw_bf16_bits_to_float(uint16_t bits)
+{
+#ifdef __CUDACC__
+	return __uint_as_float((unsigned)bits << 16);
+#else
+	return thaw_bf16_to_float(bits);
+#endif
+}
+
+DEVICE uint16_t thaw_bf16_bits(float x)
+{
+#ifdef __CUDACC__
+	return __bfloat16_as_ushort(__float2bfloat16_rn(x));
+#else
+	return thaw_float_to_bf16(x);
+#endif
+}
+
+DEVICE float thaw_load(enum thaw_number number, const void *from, size_t i)
+{
+	if (number == THAW_FLOAT32)
+		return ((const float *)from)[i];
+	if (number == THAW_FLOAT16)
+		return thaw_half_bits_to_float(((const uint16_t *)from)[i]);
+	return thaw_bf16_bits_to_float(((const uint16_t *)from)[i]);
+}
+
+DEVICE void thaw_store(enum thaw_number number, void *to, size_t i, float x)
+{
+	if (number == THAW_FLOAT32)
+		((float *)to)[i] = x;
+	else if (number == THAW_FLOAT16)
+		((uint16_t *)to)[i] = thaw_half_bits(x);
+	else
+		((uint16_t *)to)[i] = thaw_bf16_bits(x);
+}
+
+/* Eight numbers at once, the `i`-th eight: 16 bytes of halves, 32 of floats, aligned to 16. */
+struct thaw_words {
+	uint32_t word[4];
+};
+
+DEVICE struct thaw_words thaw_load_words(const void *from, size_t i)
+{
+	struct thaw_words words;
+
+#ifdef __CUDACC__
+	uint4 all = ((const uint4 *)from)[i];
+
+	words.word[0] = all.x, words.word[1] = all.y, words.word[2] = all.z, words.word[3] = all.w;
+#else
+	memcpy(&words, (const char *)from + i * sizeof words, sizeof words);
+#endif
+	return words;
+}
+
+DEVICE void thaw_store_words(void *to, size_t i, struct thaw_words words)
+{
+#ifdef __CUDACC__
+	((uint4 *)to)[i] = make_uint4(words.word[0], words.word[1], words.word[2], words.word[3]);
+#else
+	memcpy((char *)to + i * sizeof words, &words, sizeof words);
+#endif
+}
+
+DEVICE float thaw_word_to_float(uint32_t word)
+{
+#ifdef __CUDACC__
+	return __uint_as_float(word);
+#else
+	return thaw_float_of(word);
+#endif
+}
+
+DEVICE uint32_t thaw_float_to_word(float x)
+{
+#ifdef __CUDACC__
+	return __float_as_uint(x);
+#else
+	return thaw_bits_of(x);
+#endif
+}
+
+DEVICE void thaw_load8(enum thaw_number number, const void *from, size_t i, float x[8])
+{
+	if (number == THAW_FLOAT32) {
+		struct thaw_words low = thaw_load_words(from, 2 * i), high = thaw_load_words(from, 2 * i + 1);
+
+		for (int k = 0; k < 4; k++) {
+			x[k] = thaw_word_to_float(low.word[k]);
+			x[4 + k] = thaw_word_to_float(high.word[k]);
+		}
+	} else {
+		struct thaw_words all = thaw_load_words(from, i);
+
+		for (int k = 0; k < 8; k++) {
+			uint16_t bits = (uint16_t)(all.word[k / 2] >> (k % 2 * 16));
+
+			x[k] = number == THAW_FLOAT16 ? thaw_half_bits_to_float(bits) : thaw_bf16_bits_to_float(bits);
+		}
+	}
+}
+
+DEVICE void thaw_store8(enum thaw_number number, void *to, size_t i, const float x[8])
+{
+	struct thaw_words all = {{0, 0, 0, 0}}, more;
+
+	if (number == THAW_FLOAT32) {
+		for (int k = 0; k < 4; k++) {
+			all.word[k] = thaw_float_to_word(x[k]);
+			more.word[k] = thaw_float_to_word(x[4 + k]);
+		}
+		thaw_store_words(to, 2 * i, all);
+		thaw_store_words(to, 2 * i + 1, more);
+	} else {
+		for (int k = 0; k < 8; k++)
+			all.word[k / 2] |=
+				(uint32_t)(number == THAW_FLOAT16 ? thaw_half_bits(x[k]) : thaw_bf16_bits(x[k])) << (k % 2 * 16);
+		thaw_store_words(to, i, all);
+	}
+}
+
+/* Calls function(number, ...) with a constant, so that the compiler makes one version of it for each type. */
+#define BY_NUMBER(number, function, ...)          \
+	switch (number) {                             \
+	case THAW_FLOAT32:                               \
+		function(THAW_FLOAT32, __VA_ARGS__);         \
+		break;                                    \
+	case THAW_BFLOAT16:                               \
+		function(THAW_BFLOAT16, __VA_ARGS__);         \
+		break;                                    \
+	case THAW_FLOAT16:                               \
+		function(THAW_FLOAT16, __VA_ARGS__);         \
+		break;                                    \
+	}
+
+/* --- a block together -------------------------------------------------------------------------------------------- */
+
+/* The sum over the threads of the block, for every thread. All of them call it. */
+DEVICE double thaw_block_sum(struct thaw_at at, double mine)
+{
+#ifdef __CUDACC__
+	__shared__ double sums[32];
+
+	for (int delta = 16; delta > 0; delta /= 2)
+		mine += __shfl_down_sync(0xffffffffu, mine, delta);
+	__syncthreads(); /* who still reads the sums of the call before */
+	if (at.thread % 32 == 0)
+		sums[at.thread / 32] = mine;
+	__syncthreads();
+	mine = 0;
+	for (unsigned warp = 0; warp < at.threads / 32; warp++)
+		mine += sums[warp];
+#else
+	(void)at;
+#endif
+	return mine;
+}
+
+/* The largest over the threads of the block, for every thread; NaN is never the largest. All of them call it. */
+DEVICE float thaw_block_max(struct thaw_at at, float mine)
+{
+#ifdef __CUDACC__
+	__shared__ float most[32];
+
+	for (int delta = 16; delta > 0; delta /= 2)
+		mine = fmaxf(mine, __shfl_down_sync(0xffffffffu, mine, delta));
+	__syncthreads();
+	if (at.thread % 32 == 0)
+		most[at.thread / 32] = mine;
+	__syncthreads();
+	mine = most[0];
+	for (unsigned warp = 1; warp < at.threads / 32; warp++)
+		mine = fmaxf(mine, most[warp]);
+#else
+	(void)at;
+#endif
+	return mine;
+}
+
+/* Whether this block is the last of `blocks` to come here: what the others wrote before can then be read. `tickets`
+ * is 0 before the first of them, and again behind the last. All threads of the block call it. */
+DEVICE bool thaw_last_block(struct thaw_at at, uint32_t *tickets, unsigned blocks)
+{
+#ifdef __CUDACC__
+	__shared__ bool last;
+
+	__threadfence();
+	__syncthreads();
+	if (at.thread == 0) {
+		last = atomicAdd(tickets, 1u) == blocks - 1;
+		if (last)
+			*tickets = 0;
+	}
+	__syncthreads();
+	__threadfence();
+	return last;
+#else
+	bool last = ++*tickets == blocks;
+
+	(void)at;
+	if (last)
+		*tickets = 0;
+	return last;
+#endif
+}
+
+#endif

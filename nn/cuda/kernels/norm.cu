@@ -1,0 +1,349 @@
+/*
+ * Batch norm over (rows, c): sums over rows, then one pass that applies them.
+ *
+ * A block sums 8 * THAW_LANES channels over its piece of the rows: a lane is eight channels, and the threads of all
+ * lanes make a team that works a row at a time. What the teams have is added up in shared memory, what the blocks
+ * have by the last of them, always in the same order: the same bits on every run.
+ *
+ * Sums of squares are of x minus the channel's first x, since sum(x^2) - sum(x)^2 / n loses what is small beside the
+ * mean.
+ */
+#include "nn/cuda/kernels/kernel.h"
+
+enum { VALUES = 16 }; /* of a lane: two sums for each of eight channels */
+
+/* This thread's part of a block's work. */
+struct part {
+	unsigned column, split;
+	unsigned lanes, lane; /* lanes that work side by side; this one */
+	unsigned teams, team; /* team == teams: the thread is left over */
+	unsigned first, all;  /* eights of channels of the column: the first, and how many */
+};
+
+DEVICE struct part part_of(struct thaw_at at, struct thaw_grid grid)
+{
+	struct part p;
+
+	p.column = at.block % (unsigned)grid.columns;
+	p.split = at.block / (unsigned)grid.columns;
+	p.first = p.column * THAW_LANES;
+	p.all = (unsigned)grid.c / 8 - p.first;
+	p.all = p.all < THAW_LANES ? p.all : THAW_LANES;
+	p.lanes = p.all < at.threads ? p.all : at.threads;
+	p.lane = at.thread % p.lanes;
+	p.teams = at.threads / p.lanes;
+	p.team = at.thread / p.lanes;
+	p.team = p.team < p.teams ? p.team : p.teams;
+	return p;
+}
+
+DEVICE int64_t begin_of(struct thaw_grid grid, unsigned split)
+{
+	return grid.rows * split / grid.splits;
+}
+
+#ifdef __CUDACC__
+enum { PILE = THAW_BLOCK };
+#else
+enum { PILE = 1 };
+#endif
+
+/* Puts what this thread has on the pile, (VALUES, PILE) of shared memory. */
+DEVICE void pile_up(struct thaw_at at, double *pile, const double mine[VALUES])
+{
+	BARRIER();
+	for (int v = 0; v < VALUES; v++)
+		pile[v * PILE + (int)at.thread] = mine[v];
+	BARRIER();
+}
+
+/* The sum over the teams of value `v` of `lane`. */
+DEVICE double team_sum(struct part p, const double *pile, unsigned v, unsigned lane)
+{
+	double sum = 0;
+
+	for (unsigned team = 0; team < p.teams; team++)
+		sum += pile[v * PILE + team * p.lanes + lane];
+	return sum;
+}
+
+/* Writes the block's sums: partials (splits, 2, c). */
+DEVICE void write_partials(struct thaw_at at, struct part p, unsigned from, const double *pile, float *partials, int c)
+{
+	for (unsigned i = at.thread; i < VALUES * p.lanes; i += at.threads) {
+		unsigned v = i / p.lanes, lane = i % p.lanes;
+		size_t channel = (size_t)(p.first + from + lane) * 8 + v % 8;
+
+		partials[((size_t)p.split * 2 + v / 8) * (size_t)c + channel] = (float)team_sum(p, pile, v, lane);
+	}
+}
+
+/* Adds up what all blocks of the column wrote for this thread's lane: each team some of the splits. */
+DEVICE void read_partials(struct part p, struct thaw_grid grid, unsigned from, const float *partials, double mine[VALUES])
+{
+	size_t eight = p.first + from + p.lane;
+
+	for (int v = 0; v < VALUES; v++)
+		mine[v] = 0;
+	for (unsigned split = p.team; split < (unsigned)grid.splits && p.team < p.teams; split += p.teams) {
+		for (unsigned which = 0; which < 2; which++) {
+			float x[8];
+
+			thaw_load8(THAW_FLOAT32, partials, ((size_t)split * 2 + which) * ((size_t)grid.c / 8) + eight, x);
+			for (int k = 0; k < 8; k++)
+				mine[which * 8 + (unsigned)k] += (double)x[k];
+		}
+	}
+}
+
+/* Channel i of a parameter that has `channels` of them. */
+DEVICE float channel_of(const float *parameter, size_t i, int channels)
+{
+	return i < (size_t)channels ? parameter[i] : 0.0f;
+}
+
+/* --- forward ----------------------------------------------------------------------------------------------------- */
+
+DEVICE void keep(float *kept, size_t c, size_t i, double mean, double deviation, double gamma, double beta)
+{
+	kept[THAW_NORM_SCALE * c + i] = (float)(gamma * deviation);
+	kept[THAW_NORM_SHIFT * c + i] = (float)(beta - mean * gamma * deviation);
+	kept[THAW_NORM_MEAN * c + i] = (float)mean;
+	kept[THAW_NORM_DEVIATION * c + i] = (float)deviation;
+}
+
+/* From the sums of x - x0 and its squares. */
+DEVICE void finish_channel(const struct thaw_norm_sums_args *a, size_t i, double x0, double sum, double squares)
+{
+	double count = (double)a->grid.rows, share = a->scalars->share;
+	double mean = x0 + sum / count, variance = squares / count - sum / count * (sum / count);
+	bool more = a->grid.rows > 1;
+
+	variance = variance < 0 ? 0 : variance;
+	keep(a->kept, (size_t)a->grid.c, i, mean, 1 / sqrt(variance + (double)a->epsilon),
+	     (double)channel_of(a->gamma, i, a->channels), (double)channel_of(a->beta, i, a->channels));
+	if (i >= (size_t)a->channels)
+		return;
+	a->batch_mean[i] = (float)(share * (more ? mean : (double)a->mean[i]));
+	a->batch_variance[i] = (float)(share * (more ? variance * count / (count - 1) : (double)a->variance[i]));
+}
+
+DEVICE void sum_rows(enum thaw_number number, const struct thaw_norm_sums_args *a, struct part p, unsigned from,
+                     double mine[VALUES])
+{
+	size_t eights = (size_t)a->grid.c / 8, eight = p.first + from + p.lane;
+	float x0[8], sums[VALUES] = {0};
+
+	thaw_load8(number, a->x, eight, x0);
+	for (int64_t row = begin_of(a->grid, p.split) + p.team; row < begin_of(a->grid, p.split + 1) && p.team < p.teams;
+	     row += p.teams) {
+		float x[8];
+
+		thaw_load8(number, a->x, (size_t)row * eights + eight, x);
+		for (int k = 0; k < 8; k++) {
+			float off = x[k] - x0[k];
+
+			sums[k] += off;
+			sums[8 + k] += off * off;
+		}
+	}
+	for (int v = 0; v < VALUES; v++)
+		mine[v] = (double)sums[v];
+}
+
+DEVICE void norm_sums(enum thaw_number number, const struct thaw_norm_sums_args *a, struct thaw_at at, double *pile)
+{
+	struct part p = part_of(at, a->grid);
+	double mine[VALUES];
+
+	for (unsigned from = 0; from < p.all; from += p.lanes) {
+		sum_rows(number, a, p, from, mine);
+		pile_up(at, pile, mine);
+		write_partials(at, p, from, pile, a->partials, a->grid.c);
+	}
+	if (!thaw_last_block(at, &a->tickets[p.column], (unsigned)a->grid.splits))
+		return;
+	for (unsigned from = 0; from < p.all; from += p.lanes) {
+		read_partials(p, a->grid, from, a->partials, mine);
+		pile_up(at, pile, mine);
+		for (unsigned i = at.thread; i < 8 * p.lanes; i += at.threads) {
+			size_t channel = (size_t)(p.first + from) * 8 + i;
+
+			finish_channel(a, channel, (double)thaw_load(number, a->x, channel), team_sum(p, pile, i % 8, i / 8),
+			               team_sum(p, pile, 8 + i % 8, i / 8));
+		}
+	}
+}
+
+KERNEL(norm_sums)
+{
+	SHARED double pile[VALUES * PILE];
+
+	BY_NUMBER(a.number, norm_sums, &a, at, pile);
+}
+
+KERNEL(norm_running)
+{
+	for (size_t i = thaw_first(at); i < (size_t)a.c; i += thaw_stride(at))
+		keep(a.kept, (size_t)a.c, i, (double)channel_of(a.mean, i, a.channels),
+		     1 / sqrt((double)(i < (size_t)a.channels ? a.variance[i] : 1.0f) + (double)a.epsilon),
+		     (double)channel_of(a.gamma, i, a.channels), (double)channel_of(a.beta, i, a.channels));
+}
+
+DEVICE void norm_apply(enum thaw_number number, const struct thaw_norm_apply_args *a, struct thaw_at at)
+{
+	size_t c = (size_t)a->c, eights = c / 8, all = (size_t)a->rows * eights;
+
+	for (size_t i = thaw_first(at); i < all; i += thaw_stride(at)) {
+		float x[8], residual[8] = {0}, scale[8], shift[8];
+		unsigned above = 0;
+
+		thaw_load8(number, a->x, i, x);
+		if (a->residual)
+			thaw_load8(number, a->residual, i, residual);
+		thaw_load8(THAW_FLOAT32, a->kept + THAW_NORM_SCALE * c, i % eights, scale);
+		thaw_load8(THAW_FLOAT32, a->kept + THAW_NORM_SHIFT * c, i % eights, shift);
+		for (int k = 0; k < 8; k++) {
+			float y = x[k] * scale[k] + shift[k] + residual[k];
+
+			above |= (unsigned)!(y <= 0) << k;
+			x[k] = a->relu && y < 0 ? 0 : y;
+		}
+		thaw_store8(number, a->y, i, x);
+		if (a->mask)
+			a->mask[i] = (uint8_t)above;
+	}
+}
+
+KERNEL(norm_apply)
+{
+	BY_NUMBER(a.number, norm_apply, &a, at);
+}
+
+/* --- backward ---------------------------------------------------------------------------------------------------- */
+
+/* The gradient behind the clamp at the i-th eight. `x`: numbers there, read with THAW_CLAMP_X alone. */
+DEVICE void gradient_at(enum thaw_number number, const void *dy0, const void *dy1, enum thaw_clamp clamp,
+                        const uint8_t *mask, const float *kept, size_t c, size_t i, const float x[8], float g[8])
+{
+	unsigned above = clamp == THAW_CLAMP_MASK ? mask[i] : 255;
+	float scale[8], shift[8], more[8] = {0};
+
+	thaw_load8(number, dy0, i, g);
+	if (dy1)
+		thaw_load8(number, dy1, i, more);
+	if (clamp == THAW_CLAMP_X) {
+		thaw_load8(THAW_FLOAT32, kept + THAW_NORM_SCALE * c, i % (c / 8), scale);
+		thaw_load8(THAW_FLOAT32, kept + THAW_NORM_SHIFT * c, i % (c / 8), shift);
+	}
+	for (int k = 0; k < 8; k++) {
+		bool passes = above >> k & 1;
+
+		if (clamp == THAW_CLAMP_X)
+			passes = !(x[k] * scale[k] + shift[k] <= 0);
+		g[k] = passes ? g[k] + more[k] : 0;
+	}
+}
+
+DEVICE void sum_gradients(enum thaw_number number, const struct thaw_norm_gradient_sums_args *a, struct part p,
+                          unsigned from, double mine[VALUES])
+{
+	size_t c = (size_t)a->grid.c, eight = p.first + from + p.lane;
+	float mean[8], sums[VALUES] = {0};
+
+	thaw_load8(THAW_FLOAT32, a->kept + THAW_NORM_MEAN * c, eight, mean);
+	for (int64_t row = begin_of(a->grid, p.split) + p.team; row < begin_of(a->grid, p.split + 1) && p.team < p.teams;
+	     row += p.teams) {
+		size_t i = (size_t)row * (c / 8) + eight;
+		float x[8] = {0}, g[8];
+
+		if (a->x)
+			thaw_load8(number, a->x, i, x);
+		gradient_at(number, a->dy0, a->dy1, a->clamp, a->mask, a->kept, c, i, x, g);
+		if (a->g) {
+			thaw_store8(number, a->g, i, g);
+		}
+		for (int k = 0; k < 8; k++) {
+			sums[k] += g[k];
+			sums[8 + k] += g[k] * (x[k] - mean[k]);
+		}
+	}
+	for (int v = 0; v < VALUES; v++)
+		mine[v] = (double)sums[v];
+}
+
+/* From the sums of g and of g (x - mean). */
+DEVICE void finish_gradient(const struct thaw_norm_gradient_sums_args *a, size_t i, double g, double gx)
+{
+	size_t c = (size_t)a->grid.c;
+	double deviation = (double)a->kept[THAW_NORM_DEVIATION * c + i], count = (double)a->grid.rows;
+	double by_g = (double)channel_of(a->gamma, i, a->channels) * deviation, gz = gx * deviation;
+
+	a->kept[THAW_NORM_A * c + i] = (float)by_g;
+	a->kept[THAW_NORM_B * c + i] = a->batch_statistics ? (float)(-by_g * deviation * gz / count) : 0;
+	a->kept[THAW_NORM_D * c + i] = a->batch_statistics ? (float)(-by_g * g / count) : 0;
+	if (a->dgamma && i < (size_t)a->channels)
+		a->dgamma[i] = (float)gz;
+	if (a->dbeta && i < (size_t)a->channels)
+		a->dbeta[i] = (float)g;
+}
+
+DEVICE void norm_gradient_sums(enum thaw_number number, const struct thaw_norm_gradient_sums_args *a, struct thaw_at at,
+                               double *pile)
+{
+	struct part p = part_of(at, a->grid);
+	double mine[VALUES];
+
+	for (unsigned from = 0; from < p.all; from += p.lanes) {
+		sum_gradients(number, a, p, from, mine);
+		pile_up(at, pile, mine);
+		write_partials(at, p, from, pile, a->partials, a->grid.c);
+	}
+	if (!thaw_last_block(at, &a->tickets[p.column], (unsigned)a->grid.splits))
+		return;
+	for (unsigned from = 0; from < p.all; from += p.lanes) {
+		read_partials(p, a->grid, from, a->partials, mine);
+		pile_up(at, pile, mine);
+		for (unsigned i = at.thread; i < 8 * p.lanes; i += at.threads)
+			finish_gradient(a, (size_t)(p.first + from) * 8 + i, team_sum(p, pile, i % 8, i / 8),
+			                team_sum(p, pile, 8 + i % 8, i / 8));
+	}
+}
+
+KERNEL(norm_gradient_sums)
+{
+	SHARED double pile[VALUES * PILE];
+
+	BY_NUMBER(a.number, norm_gradient_sums, &a, at, pile);
+}
+
+DEVICE void norm_gradient(enum thaw_number number, const struct thaw_norm_gradient_args *a, struct thaw_at at)
+{
+	size_t c = (size_t)a->c, eights = c / 8, all = (size_t)a->rows * eights;
+
+	for (size_t i = thaw_first(at); i < all; i += thaw_stride(at)) {
+		float x[8] = {0}, g[8], by_g[8], by_x[8], mean[8], rest[8];
+
+		if (a->x)
+			thaw_load8(number, a->x, i, x);
+		gradient_at(number, a->dy0, a->dy1, a->clamp, a->mask, a->kept, c, i, x, g);
+		if (a->g)
+			thaw_store8(number, a->g, i, g);
+		if (!a->dx)
+			continue;
+		thaw_load8(THAW_FLOAT32, a->kept + (a->batch_statistics ? THAW_NORM_A : THAW_NORM_SCALE) * c, i % eights, by_g);
+		if (a->batch_statistics) {
+			thaw_load8(THAW_FLOAT32, a->kept + THAW_NORM_B * c, i % eights, by_x);
+			thaw_load8(THAW_FLOAT32, a->kept + THAW_NORM_D * c, i % eights, rest);
+			thaw_load8(THAW_FLOAT32, a->kept + THAW_NORM_MEAN * c, i % eights, mean);
+		}
+		for (int k = 0; k < 8; k++)
+			g[k] = by_g[k] * g[k] + (a->batch_statistics ? by_x[k] * (x[k] - mean[k]) + rest[k] : 0);
+		thaw_store8(number, a->dx, i, g);
+	}
+}
+
+KERNEL(norm_gradient)
+{
+	BY_NUMBER(a.number, norm_gradient, &a, at);
+}

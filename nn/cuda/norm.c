@@ -1,0 +1,196 @@
+/*
+ * Batch norm with what follows it, residual and clamp, in two kernels each way.
+ *
+ * Forward: sums over the batch, from which the last block makes scale and shift; then one pass that applies them.
+ * Backward: sums of g and g z, which also write g where a residual wants it; then one pass. Of what was clamped a bit
+ * each is kept where x alone does not tell it.
+ */
+#include "nn/cuda/cuda.h"
+
+/* Whether the gradients depend on sums over the batch. */
+static bool needs_sums(const struct thaw_step *step)
+{
+	return step->dgamma || step->dbeta || (step->batch_statistics && step->dx);
+}
+
+static bool keeps_mask(const struct thaw_step *step)
+{
+	return step->dy_count > 0 && step->relu && (step->residual || !step->keeps_x);
+}
+
+static size_t kept_bytes(const struct thaw_step *step)
+{
+	return (size_t)THAW_NORM_ROWS * (size_t)step->y->block * sizeof(float);
+}
+
+/* Blocks for two rounds of the processors, but no piece below 16 rows. */
+static struct thaw_grid grid_of(const struct thaw_step *step)
+{
+	struct thaw_grid grid = {.rows = thaw_cuda_rows(step->y), .c = step->y->block};
+	int64_t most = (grid.rows + 15) / 16;
+	int processors = thaw_gpu_facts(thaw_cuda_of(step)->gpu)->processors;
+
+	grid.columns = (grid.c / 8 + THAW_LANES - 1) / THAW_LANES;
+	grid.splits = (2 * processors + grid.columns - 1) / grid.columns;
+	grid.splits = most < grid.splits ? (int)most : grid.splits;
+	return grid;
+}
+
+static thaw_status prepare(struct thaw_step *step)
+{
+	struct thaw_grid grid;
+	bool backward = step->dy_count > 0;
+
+	thaw_cuda_layout(step, step->y);
+	grid = grid_of(step);
+	if (grid.columns > THAW_CUDA_TICKETS)
+		return thaw_fail(THAW_FAILED, "'%s' has more channels than a norm can have here", step->name);
+	step->keeps_x = backward && ((step->batch_statistics && step->dx) || step->dgamma);
+	step->saved_bytes = kept_bytes(step);
+	if (keeps_mask(step))
+		step->saved_bytes += (size_t)thaw_cuda_eights(step->y);
+	if (step->batch_statistics || (backward && needs_sums(step)))
+		step->workspace_bytes = (size_t)grid.splits * 2 * (size_t)grid.c * sizeof(float);
+	return THAW_OK;
+}
+
+static uint8_t *mask_of(const struct thaw_step *step)
+{
+	return keeps_mask(step) ? (uint8_t *)step->saved + kept_bytes(step) : NULL;
+}
+
+/* --- forward ----------------------------------------------------------------------------------------------------- */
+
+static thaw_status sum_batch(const struct thaw_step *step)
+{
+	const struct thaw_cuda *cuda = thaw_cuda_of(step);
+	const struct thaw_norm_sums_args arguments = {
+		.x = step->x->data,
+		.gamma = step->gamma,
+		.beta = step->beta,
+		.mean = step->mean,
+		.variance = step->variance,
+		.scalars = cuda->scalars,
+		.partials = step->workspace,
+		.tickets = cuda->tickets,
+		.batch_mean = step->batch_mean,
+		.batch_variance = step->batch_variance,
+		.kept = step->saved,
+		.grid = grid_of(step),
+		.channels = step->y->c,
+		.number = step->y->number,
+		.epsilon = (float)step->epsilon,
+	};
+	thaw_status status = thaw_cuda_scalars(step);
+
+	return status ? status
+	              : thaw_gpu_launch(cuda->stream, THAW_KERNEL_norm_sums, arguments.grid.columns * arguments.grid.splits,
+	                                &arguments, sizeof arguments);
+}
+
+static thaw_status take_running(const struct thaw_step *step)
+{
+	const struct thaw_norm_running_args arguments = {
+		.gamma = step->gamma,
+		.beta = step->beta,
+		.mean = step->mean,
+		.variance = step->variance,
+		.kept = step->saved,
+		.c = step->y->block,
+		.channels = step->y->c,
+		.epsilon = (float)step->epsilon,
+	};
+
+	return THAW_CUDA_EACH(step, norm_running, arguments.c, &arguments);
+}
+
+static thaw_status forward(struct thaw_step *step)
+{
+	const struct thaw_norm_apply_args arguments = {
+		.x = step->x->data,
+		.residual = step->residual ? step->residual->data : NULL,
+		.kept = step->saved,
+		.y = step->y->data,
+		.mask = mask_of(step),
+		.rows = thaw_cuda_rows(step->y),
+		.c = step->y->block,
+		.relu = step->relu,
+		.number = step->y->number,
+	};
+	thaw_status status = step->batch_statistics ? sum_batch(step) : take_running(step);
+
+	return status ? status : THAW_CUDA_EACH(step, norm_apply, thaw_cuda_eights(step->y), &arguments);
+}
+
+/* --- backward ---------------------------------------------------------------------------------------------------- */
+
+static enum thaw_clamp clamp_of(const struct thaw_step *step)
+{
+	if (!step->relu)
+		return THAW_CLAMP_NONE;
+	return keeps_mask(step) ? THAW_CLAMP_MASK : THAW_CLAMP_X;
+}
+
+static thaw_status sum_gradients(const struct thaw_step *step)
+{
+	const struct thaw_cuda *cuda = thaw_cuda_of(step);
+	const struct thaw_norm_gradient_sums_args arguments = {
+		.x = step->keeps_x ? step->x->data : NULL,
+		.dy0 = step->dy[0]->data,
+		.dy1 = step->dy_count > 1 ? step->dy[1]->data : NULL,
+		.mask = mask_of(step),
+		.gamma = step->gamma,
+		.partials = step->workspace,
+		.tickets = cuda->tickets,
+		.kept = step->saved,
+		.g = step->dresidual ? step->dresidual->data : NULL,
+		.dgamma = step->dgamma,
+		.dbeta = step->dbeta,
+		.grid = grid_of(step),
+		.channels = step->y->c,
+		.clamp = clamp_of(step),
+		.batch_statistics = step->batch_statistics,
+		.number = step->y->number,
+	};
+
+	return thaw_gpu_launch(cuda->stream, THAW_KERNEL_norm_gradient_sums, arguments.grid.columns * arguments.grid.splits,
+	                       &arguments, sizeof arguments);
+}
+
+static thaw_status backward(struct thaw_step *step)
+{
+	struct thaw_norm_gradient_args arguments = {
+		.x = step->keeps_x ? step->x->data : NULL,
+		.dy0 = step->dy[0]->data,
+		.dy1 = step->dy_count > 1 ? step->dy[1]->data : NULL,
+		.mask = mask_of(step),
+		.kept = step->saved,
+		.dx = step->dx ? step->dx->data : NULL,
+		.g = step->dresidual ? step->dresidual->data : NULL,
+		.rows = thaw_cuda_rows(step->y),
+		.c = step->y->block,
+		.clamp = clamp_of(step),
+		.batch_statistics = step->batch_statistics,
+		.number = step->y->number,
+	};
+	bool summed = needs_sums(step);
+	thaw_status status = summed ? sum_gradients(step) : THAW_OK;
+
+	if (summed && arguments.g) { /* it stands there, and dy may be the same memory */
+		arguments.dy0 = arguments.g;
+		arguments.dy1 = arguments.g = NULL;
+		arguments.clamp = THAW_CLAMP_NONE;
+	}
+	if (status || (!arguments.dx && !arguments.g))
+		return status;
+	return THAW_CUDA_EACH(step, norm_gradient, thaw_cuda_eights(step->y), &arguments);
+}
+
+const struct thaw_op_ops thaw_cuda_batch_norm = {
+	.prepare = prepare,
+	.forward = forward,
+	.backward = backward,
+	.gradients_limit = 2,
+	.overwrites_residual = true,
+	.overwrites_dy = true,
+};

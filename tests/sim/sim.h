@@ -1,0 +1,45 @@
+/*
+ * A GPU that is not there: nn/cuda/gpu.h made of the host alone, for tests.
+ *
+ * What a stream is given to do is put in a queue and done as late as possible, when somebody waits; of several
+ * streams that could go on one is drawn (THAW_SIM_SEED), and so is the order of a kernel's blocks and of a graph's
+ * nodes. What comes before what only by luck on a real device comes too late here, and shows as a wrong number.
+ *
+ * Device memory stands twice in the address space: where thaw is told it is, and where nobody may read or write; the
+ * simulator works on the other view. New memory is full of NaN, and freed memory is never given out again. What the
+ * real libraries refuse is refused with a line that begins with "sim:" and ends the process with code 99: addresses
+ * that belong to nothing, are freed or misaligned, calls that a capture forbids, scratch memory that is too small.
+ */
+#ifndef THAW_TESTS_SIM_SIM_H
+#define THAW_TESTS_SIM_SIM_H
+
+#include "nn/cuda/gpu.h"
+
+/* --- sim_memory.c ------------------------------------------------------------------------------------------------ */
+
+/* Where the simulator finds device memory. Ends the process if [device, device + size_bytes) is not all part of one
+ * piece of memory that is still there, or not a multiple of `alignment`. NULL stays NULL. */
+void *thaw_sim_at(const void *device, size_t size_bytes, size_t alignment, const char *what);
+
+/* How many bytes follow in the same piece of memory. */
+size_t thaw_sim_behind(const void *device, const char *what);
+
+bool thaw_sim_is_pinned(const void *host, size_t size_bytes);
+
+_Noreturn void thaw_sim_refuse(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* --- sim_stream.c ------------------------------------------------------------------------------------------------ */
+
+/* One thing to do on a stream. `run` gets a copy of the arguments. */
+enum { THAW_SIM_ARGUMENTS = 512 };
+typedef void thaw_sim_run(const void *arguments);
+thaw_status thaw_sim_enqueue(struct thaw_gpu_stream *stream, thaw_sim_run *run, const void *arguments,
+                             size_t arguments_bytes);
+
+/* A whole number below `limit`, the next of a stream that THAW_SIM_SEED begins. */
+unsigned thaw_sim_draw(unsigned limit);
+
+/* Ends the process if something is being captured. */
+void thaw_sim_outside_capture(const char *call);
+
+#endif

@@ -1,0 +1,374 @@
+/*
+ * Streams, events and graphs.
+ *
+ * A stream is a queue of works. A work may run when it is first in its queue and the events it waits for have come.
+ * Nothing runs until somebody waits; then works are drawn from all streams until what is waited for is done.
+ *
+ * A captured work becomes a node of a graph, with the nodes that have to run before it. A launched graph is one work,
+ * which runs its nodes in any order that these allow.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/random.h"
+#include "tests/sim/sim.h"
+
+enum { STREAMS = 16, DEPENDENCIES = 8 };
+
+struct work {
+	thaw_sim_run *run;
+	char arguments[THAW_SIM_ARGUMENTS];
+	struct thaw_gpu_event *waits; /* for the event's mark `mark`; NULL: for none */
+	struct thaw_gpu_event *marks; /* when it is done, the event has come as far as `mark` */
+	uint64_t mark;
+	struct thaw_gpu_graph *graph; /* to be run; NULL: none */
+	int before[DEPENDENCIES];     /* nodes of the graph it is part of */
+	int before_count;
+};
+
+struct thaw_gpu_stream {
+	struct work *works; /* (count) of which the first `done` are over */
+	int done, count, room;
+	struct thaw_gpu_graph *into; /* captured there; NULL: not */
+	int last[DEPENDENCIES];      /* nodes that the next one has to come after */
+	int last_count;
+};
+
+struct thaw_gpu_event {
+	uint64_t recorded, come;      /* marks set, and reached */
+	struct thaw_gpu_graph *graph; /* recorded in its capture: */
+	int node[DEPENDENCIES];
+	int node_count;
+};
+
+struct thaw_gpu_graph {
+	struct work *nodes; /* (count) */
+	int count, room;
+	struct thaw_gpu_stream *origin;
+};
+
+static struct thaw_gpu_stream *streams[STREAMS];
+static struct thaw_gpu_graph *capture; /* that is under way; NULL: none */
+
+unsigned thaw_sim_draw(unsigned limit)
+{
+	static struct thaw_random random;
+	static bool begun;
+
+	if (!begun) {
+		const char *seed = getenv("THAW_SIM_SEED");
+
+		thaw_random_init(&random, seed ? (uint64_t)atoll(seed) : 1, THAW_RANDOM_TEST, 0, 0);
+		begun = true;
+	}
+	return thaw_random_below(&random, limit);
+}
+
+void thaw_sim_outside_capture(const char *call)
+{
+	if (capture)
+		thaw_sim_refuse("%s while a graph is captured", call);
+}
+
+/* --- queues ------------------------------------------------------------------------------------------------------ */
+
+static void *grow(void *items, int count, int *room, size_t item_bytes)
+{
+	if (count < *room)
+		return items;
+	*room = *room ? 2 * *room : 64;
+	items = realloc(items, (size_t)*room * item_bytes);
+	if (!items)
+		thaw_sim_refuse("out of memory");
+	return items;
+}
+
+/* Adds a node to the stream's graph, after what its last ones were. */
+static void add_node(struct thaw_gpu_stream *stream, const struct work *work)
+{
+	struct thaw_gpu_graph *graph = stream->into;
+	struct work *node;
+
+	graph->nodes = grow(graph->nodes, graph->count, &graph->room, sizeof *graph->nodes);
+	node = &graph->nodes[graph->count];
+	*node = *work;
+	memcpy(node->before, stream->last, sizeof node->before);
+	node->before_count = stream->last_count;
+	stream->last[0] = graph->count++;
+	stream->last_count = 1;
+}
+
+static void add(struct thaw_gpu_stream *stream, const struct work *work)
+{
+	if (stream->into) {
+		add_node(stream, work);
+		return;
+	}
+	if (stream->done == stream->count)
+		stream->done = stream->count = 0;
+	stream->works = grow(stream->works, stream->count, &stream->room, sizeof *stream->works);
+	stream->works[stream->count++] = *work;
+}
+
+thaw_status thaw_sim_enqueue(struct thaw_gpu_stream *stream, thaw_sim_run *run, const void *arguments,
+                             size_t arguments_bytes)
+{
+	struct work work = {.run = run};
+
+	if (arguments_bytes > sizeof work.arguments)
+		thaw_sim_refuse("%zu bytes of arguments", arguments_bytes);
+	memcpy(work.arguments, arguments, arguments_bytes);
+	add(stream, &work);
+	return THAW_OK;
+}
+
+static bool may_run(const struct work *work, const bool *ran)
+{
+	for (int i = 0; i < work->before_count; i++)
+		if (!ran[work->before[i]])
+			return false;
+	return true;
+}
+
+/* All nodes, each drawn from those that may run. */
+static void run_graph(const struct thaw_gpu_graph *graph)
+{
+	bool *ran = thaw_alloc((size_t)graph->count + 1, sizeof *ran);
+
+	for (int left = graph->count; left > 0; left--) {
+		int could = 0, chosen;
+
+		for (int i = 0; i < graph->count; i++)
+			could += !ran[i] && may_run(&graph->nodes[i], ran);
+		chosen = (int)thaw_sim_draw((unsigned)could);
+		for (int i = 0; i < graph->count; i++)
+			if (!ran[i] && may_run(&graph->nodes[i], ran) && chosen-- == 0) {
+				ran[i] = true;
+				if (graph->nodes[i].run)
+					graph->nodes[i].run(graph->nodes[i].arguments);
+				break;
+			}
+	}
+	free(ran);
+}
+
+static bool is_ready(const struct thaw_gpu_stream *stream)
+{
+	const struct work *work;
+
+	if (!stream || stream->done == stream->count)
+		return false;
+	work = &stream->works[stream->done];
+	return !work->waits || work->waits->come >= work->mark;
+}
+
+/* Runs one work of a stream that could go on. */
+static void run_one(void)
+{
+	int could = 0, chosen;
+
+	for (int i = 0; i < STREAMS; i++)
+		could += is_ready(streams[i]);
+	if (could == 0)
+		thaw_sim_refuse("all streams wait for events that nobody records");
+	chosen = (int)thaw_sim_draw((unsigned)could);
+	for (int i = 0; i < STREAMS; i++) {
+		const struct work *work;
+
+		if (!is_ready(streams[i]) || chosen-- > 0)
+			continue;
+		work = &streams[i]->works[streams[i]->done++];
+		if (work->run)
+			work->run(work->arguments);
+		if (work->graph)
+			run_graph(work->graph);
+		if (work->marks && work->marks->come < work->mark)
+			work->marks->come = work->mark;
+		break;
+	}
+}
+
+/* --- streams ----------------------------------------------------------------------------------------------------- */
+
+thaw_status thaw_gpu_stream_new(struct thaw_gpu *gpu, bool urgent, struct thaw_gpu_stream **stream_out)
+{
+	struct thaw_gpu_stream *stream = thaw_alloc(1, sizeof *stream);
+
+	(void)gpu;
+	(void)urgent;
+	if (!stream)
+		return THAW_OUT_OF_MEMORY;
+	for (int i = 0; i < STREAMS; i++)
+		if (!streams[i]) {
+			*stream_out = streams[i] = stream;
+			return THAW_OK;
+		}
+	thaw_sim_refuse("more than %d streams", STREAMS);
+}
+
+void thaw_gpu_stream_free(struct thaw_gpu_stream *stream)
+{
+	if (!stream)
+		return;
+	if (thaw_gpu_wait(stream))
+		thaw_sim_refuse("cannot finish a stream");
+	for (int i = 0; i < STREAMS; i++)
+		if (streams[i] == stream)
+			streams[i] = NULL;
+	free(stream->works);
+	free(stream);
+}
+
+thaw_status thaw_gpu_wait(struct thaw_gpu_stream *stream)
+{
+	thaw_sim_outside_capture("thaw_gpu_wait");
+	while (stream->done < stream->count)
+		run_one();
+	return THAW_OK;
+}
+
+/* --- events ------------------------------------------------------------------------------------------------------ */
+
+thaw_status thaw_gpu_event_new(struct thaw_gpu *gpu, struct thaw_gpu_event **event_out)
+{
+	struct thaw_gpu_event *event = thaw_alloc(1, sizeof *event);
+
+	(void)gpu;
+	if (!event)
+		return THAW_OUT_OF_MEMORY;
+	*event_out = event;
+	return THAW_OK;
+}
+
+void thaw_gpu_event_free(struct thaw_gpu_event *event)
+{
+	free(event);
+}
+
+thaw_status thaw_gpu_event_record(struct thaw_gpu_event *event, struct thaw_gpu_stream *stream)
+{
+	struct work work = {.marks = event, .mark = ++event->recorded};
+
+	event->graph = stream->into;
+	if (stream->into) {
+		memcpy(event->node, stream->last, sizeof event->node);
+		event->node_count = stream->last_count;
+	} else {
+		add(stream, &work);
+	}
+	return THAW_OK;
+}
+
+thaw_status thaw_gpu_event_order(struct thaw_gpu_event *event, struct thaw_gpu_stream *waiting)
+{
+	struct work work = {.waits = event, .mark = event->recorded};
+
+	if (!event->graph) {
+		if (waiting->into)
+			thaw_sim_refuse("a captured stream waits for an event from outside the capture");
+		add(waiting, &work);
+		return THAW_OK;
+	}
+	if (event->graph != capture)
+		thaw_sim_refuse("an event of a capture that is over");
+	waiting->into = capture;
+	for (int i = 0; i < event->node_count; i++) {
+		if (waiting->last_count == DEPENDENCIES)
+			thaw_sim_refuse("more than %d dependencies", DEPENDENCIES);
+		waiting->last[waiting->last_count++] = event->node[i];
+	}
+	return THAW_OK;
+}
+
+thaw_status thaw_gpu_event_wait(struct thaw_gpu_event *event)
+{
+	thaw_sim_outside_capture("thaw_gpu_event_wait");
+	while (event->come < event->recorded)
+		run_one();
+	return THAW_OK;
+}
+
+thaw_status thaw_gpu_event_seconds(struct thaw_gpu_event *from, struct thaw_gpu_event *to, double *seconds_out)
+{
+	if (from->come < from->recorded || to->come < to->recorded)
+		thaw_sim_refuse("the time between events that have not come");
+	*seconds_out = 1e-3;
+	return THAW_OK;
+}
+
+/* --- graphs ------------------------------------------------------------------------------------------------------ */
+
+thaw_status thaw_gpu_capture_begin(struct thaw_gpu_stream *stream)
+{
+	thaw_sim_outside_capture("thaw_gpu_capture_begin");
+	capture = thaw_alloc(1, sizeof *capture);
+	if (!capture)
+		return THAW_OUT_OF_MEMORY;
+	capture->origin = stream;
+	stream->into = capture;
+	stream->last_count = 0;
+	return THAW_OK;
+}
+
+/* Whether node `late` comes after node `early`. */
+static bool comes_after(const struct thaw_gpu_graph *graph, int late, int early)
+{
+	bool after = late == early;
+
+	for (int i = 0; i < graph->nodes[late].before_count && !after; i++)
+		after = comes_after(graph, graph->nodes[late].before[i], early);
+	return after;
+}
+
+/* Whether the origin has waited for all that the stream did. */
+static bool is_joined(const struct thaw_gpu_graph *graph, const struct thaw_gpu_stream *stream)
+{
+	for (int i = 0; i < stream->last_count; i++) {
+		bool joined = false;
+
+		for (int k = 0; k < graph->origin->last_count; k++)
+			joined |= comes_after(graph, graph->origin->last[k], stream->last[i]);
+		if (!joined)
+			return false;
+	}
+	return true;
+}
+
+thaw_status thaw_gpu_capture_end(struct thaw_gpu_stream *stream, struct thaw_gpu_graph **graph_out)
+{
+	if (!capture || stream->into != capture || capture->origin != stream)
+		thaw_sim_refuse("the end of a capture that did not begin on this stream");
+	for (int i = 0; i < STREAMS; i++)
+		if (streams[i] && streams[i]->into == capture && !is_joined(capture, streams[i]))
+			thaw_sim_refuse("a stream that was drawn into a capture has not come back");
+	for (int i = 0; i < STREAMS; i++)
+		if (streams[i]) {
+			streams[i]->into = NULL;
+			streams[i]->last_count = 0;
+		}
+	*graph_out = capture;
+	capture = NULL;
+	return THAW_OK;
+}
+
+void thaw_gpu_graph_free(struct thaw_gpu_graph *graph)
+{
+	if (!graph)
+		return;
+	for (int i = 0; i < STREAMS; i++)
+		for (int k = streams[i] ? streams[i]->done : 0; streams[i] && k < streams[i]->count; k++)
+			if (streams[i]->works[k].graph == graph)
+				thaw_sim_refuse("a graph is freed before it has run");
+	free(graph->nodes);
+	free(graph);
+}
+
+thaw_status thaw_gpu_graph_launch(struct thaw_gpu_stream *stream, struct thaw_gpu_graph *graph)
+{
+	struct work work = {.graph = graph};
+
+	thaw_sim_outside_capture("thaw_gpu_graph_launch");
+	add(stream, &work);
+	return THAW_OK;
+}
