@@ -9,10 +9,12 @@ failed=0
 # Headers, as C11 and as C++17 (which has another word for _Noreturn).
 read -ra hdf5 <<<"$(pkg-config --cflags-only-I hdf5-serial 2>/dev/null || pkg-config --cflags-only-I hdf5)"
 strict=(-fsyntax-only -Wall -Wextra -Wpedantic -Werror -Wno-unused -I. "${hdf5[@]/#-I/-isystem}")
+cuda=$(dirname "$(dirname "$(readlink -f "$(command -v nvcc || echo /usr/local/cuda/bin/nvcc)")")")/include
+if [ -e "$cuda/cudnn.h" ]; then strict+=(-isystem "$cuda"); else without_cuda=(! -name gpu_real.h ! -name cudnn_plan.h); fi
 while read -r header; do
     gcc -x c -std=c11 "${strict[@]}" "$header" || failed=1
     g++ -x c++ -std=c++17 "-D_Noreturn=[[noreturn]]" "${strict[@]}" "$header" || failed=1
-done < <(find "${folders[@]}" -name '*.h')
+done < <(find "${folders[@]}" -name '*.h' ${without_cuda+"${without_cuda[@]}"})
 
 # Folders that a folder includes.
 grep -rn --include='*.[ch]' '^#include "' "${folders[@]}" | awk -F '[:"]' '
@@ -50,6 +52,8 @@ jansson\.h       io/weights_safetensors\.c
 minizip/|libdeflate\.h  io/weights_zip\.c
 mpi\.h           comm/comm_mpi\.c
 oneapi/dnnl/     nn/cpu/onednn\.c
+cu(da_runtime_api|blasLt)\.h  nn/cuda/gpu_real\.h
+cudnn\.h         nn/cuda/(gpu_real|cudnn_plan)\.h
 omp\.h           nn/cpu/[a-z]*\.c
 END
 exit $failed

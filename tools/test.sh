@@ -58,9 +58,9 @@ rm -f build/*/tests.xml
 step "packages" tools/deps.sh
 step "build" build release release all && step "tests" run_tests release
 # Left out: what takes minutes there and runs no other code than the rest.
-step "build with sanitizers" build sanitize sanitize "tests/unit/all tests/ops/all tests/golden/all tests/fuzz/all" &&
-    step "tests with sanitizers" run_tests sanitize -L 'unit|ops|golden|fuzz' \
-        -E '^(net_golden_test_(reference|winograd)|op_parity_test|op_parity_test_winograd)$'
+step "build with sanitizers" build sanitize sanitize "tests/unit/all tests/sim/all tests/ops/all tests/golden/all tests/fuzz/all" &&
+    step "tests with sanitizers" run_tests sanitize -L 'unit|sim|ops|golden|fuzz' \
+        -E '^(net_golden_test_(reference|winograd)|op_parity_test(_winograd|_sim|_sim_fp16)?)$'
 step "build with the thread sanitizer" build sanitize threads loader_test -DTHAW_SANITIZE=thread &&
     step "loader with the thread sanitizer" run_tests threads -R '^loader_test$'
 step "fuzzing" tools/fuzz.sh

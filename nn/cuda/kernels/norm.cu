@@ -49,11 +49,11 @@ enum { PILE = 1 };
 #endif
 
 /* Puts what this thread has on the pile, (VALUES, PILE) of shared memory. */
-DEVICE void pile_up(struct thaw_at at, double *pile, const double mine[VALUES])
+DEVICE void pile_up(struct thaw_at at, double *pile, const float mine[VALUES])
 {
 	BARRIER();
 	for (int v = 0; v < VALUES; v++)
-		pile[v * PILE + (int)at.thread] = mine[v];
+		pile[v * PILE + (int)at.thread] = (double)mine[v];
 	BARRIER();
 }
 
@@ -78,22 +78,27 @@ DEVICE void write_partials(struct thaw_at at, struct part p, unsigned from, cons
 	}
 }
 
-/* Adds up what all blocks of the column wrote for this thread's lane: each team some of the splits. */
-DEVICE void read_partials(struct part p, struct thaw_grid grid, unsigned from, const float *partials, double mine[VALUES])
+/* Puts on the pile what all blocks of the column wrote for this thread's lane: each team adds up some of the splits. */
+DEVICE void pile_up_partials(struct thaw_at at, struct part p, struct thaw_grid grid, unsigned from,
+                             const float *partials, double *pile)
 {
 	size_t eight = p.first + from + p.lane;
 
-	for (int v = 0; v < VALUES; v++)
-		mine[v] = 0;
-	for (unsigned split = p.team; split < (unsigned)grid.splits && p.team < p.teams; split += p.teams) {
-		for (unsigned which = 0; which < 2; which++) {
+	BARRIER();
+	for (unsigned which = 0; which < 2; which++) {
+		double mine[8] = {0};
+
+		for (unsigned split = p.team; split < (unsigned)grid.splits && p.team < p.teams; split += p.teams) {
 			float x[8];
 
 			thaw_load8(THAW_FLOAT32, partials, ((size_t)split * 2 + which) * ((size_t)grid.c / 8) + eight, x);
 			for (int k = 0; k < 8; k++)
-				mine[which * 8 + (unsigned)k] += (double)x[k];
+				mine[k] += (double)x[k];
 		}
+		for (unsigned k = 0; k < 8; k++)
+			pile[(which * 8 + k) * PILE + at.thread] = mine[k];
 	}
+	BARRIER();
 }
 
 /* Channel i of a parameter that has `channels` of them. */
@@ -129,11 +134,13 @@ DEVICE void finish_channel(const struct thaw_norm_sums_args *a, size_t i, double
 }
 
 DEVICE void sum_rows(enum thaw_number number, const struct thaw_norm_sums_args *a, struct part p, unsigned from,
-                     double mine[VALUES])
+                     float sums[VALUES])
 {
 	size_t eights = (size_t)a->grid.c / 8, eight = p.first + from + p.lane;
-	float x0[8], sums[VALUES] = {0};
+	float x0[8];
 
+	for (int v = 0; v < VALUES; v++)
+		sums[v] = 0;
 	thaw_load8(number, a->x, eight, x0);
 	for (int64_t row = begin_of(a->grid, p.split) + p.team; row < begin_of(a->grid, p.split + 1) && p.team < p.teams;
 	     row += p.teams) {
@@ -147,14 +154,12 @@ DEVICE void sum_rows(enum thaw_number number, const struct thaw_norm_sums_args *
 			sums[8 + k] += off * off;
 		}
 	}
-	for (int v = 0; v < VALUES; v++)
-		mine[v] = (double)sums[v];
 }
 
 DEVICE void norm_sums(enum thaw_number number, const struct thaw_norm_sums_args *a, struct thaw_at at, double *pile)
 {
 	struct part p = part_of(at, a->grid);
-	double mine[VALUES];
+	float mine[VALUES];
 
 	for (unsigned from = 0; from < p.all; from += p.lanes) {
 		sum_rows(number, a, p, from, mine);
@@ -164,8 +169,7 @@ DEVICE void norm_sums(enum thaw_number number, const struct thaw_norm_sums_args 
 	if (!thaw_last_block(at, &a->tickets[p.column], (unsigned)a->grid.splits))
 		return;
 	for (unsigned from = 0; from < p.all; from += p.lanes) {
-		read_partials(p, a->grid, from, a->partials, mine);
-		pile_up(at, pile, mine);
+		pile_up_partials(at, p, a->grid, from, a->partials, pile);
 		for (unsigned i = at.thread; i < 8 * p.lanes; i += at.threads) {
 			size_t channel = (size_t)(p.first + from) * 8 + i;
 
@@ -246,11 +250,13 @@ DEVICE void gradient_at(enum thaw_number number, const void *dy0, const void *dy
 }
 
 DEVICE void sum_gradients(enum thaw_number number, const struct thaw_norm_gradient_sums_args *a, struct part p,
-                          unsigned from, double mine[VALUES])
+                          unsigned from, float sums[VALUES])
 {
 	size_t c = (size_t)a->grid.c, eight = p.first + from + p.lane;
-	float mean[8], sums[VALUES] = {0};
+	float mean[8];
 
+	for (int v = 0; v < VALUES; v++)
+		sums[v] = 0;
 	thaw_load8(THAW_FLOAT32, a->kept + THAW_NORM_MEAN * c, eight, mean);
 	for (int64_t row = begin_of(a->grid, p.split) + p.team; row < begin_of(a->grid, p.split + 1) && p.team < p.teams;
 	     row += p.teams) {
@@ -260,16 +266,13 @@ DEVICE void sum_gradients(enum thaw_number number, const struct thaw_norm_gradie
 		if (a->x)
 			thaw_load8(number, a->x, i, x);
 		gradient_at(number, a->dy0, a->dy1, a->clamp, a->mask, a->kept, c, i, x, g);
-		if (a->g) {
+		if (a->g)
 			thaw_store8(number, a->g, i, g);
-		}
 		for (int k = 0; k < 8; k++) {
 			sums[k] += g[k];
 			sums[8 + k] += g[k] * (x[k] - mean[k]);
 		}
 	}
-	for (int v = 0; v < VALUES; v++)
-		mine[v] = (double)sums[v];
 }
 
 /* From the sums of g and of g (x - mean). */
@@ -292,7 +295,7 @@ DEVICE void norm_gradient_sums(enum thaw_number number, const struct thaw_norm_g
                                double *pile)
 {
 	struct part p = part_of(at, a->grid);
-	double mine[VALUES];
+	float mine[VALUES];
 
 	for (unsigned from = 0; from < p.all; from += p.lanes) {
 		sum_gradients(number, a, p, from, mine);
@@ -302,8 +305,7 @@ DEVICE void norm_gradient_sums(enum thaw_number number, const struct thaw_norm_g
 	if (!thaw_last_block(at, &a->tickets[p.column], (unsigned)a->grid.splits))
 		return;
 	for (unsigned from = 0; from < p.all; from += p.lanes) {
-		read_partials(p, a->grid, from, a->partials, mine);
-		pile_up(at, pile, mine);
+		pile_up_partials(at, p, a->grid, from, a->partials, pile);
 		for (unsigned i = at.thread; i < 8 * p.lanes; i += at.threads)
 			finish_gradient(a, (size_t)(p.first + from) * 8 + i, team_sum(p, pile, i % 8, i / 8),
 			                team_sum(p, pile, 8 + i % 8, i / 8));

@@ -1,0 +1,240 @@
+/* A GPU that only plans: nn/cuda/gpu.h with convolutions planned by cuDNN for a GPU of which the properties are
+ * known, with addresses that nothing stands at, and nothing that is ever run. */
+#include "tests/cuda/plan_gpu.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+struct thaw_gpu {
+	struct thaw_gpu_facts facts;
+};
+
+struct thaw_gpu_conv {
+	size_t workspace_bytes;
+};
+
+struct thaw_gpu_gemm {
+	int unused;
+};
+
+static const struct thaw_cudnn_target *target;
+static struct plan_counts counts;
+static struct thaw_gpu_conv_spec planned[8192];
+
+void plan_gpu_begin(const struct thaw_cudnn_target *for_this)
+{
+	target = for_this;
+	counts = (struct plan_counts){0};
+}
+
+struct plan_counts plan_gpu_counts(void)
+{
+	return counts;
+}
+
+/* --- what is planned --------------------------------------------------------------------------------------------- */
+
+static bool is_planned(const struct thaw_gpu_conv_spec *spec)
+{
+	for (int i = 0; i < counts.graphs; i++)
+		if (memcmp(&planned[i], spec, sizeof *spec) == 0)
+			return true;
+	return false;
+}
+
+/* Every plan that is made has to be one that may be taken. */
+static void check_plan(const struct thaw_gpu_conv_spec *spec, const struct thaw_cudnn_plan *plan)
+{
+	counts.forbidden += plan->workspace_bytes > spec->workspace_limit || !plan->deterministic ||
+	                    (spec->number == THAW_FLOAT32 && plan->tensor_core);
+	counts.compiled += plan->compiled;
+	if (plan->workspace_bytes > counts.workspace_bytes)
+		counts.workspace_bytes = plan->workspace_bytes;
+}
+
+thaw_status thaw_gpu_conv_new(struct thaw_gpu *gpu, const struct thaw_gpu_conv_spec *given,
+                              struct thaw_gpu_conv **conv_out)
+{
+	struct thaw_gpu_conv *conv = thaw_alloc(1, sizeof *conv);
+	struct thaw_cudnn_plan plan;
+	struct thaw_gpu_conv_spec spec;
+	int count;
+
+	(void)gpu;
+	if (!conv)
+		return THAW_OUT_OF_MEMORY;
+	memset(&spec, 0, sizeof spec); /* padding too, for the comparison */
+	spec = *given;
+	*conv_out = conv;
+	if (is_planned(&spec))
+		return THAW_OK;
+	if (counts.graphs == sizeof planned / sizeof *planned) {
+		printf("more than %d graphs\n", counts.graphs);
+		exit(1);
+	}
+	planned[counts.graphs++] = spec;
+	if (thaw_cudnn_plan_conv(target, &spec, &plan, 1, &count)) {
+		printf("%s\n", thaw_fail_text());
+		counts.missing++;
+		return THAW_OK;
+	}
+	check_plan(&spec, &plan);
+	conv->workspace_bytes = plan.workspace_bytes;
+	thaw_cudnn_plan_release(&plan);
+	return THAW_OK;
+}
+
+void thaw_gpu_conv_free(struct thaw_gpu_conv *conv)
+{
+	free(conv);
+}
+
+size_t thaw_gpu_conv_workspace(const struct thaw_gpu_conv *conv)
+{
+	return conv->workspace_bytes;
+}
+
+/* --- what is not there ------------------------------------------------------------------------------------------- */
+
+thaw_status thaw_gpu_open(int number, struct thaw_gpu **gpu_out)
+{
+	struct thaw_gpu *gpu = thaw_alloc(1, sizeof *gpu);
+
+	(void)number;
+	if (!gpu)
+		return THAW_OUT_OF_MEMORY;
+	gpu->facts = (struct thaw_gpu_facts){.name = "planned GPU", .processors = 132, .memory_bytes = SIZE_MAX};
+	*gpu_out = gpu;
+	return THAW_OK;
+}
+
+void thaw_gpu_close(struct thaw_gpu *gpu)
+{
+	free(gpu);
+}
+
+const struct thaw_gpu_facts *thaw_gpu_facts(const struct thaw_gpu *gpu)
+{
+	return &gpu->facts;
+}
+
+thaw_status thaw_gpu_available(struct thaw_gpu *gpu, size_t *bytes_out)
+{
+	(void)gpu;
+	*bytes_out = SIZE_MAX / 2;
+	return THAW_OK;
+}
+
+thaw_status thaw_gpu_alloc(struct thaw_gpu *gpu, size_t size_bytes, const char *what, void **memory_out)
+{
+	static uintptr_t next = 256;
+
+	(void)gpu;
+	(void)what;
+	*memory_out = (void *)next;
+	next += (size_bytes + 511) / 256 * 256;
+	return THAW_OK;
+}
+
+void thaw_gpu_free(struct thaw_gpu *gpu, void *memory)
+{
+	(void)gpu;
+	(void)memory;
+}
+
+thaw_status thaw_gpu_alloc_pinned(struct thaw_gpu *gpu, size_t size_bytes, const char *what, void **memory_out)
+{
+	(void)gpu;
+	(void)what;
+	*memory_out = thaw_alloc(size_bytes, 1);
+	return *memory_out ? THAW_OK : THAW_OUT_OF_MEMORY;
+}
+
+void thaw_gpu_free_pinned(struct thaw_gpu *gpu, void *memory)
+{
+	(void)gpu;
+	free(memory);
+}
+
+thaw_status thaw_gpu_gemm_new(struct thaw_gpu *gpu, const struct thaw_gpu_gemm_spec *spec,
+                              struct thaw_gpu_gemm **gemm_out)
+{
+	(void)gpu;
+	(void)spec;
+	*gemm_out = thaw_alloc(1, sizeof **gemm_out);
+	return *gemm_out ? THAW_OK : THAW_OUT_OF_MEMORY;
+}
+
+void thaw_gpu_gemm_free(struct thaw_gpu_gemm *gemm)
+{
+	free(gemm);
+}
+
+size_t thaw_gpu_gemm_workspace(const struct thaw_gpu_gemm *gemm)
+{
+	(void)gemm;
+	return 0;
+}
+
+/* --- what is never run ------------------------------------------------------------------------------------------- */
+
+thaw_status thaw_gpu_stream_new(struct thaw_gpu *gpu, bool urgent, struct thaw_gpu_stream **stream_out)
+{
+	(void)gpu;
+	(void)urgent;
+	*stream_out = NULL;
+	return THAW_OK;
+}
+
+void thaw_gpu_stream_free(struct thaw_gpu_stream *stream)
+{
+	(void)stream;
+}
+
+thaw_status thaw_gpu_wait(struct thaw_gpu_stream *stream)
+{
+	(void)stream;
+	return THAW_OK;
+}
+
+thaw_status thaw_gpu_put(struct thaw_gpu_stream *stream, void *to, const void *host, size_t size_bytes)
+{
+	(void)stream, (void)to, (void)host, (void)size_bytes;
+	return THAW_OK;
+}
+
+thaw_status thaw_gpu_get(struct thaw_gpu_stream *stream, void *host, const void *from, size_t size_bytes)
+{
+	(void)stream, (void)host, (void)from, (void)size_bytes;
+	return THAW_OK;
+}
+
+thaw_status thaw_gpu_zero(struct thaw_gpu_stream *stream, void *to, size_t size_bytes)
+{
+	(void)stream, (void)to, (void)size_bytes;
+	return THAW_OK;
+}
+
+thaw_status thaw_gpu_launch(struct thaw_gpu_stream *stream, enum thaw_kernel kernel, int64_t blocks,
+                            const void *arguments, size_t arguments_bytes)
+{
+	(void)stream, (void)kernel, (void)blocks, (void)arguments, (void)arguments_bytes;
+	return THAW_OK;
+}
+
+thaw_status thaw_gpu_conv_run(struct thaw_gpu_stream *stream, struct thaw_gpu_conv *conv,
+                              const struct thaw_gpu_conv_tensors *tensors)
+{
+	(void)stream, (void)conv, (void)tensors;
+	return THAW_OK;
+}
+
+thaw_status thaw_gpu_gemm_run(struct thaw_gpu_stream *stream, struct thaw_gpu_gemm *gemm, const void *a, const void *b,
+                              void *c, void *workspace)
+{
+	(void)stream, (void)gemm, (void)a, (void)b, (void)c, (void)workspace;
+	return THAW_OK;
+}
