@@ -93,10 +93,11 @@ static thaw_status check_gradients(struct thaw_trainer *t, const struct thaw_tra
 	if (thaw_fault_due("gradient", t->step + 1))
 		sum->values[0] = INFINITY;
 	norm = thaw_gradients_norm(net, sum, t->trains, t->setup->threads);
-	*factor_out = clip > 0 ? thaw_clip_factor(norm, clip) : 1;
-	if (isfinite(norm))
-		return THAW_OK;
 	*factor_out = 0;
+	if (isfinite(norm)) {
+		*factor_out = clip > 0 ? thaw_clip_factor(norm, clip) : 1;
+		return THAW_OK;
+	}
 	snprintf(what, sizeof what, "the gradient of '%s'",
 	         thaw_net_param(net, thaw_gradients_broken(net, sum, t->trains))->name);
 	return skip(t, place, what);

@@ -33,6 +33,7 @@ grep -q "rank 0: no progress" runs/hang-7-2/log.txt || fail "log.txt does not te
 
 # steps without a finite gradient: the run ends, or leaves out as many as it may, on every number of ranks the same
 expect 76 "epoch 3, step 2: the gradient of 'conv1.weight' is not finite; a lower optimizer.lr may help" mpirun -n 2 "$thaw" train job.yaml --set name=nan --fault gradient@12
+expect 76 "epoch 3, step 2: the gradient of 'conv1.weight' is not finite; a lower optimizer.lr may help" mpirun -n 2 "$thaw" train job.yaml --set name=nan-clipped --set optimizer.clip=1 --fault gradient@12
 expect 0 "epoch 3, step 2: the gradient of 'conv1.weight' is not finite: the step is left out, 1 of 1" \
     "$thaw" train job.yaml --set name=skip --set max_skipped=1 --fault gradient@12
 expect 0 "1 of 1 that may be" mpirun -n 2 "$thaw" train job.yaml --set name=skip2 --set max_skipped=1 --fault gradient@12
