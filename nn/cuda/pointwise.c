@@ -1,4 +1,4 @@
-/* Steps that treat each number by itself: pictures to numbers, clamping, adding, and the shortcut without parameters. */
+/* Steps that treat each number by itself: pictures to numbers, clamping, adding, the shortcut. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -173,10 +173,10 @@ thaw_status thaw_gpu_alloc(struct thaw_gpu *gpu, size_t size_bytes, const char *
 		return thaw_fail(THAW_OUT_OF_MEMORY, "out of GPU memory: %s need %.1f MiB, %.1f of %.1f are left", what,
 		                 (double)size_bytes / 1048576.0, (double)(memory.limit - memory.held) / 1048576.0,
 		                 (double)memory.limit / 1048576.0);
-	*piece = (struct piece){.begin = memory.device + memory.given, .bytes = size_bytes};
+	*piece = (struct piece){.begin = memory.device + memory.given, .bytes = size_bytes ? size_bytes : 1};
 	memory.pieces_count++;
 	memory.given += room;
-	memory.held += size_bytes;
+	memory.held += piece->bytes;
 	memset(memory.host + (piece->begin - memory.device), 0xff, size_bytes);
 	*memory_out = piece->begin;
 	return THAW_OK;

@@ -1,4 +1,4 @@
-/* The simulator itself: it does things late, in the order of streams and events alone, and refuses what a device would. */
+/* The simulator itself: it does things late, in the order of streams and events alone, and refuses what a GPU would. */
 #define _POSIX_C_SOURCE 200809L
 #include <sys/wait.h>
 #include <unistd.h>

@@ -2,7 +2,7 @@
  * How a kernel is written: once, as C that is CUDA too.
  *
  *     KERNEL(scale)                              // on a GPU: thaw_kernel_scale<<<blocks, THAW_BLOCK>>>(a)
- *     {                                          // `a` is a struct thaw_scale_args (kernels.h), `at` says which thread this is
+ *     {                                          // `a` is a struct thaw_scale_args, `at` says which thread this is
  *         for (size_t i = thaw_first(at); i < a.count; i += thaw_stride(at))
  *             a.to[i] = a.factor * a.from[i];
  *     }

@@ -43,7 +43,11 @@ enum {
 	X(add_bias, 2)             \
 	X(bias_gradient, 2)        \
 	X(loss, 10)                \
-	X(loss_gradient, 8)
+	X(loss_gradient, 8)        \
+	X(fold, 2)                 \
+	X(squares, 8)              \
+	X(update, 10)              \
+	X(statistics, 5)
 
 #define THAW_KERNEL_NAME(name, pointers) THAW_KERNEL_##name,
 enum thaw_kernel { THAW_KERNELS(THAW_KERNEL_NAME) THAW_KERNELS_COUNT };
@@ -89,7 +93,8 @@ struct thaw_weights_gradient_args {
 	enum thaw_number number; /* of dy */
 };
 
-/* to (count, columns, rows) = from (count, rows, columns): between PyTorch's order of a convolution's weights and ours. */
+/* to (count, columns, rows) = from (count, rows, columns): between PyTorch's order of a convolution's weights and
+ * ours. */
 struct thaw_transpose_args {
 	const float *from;
 	float *to;
@@ -144,7 +149,8 @@ struct thaw_norm_running_args {
 	float epsilon;
 };
 
-/* y = scale x + shift [+ residual], at least 0 if `relu`. Bit k of mask byte i: whether number 8 i + k was above 0, or NaN. */
+/* y = scale x + shift [+ residual], at least 0 if `relu`. Bit k of mask byte i: whether number 8 i + k was above 0, or
+ * NaN. */
 struct thaw_norm_apply_args {
 	const void *x, *residual; /* (rows, c); NULL */
 	const float *kept;
@@ -330,6 +336,96 @@ struct thaw_loss_gradient_args {
 	float *dx; /* (N, c) */
 	int n, classes, c;
 	double smoothing;
+};
+
+/* --- the update -------------------------------------------------------------------------------------------------- */
+
+/* to += from, float32 */
+struct thaw_fold_args {
+	const float *from;
+	float *to;
+	int64_t count;
+};
+
+/* A parameter that trains, or a running statistic that moves: where it stands in its slab. */
+struct thaw_segment {
+	int64_t offset, count;
+	double lr_scale;
+	double decay;    /* weight decay */
+	int32_t counter; /* of its updates */
+};
+
+/* A piece of a segment, one block's work. */
+enum { THAW_CHUNK = 4096 };
+struct thaw_chunk {
+	int32_t segment;
+	int32_t begin; /* in units of THAW_CHUNK from the segment's first number */
+};
+
+enum thaw_rule { THAW_RULE_SGD, THAW_RULE_ADAM };
+
+/* What the rules are (nn/optimizer.h), the same for all parameters and steps. */
+struct thaw_rules {
+	enum thaw_rule rule;
+	double beta1, beta2;              /* ADAM */
+	float mix, keep, add, epsilon;    /* 1 - beta1, beta2, 1 - beta2 */
+	float momentum;                   /* SGD */
+	bool nesterov, of_steps; /* SGD */
+	bool decoupled;          /* ADAM: decay as AdamW has it */
+	double clip;             /* largest norm of the gradients; 0: any */
+	double average_decay;    /* of the moving average */
+	bool average_warm_up;
+};
+
+/* What one step is told, and tells. */
+struct thaw_update_facts {
+	double rate;     /* told */
+	double norm;     /* of the gradients */
+	int64_t applied; /* 1: it was; 0: the norm is not finite, and nothing moved */
+};
+
+/* What a segment's numbers are updated with. */
+struct thaw_coefficients {
+	float rate, decay, shrink, size, root;
+};
+
+/* The norm of the gradients; whether the step is to be applied, and with what. */
+struct thaw_squares_args {
+	const float *g;
+	const struct thaw_segment *segments;
+	const struct thaw_chunk *chunks;
+	double *partials;  /* (chunks) scratch */
+	uint32_t *tickets; /* (1) */
+	int64_t *counters; /* (counters + 1) updates of each; the last: of all */
+	/* (segments + 1); of the last, `rate` is the gradients' factor and `size` the average's mix */
+	struct thaw_coefficients *coefficients;
+	struct thaw_update_facts *facts;
+	int chunks_count, segments_count, counters_count;
+	struct thaw_rules rules;
+};
+
+/* The step, if it is to be applied; a block for each chunk. */
+struct thaw_update_args {
+	const float *g;
+	const struct thaw_segment *segments;
+	const struct thaw_chunk *chunks;
+	const struct thaw_coefficients *coefficients;
+	const struct thaw_update_facts *facts;
+	float *w, *slot0, *slot1; /* slot1 NULL: the rule has one */
+	float *average;           /* NULL: there is none */
+	void *copy;               /* of w, as `number`; NULL: none is wanted */
+	int segments_count;
+	struct thaw_rules rules;
+	enum thaw_number number;
+};
+
+/* running += 0.1 (batch - running), if the step is applied */
+struct thaw_statistics_args {
+	const float *batch;
+	const struct thaw_segment *segments;
+	const struct thaw_chunk *chunks;
+	const struct thaw_update_facts *facts;
+	float *running;
 };
 
 #endif

@@ -45,8 +45,8 @@ DEVICE double log_sum(struct thaw_at at, const float *x, int classes)
 }
 
 /* What picture n adds to the score. */
-DEVICE void score_picture(struct thaw_at at, const struct thaw_loss_args *a, const float *x, struct labels l, double log_all,
-                          double *score)
+DEVICE void score_picture(struct thaw_at at, const struct thaw_loss_args *a, const float *x, struct labels l,
+                          double log_all, double *score)
 {
 	double loss = 0, weight = 0, before = 0;
 	bool known = l.label >= 0, nan = known && x[l.label] != x[l.label];

@@ -127,7 +127,8 @@ KERNEL(global_pool)
 	BY_NUMBER(a.number, global_pool, &a, at);
 }
 
-DEVICE void global_pool_gradient(enum thaw_number number, const struct thaw_global_pool_gradient_args *a, struct thaw_at at)
+DEVICE void global_pool_gradient(enum thaw_number number, const struct thaw_global_pool_gradient_args *a,
+                                 struct thaw_at at)
 {
 	size_t eights = (size_t)a->c / 8, all = (size_t)a->n * (size_t)a->pixels * eights;
 
