@@ -5,6 +5,13 @@
 
 #include "base/mem.h"
 #include "base/random.h"
+#include "nn/device.h"
+
+struct thaw_twin {
+	struct thaw_device *device;
+	float *values, *states;
+	uint64_t version; /* of the parameters that stand there */
+};
 
 thaw_status thaw_params_init(struct thaw_params *params, const struct thaw_net *net)
 {
@@ -16,14 +23,24 @@ thaw_status thaw_params_init(struct thaw_params *params, const struct thaw_net *
 		thaw_free_slab(values);
 		return THAW_OUT_OF_MEMORY;
 	}
-	*params = (struct thaw_params){net, values, states, 1};
+	*params = (struct thaw_params){net, values, states, 1, NULL};
 	return THAW_OK;
+}
+
+static void free_twin(struct thaw_twin *twin)
+{
+	if (!twin)
+		return;
+	twin->device->backend->memory->release(twin->device, twin->values);
+	twin->device->backend->memory->release(twin->device, twin->states);
+	free(twin);
 }
 
 void thaw_params_release(struct thaw_params *params)
 {
 	thaw_free_slab(params->values);
 	thaw_free_slab(params->states);
+	free_twin(params->twin);
 	*params = (struct thaw_params){0};
 }
 
@@ -32,6 +49,56 @@ float *thaw_params_at(const struct thaw_params *params, int i)
 	const struct thaw_param *param = thaw_net_param(params->net, i);
 
 	return (thaw_role_is_state(param->role) ? params->states : params->values) + param->offset;
+}
+
+thaw_status thaw_params_attach(struct thaw_params *params, struct thaw_device *device)
+{
+	const struct thaw_memory_ops *memory = device->backend->memory;
+	struct thaw_twin *twin;
+	void *values = NULL, *states = NULL;
+	thaw_status status;
+
+	if (!memory)
+		return THAW_OK;
+	twin = thaw_alloc(1, sizeof *twin);
+	if (!twin)
+		return THAW_OUT_OF_MEMORY;
+	twin->device = device;
+	status = memory->allocate(device, (size_t)thaw_net_param_elems(params->net) * sizeof(float), "parameters", &values);
+	if (!status)
+		status = memory->allocate(device, (size_t)thaw_net_state_elems(params->net) * sizeof(float),
+		                          "running statistics", &states);
+	twin->values = values;
+	twin->states = states;
+	if (status)
+		free_twin(twin);
+	else
+		params->twin = twin;
+	return status;
+}
+
+float *thaw_params_near(const struct thaw_params *params, int i)
+{
+	const struct thaw_param *param = thaw_net_param(params->net, i);
+
+	if (!params->twin)
+		return thaw_params_at(params, i);
+	return (thaw_role_is_state(param->role) ? params->twin->states : params->twin->values) + param->offset;
+}
+
+thaw_status thaw_params_push(const struct thaw_params *params)
+{
+	struct thaw_twin *twin = params->twin;
+	thaw_status status = THAW_OK;
+
+	if (!twin || twin->version == params->version)
+		return THAW_OK;
+	for (int i = 0; i < thaw_net_params(params->net) && !status; i++)
+		status = twin->device->backend->memory->put_param(twin->device, thaw_params_near(params, i),
+		                                                  thaw_params_at(params, i), thaw_net_param(params->net, i));
+	if (!status)
+		twin->version = params->version;
+	return status;
 }
 
 static void fill(float *x, int64_t count, float value)

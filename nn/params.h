@@ -6,11 +6,15 @@
 
 #include "nn/net.h"
 
+struct thaw_device;
+struct thaw_twin;
+
 struct thaw_params {
 	const struct thaw_net *net; /* borrowed */
 	float *values;              /* (thaw_net_param_elems) */
 	float *states;              /* (thaw_net_state_elems) running means and variances */
 	uint64_t version;           /* whoever changes numbers, or exchanges slabs, adds 1: plans then read them anew */
+	struct thaw_twin *twin;     /* the same numbers in a device's own memory; NULL: nowhere else */
 };
 
 /* Allocates both slabs, zeroed; padding between parameters stays 0. */
@@ -24,5 +28,15 @@ void thaw_params_randomize(struct thaw_params *params, uint64_t seed);
 
 /* Where the numbers of parameter `i` begin: (shape), in its slab. */
 float *thaw_params_at(const struct thaw_params *params, int i);
+
+/* Gives the parameters a twin where plans of the device will read them; nothing where the device's memory is the
+ * host's. The device has to outlive them. */
+thaw_status thaw_params_attach(struct thaw_params *params, struct thaw_device *device);
+
+/* Brings the twin up to date with the version. */
+thaw_status thaw_params_push(const struct thaw_params *params);
+
+/* Where a plan finds parameter `i`: in the twin, if there is one. */
+float *thaw_params_near(const struct thaw_params *params, int i);
 
 #endif

@@ -1,5 +1,6 @@
 #include "nn/plan.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -79,7 +80,7 @@ static const float *param_at(const struct thaw_plan *plan, const struct thaw_op 
 {
 	for (int i = op->param; i < op->param + op->params; i++)
 		if (thaw_net_param(plan->net, i)->role == role)
-			return thaw_params_at(plan->params, i);
+			return thaw_params_near(plan->params, i);
 	return NULL;
 }
 
@@ -369,6 +370,7 @@ thaw_status thaw_plan_compile(const struct thaw_net *net, const struct thaw_plan
 
 	if (!plan)
 		return THAW_OUT_OF_MEMORY;
+	assert(!spec->device->backend->memory || spec->params->twin);
 	plan->net = net;
 	plan->params = spec->params;
 	plan->device = spec->device;
@@ -399,18 +401,18 @@ free_plan:
 /* The parameters have new values, or stand in another slab. */
 static thaw_status refresh(struct thaw_plan *plan)
 {
-	for (int i = 0; i < plan->steps_count; i++) {
+	thaw_status status = thaw_params_push(plan->params);
+
+	for (int i = 0; i < plan->steps_count && !status; i++) {
 		struct thaw_step *step = &plan->steps[i];
-		thaw_status status = THAW_OK;
 
 		set_parameters(plan, i);
 		if (step->ops->refresh && !(step->frozen && plan->version > 0))
 			status = step->ops->refresh(step);
-		if (status)
-			return status;
 	}
-	plan->version = plan->params->version;
-	return THAW_OK;
+	if (!status)
+		plan->version = plan->params->version;
+	return status;
 }
 
 thaw_status thaw_plan_forward(struct thaw_plan *plan, const struct thaw_input *input,

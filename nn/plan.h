@@ -35,7 +35,8 @@ struct thaw_loss {
 
 struct thaw_plan_spec {
 	struct thaw_device *device;
-	const struct thaw_params *params; /* borrowed until the plan is freed; read anew when its version changed */
+	const struct thaw_params *params; /* borrowed until the plan is freed; read anew when its version changed; attached
+	                                   * to the device */
 	int batch;                        /* pictures per forward pass (N) */
 	const bool *trains;               /* one flag per parameter, copied; NULL: evaluation, nothing trains */
 	bool frozen_batch_statistics;
@@ -56,7 +57,7 @@ struct thaw_input {
 	float *predictions;     /* (N, classes) wanted probabilities, or NULL */
 };
 
-/* Slabs that backward and training forward passes write; laid out like the parameters. */
+/* Slabs that backward and training forward passes write, in the device's memory; laid out like the parameters. */
 struct thaw_gradients {
 	float *values; /* (thaw_net_param_elems) gradients of what trains; the rest is not touched */
 	float *states; /* (thaw_net_state_elems) share * batch statistics of norms that use them; the rest is not touched */

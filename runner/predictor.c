@@ -147,6 +147,8 @@ static thaw_status build(struct thaw_predictor *p, const struct thaw_weights *we
 	memcpy(spec.std, input.std, sizeof spec.std);
 	if (!status)
 		status = thaw_params_init(&member->params, member->net);
+	if (!status)
+		status = thaw_params_attach(&member->params, p->device);
 	if (status)
 		return status;
 	status = thaw_fit_copy(&(struct thaw_fit){.other_head = false}, weights, &member->params);

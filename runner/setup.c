@@ -90,6 +90,8 @@ static thaw_status build(struct thaw_setup *setup)
 	}
 	if (!status)
 		status = thaw_params_init(&setup->params, setup->net);
+	if (!status)
+		status = thaw_params_attach(&setup->params, setup->device);
 	return status;
 }
 

@@ -42,6 +42,7 @@ static void test_network(const char *arch, enum thaw_number number, int batch)
 	CHECK_OK(thaw_device_open("cuda", 1, &device));
 	CHECK_OK(thaw_model_build(arch, 10, 224, &net));
 	CHECK_OK(thaw_params_init(&params, net));
+	CHECK_OK(thaw_params_attach(&params, device));
 	if (test_failures)
 		return;
 	device->number = number;

@@ -3,7 +3,7 @@
  *
  *     net_golden_test <tests/golden> <backend> <multiple>
  *
- * The reference backend is slow: it runs one network through and another one for a step.
+ * The reference backend is slow, and so is a simulated GPU: they run one network through and another one for a step.
  */
 #include <math.h>
 #include <string.h>
@@ -55,7 +55,9 @@ struct run {
 	struct thaw_net *net;
 	struct thaw_params params, first; /* as trained; as they were */
 	struct thaw_optimizer optimizer;
-	struct thaw_gradients gradients;
+	struct thaw_device *device;
+	struct thaw_gradients gradients; /* on the host */
+	struct thaw_gradients near;      /* where the plan writes them: the same, or in the device's own memory */
 	float *ready; /* gradients as they were when they were called final */
 	int64_t ready_from;
 	bool *trains;
@@ -265,16 +267,44 @@ static void select_trained(struct run *run)
 	check_flags(run, "trained", run->trains);
 }
 
-static void run_init(struct run *run, struct golden *golden, const struct network *network,
+static float *near(struct run *run, float *slab, int64_t elems)
+{
+	const struct thaw_memory_ops *memory = run->device->backend->memory;
+	size_t size_bytes = (size_t)elems * sizeof *slab;
+	void *own = slab;
+
+	if (memory) {
+		CHECK_OK(memory->allocate(run->device, size_bytes, "gradients", &own));
+		CHECK_OK(memory->put(run->device, own, slab, size_bytes));
+	}
+	return own;
+}
+
+/* What the plan wrote, to the host. */
+static void fetch_gradients(struct run *run)
+{
+	const struct thaw_memory_ops *memory = run->device->backend->memory;
+
+	for (int i = 0; memory && i < thaw_net_params(run->net); i++) {
+		const struct thaw_param *p = thaw_net_param(run->net, i);
+		bool state = thaw_role_is_state(p->role);
+
+		CHECK_OK(memory->get_param(run->device, (state ? run->gradients.states : run->gradients.values) + p->offset,
+		                           (state ? run->near.states : run->near.values) + p->offset, p));
+	}
+}
+
+static void run_init(struct run *run, struct thaw_device *device, struct golden *golden, const struct network *network,
 					 const struct variant *variant)
 {
 	size_t pictures = (size_t)network->batch;
 	int64_t values, states;
 
-	*run = (struct run){.network = network, .variant = variant, .golden = golden};
+	*run = (struct run){.network = network, .variant = variant, .golden = golden, .device = device};
 	snprintf(run->group, sizeof run->group, "%s %s", network->arch, variant->name);
 	if (thaw_model_build(network->arch, CLASSES, network->size, &run->net) ||
-		thaw_params_init(&run->params, run->net) || thaw_params_init(&run->first, run->net)) {
+		thaw_params_init(&run->params, run->net) || thaw_params_attach(&run->params, device) ||
+		thaw_params_init(&run->first, run->net)) {
 		TEST_FAIL("%s: %s", run->group, thaw_fail_text());
 		exit(1);
 	}
@@ -289,6 +319,7 @@ static void run_init(struct run *run, struct golden *golden, const struct networ
 	draw_parameters(&run->first);
 	fill_nan(run->gradients.values, values);
 	fill_nan(run->gradients.states, states);
+	run->near = (struct thaw_gradients){near(run, run->gradients.values, values), near(run, run->gradients.states, states)};
 	select_trained(run);
 	CHECK_OK(thaw_optimizer_init(
 		&run->optimizer,
@@ -299,6 +330,12 @@ static void run_init(struct run *run, struct golden *golden, const struct networ
 
 static void run_release(struct run *run)
 {
+	const struct thaw_memory_ops *memory = run->device->backend->memory;
+
+	if (memory) {
+		memory->release(run->device, run->near.values);
+		memory->release(run->device, run->near.states);
+	}
 	thaw_optimizer_release(&run->optimizer);
 	thaw_params_release(&run->params);
 	thaw_params_release(&run->first);
@@ -338,6 +375,7 @@ static thaw_status keep_ready(void *context, int64_t from)
 
 	if (from >= run->ready_from)
 		TEST_FAIL("%s: ready from %lld after %lld", run->group, (long long)from, (long long)run->ready_from);
+	fetch_gradients(run);
 	memcpy(run->ready + from, run->gradients.values + from, (size_t)(run->ready_from - from) * sizeof(float));
 	run->ready_from = from;
 	return THAW_OK;
@@ -367,10 +405,11 @@ static double run_batch(struct run *run, struct thaw_plan *plan, int step, bool 
 	struct thaw_score score = {0};
 
 	draw_batch(run, step);
-	CHECK_OK(thaw_plan_forward(plan, &input, backward ? &run->gradients : NULL, &score));
+	CHECK_OK(thaw_plan_forward(plan, &input, backward ? &run->near : NULL, &score));
 	if (backward) {
 		run->ready_from = thaw_net_param_elems(run->net);
-		CHECK_OK(thaw_plan_backward(plan, &run->gradients, keep_ready, run));
+		CHECK_OK(thaw_plan_backward(plan, &run->near, keep_ready, run));
+		fetch_gradients(run);
 		check_ready(run);
 	}
 	CHECK_INT(score.count, run->network->batch);
@@ -442,7 +481,7 @@ static void check_variant(struct thaw_device *device, struct golden *golden, con
 	struct thaw_plan *evaluation, *training;
 	struct run run;
 
-	run_init(&run, golden, network, variant);
+	run_init(&run, device, golden, network, variant);
 	evaluation = compile(&run, device, NULL);
 	run_batch(&run, evaluation, 0, false);
 	check_predictions(&run, "evaluation");
@@ -459,7 +498,7 @@ int main(int argc, char **argv)
 {
 	struct thaw_device *device = NULL;
 	struct golden *golden;
-	bool reference = argc == 4 && strcmp(argv[2], "reference") == 0;
+	bool slow = argc == 4 && strcmp(argv[2], "cpu") != 0;
 
 	if (argc != 4 || thaw_device_open(argv[2], 2, &device)) {
 		printf("usage: net_golden_test <tests/golden> <backend>; %s\n", thaw_fail_text());
@@ -468,7 +507,7 @@ int main(int argc, char **argv)
 	multiple = atof(argv[3]);
 	golden = golden_open(argv[1], "nets.h5");
 	for (size_t i = 0; i < sizeof networks / sizeof *networks; i++) {
-		int steps = reference ? networks[i].reference_steps : STEPS;
+		int steps = slow ? networks[i].reference_steps : STEPS;
 
 		for (size_t k = 0; steps && k < sizeof variants / sizeof *variants; k++)
 			check_variant(device, golden, &networks[i], &variants[k], steps);
