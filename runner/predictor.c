@@ -82,7 +82,7 @@ static thaw_status join_sizes(struct thaw_predictor *p, const struct thaw_weight
 		p->facts.resize = p->spec.resize ? p->spec.resize : input.resize;
 		p->facts.crop = p->spec.crop ? p->spec.crop : input.crop;
 	}
-	if (!p->facts.resize || !p->facts.crop || (!input.crop && !(p->spec.resize && p->spec.crop)))
+	if (!input.crop && !(p->spec.resize && p->spec.crop))
 		return thaw_fail(THAW_BAD_JOB,
 		                 "'%s' does not say for pictures of which size it was trained: --resize and --crop do",
 		                 weights->path);
