@@ -37,7 +37,7 @@ static thaw_status fail_unknown(const char *name)
 	return status;
 }
 
-thaw_status thaw_device_open(const char *name, int threads, struct thaw_device **device_out)
+thaw_status thaw_device_open(const char *name, int threads, int gpu, struct thaw_device **device_out)
 {
 	bool automatic = strcmp(name, "auto") == 0;
 	struct thaw_device *device = thaw_alloc(1, sizeof *device);
@@ -46,6 +46,7 @@ thaw_status thaw_device_open(const char *name, int threads, struct thaw_device *
 	if (!device)
 		return THAW_OUT_OF_MEMORY;
 	device->threads = threads;
+	device->gpu = gpu;
 	device->sharers = 1;
 	for (int i = 0; i < BACKENDS && !device->backend; i++) {
 		if (automatic ? !backends[i].automatic : strcmp(name, backends[i].backend->name) != 0)

@@ -12,15 +12,17 @@ struct thaw_device {
 	int threads;           /* compute threads of this process, >= 1 */
 	int sharers;           /* processes like this one that share the machine's memory, itself too; 1 at first */
 	bool untimed;          /* implementations are chosen without timing: by what is known, else the first that can */
-	int gpu;               /* number of the GPU, for a backend that has some; 0 at first */
+	int gpu;               /* number of the GPU, for a backend that has some */
 	enum thaw_number number; /* in which activations stand; THAW_FLOAT32 at first */
+	bool tf32;             /* with THAW_FLOAT32: products of 10 bits are allowed, where the backend has them */
 	char *arena;           /* activations and gradients of the plan that runs, in the device's memory */
 	size_t arena_bytes;
 	void *own;             /* the backend's */
 };
 
-/* `name`: a backend in this build, or "auto" for the fastest that works here. THAW_BAD_JOB names those there are. */
-thaw_status thaw_device_open(const char *name, int threads, struct thaw_device **device_out);
+/* `name`: a backend in this build, or "auto" for the fastest that works here. `gpu`: which one, where the backend has
+ * several; the process' number on its host, from 0. THAW_BAD_JOB names those backends there are. */
+thaw_status thaw_device_open(const char *name, int threads, int gpu, struct thaw_device **device_out);
 void thaw_device_free(struct thaw_device *device); /* NULL is fine */
 
 /* Words for the head of a run: "oneDNN 2.6.3 avx512_core". They live as long as the device. */

@@ -30,7 +30,7 @@ static void print_version(void)
 	printf("thaw %s  (%s, %s)\n", THAW_VERSION, THAW_BUILD, __VERSION__);
 	for (int i = 0; thaw_device_name(i); i++) {
 		struct thaw_device *device = NULL;
-		thaw_status status = thaw_device_open(thaw_device_name(i), 1, &device);
+		thaw_status status = thaw_device_open(thaw_device_name(i), 1, 0, &device);
 
 		printf("device  %-10s %s\n", thaw_device_name(i), status ? thaw_fail_text() : thaw_device_describe(device));
 		thaw_device_free(device);

@@ -197,7 +197,7 @@ thaw_status thaw_predictor_new(const struct thaw_predictor_spec *spec, struct th
 	if (p) {
 		p->spec = *spec;
 		p->members = thaw_alloc((size_t)spec->count, sizeof *p->members);
-		status = p->members ? thaw_device_open(spec->device, spec->threads, &p->device) : THAW_OUT_OF_MEMORY;
+		status = p->members ? thaw_device_open(spec->device, spec->threads, 0, &p->device) : THAW_OUT_OF_MEMORY;
 	}
 	for (int i = 0; i < spec->count && !status; i++)
 		status = open_member(p, spec->files[i], &p->members[i]);

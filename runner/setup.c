@@ -82,7 +82,7 @@ static uint32_t data_checksum(const struct thaw_dataset *dataset)
 static thaw_status build(struct thaw_setup *setup)
 {
 	const struct thaw_job *job = setup->job;
-	thaw_status status = thaw_device_open(job->device, setup->threads, &setup->device);
+	thaw_status status = thaw_device_open(job->device, setup->threads, thaw_comm_local_rank(setup->comm), &setup->device);
 
 	if (!status) {
 		setup->device->sharers = thaw_comm_local_size(setup->comm);

@@ -238,6 +238,14 @@ thaw_status thaw_gpu_event_wait(struct thaw_gpu_event *event)
 	return thaw_gpu_check(event->gpu, cudaEventSynchronize(event->event), "cudaEventSynchronize");
 }
 
+thaw_status thaw_gpu_event_done(struct thaw_gpu_event *event, bool *done_out)
+{
+	cudaError_t error = cudaEventQuery(event->event);
+
+	*done_out = error == cudaSuccess;
+	return thaw_gpu_check(event->gpu, error == cudaErrorNotReady ? cudaSuccess : error, "cudaEventQuery");
+}
+
 thaw_status thaw_gpu_event_seconds(struct thaw_gpu_event *from, struct thaw_gpu_event *to, double *seconds_out)
 {
 	float milliseconds = 0;

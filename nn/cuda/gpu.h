@@ -78,8 +78,9 @@ void thaw_gpu_event_free(struct thaw_gpu_event *event);
 thaw_status thaw_gpu_event_record(struct thaw_gpu_event *event, struct thaw_gpu_stream *stream);
 thaw_status thaw_gpu_event_order(struct thaw_gpu_event *event, struct thaw_gpu_stream *waiting);
 
-/* Waits on the host; and the time between two recorded events that are over. */
+/* Waits on the host; says whether it would; and the time between two recorded events that are over. */
 thaw_status thaw_gpu_event_wait(struct thaw_gpu_event *event);
+thaw_status thaw_gpu_event_done(struct thaw_gpu_event *event, bool *done_out);
 thaw_status thaw_gpu_event_seconds(struct thaw_gpu_event *from, struct thaw_gpu_event *to, double *seconds_out);
 
 /* --- work -------------------------------------------------------------------------------------------------------- */

@@ -39,7 +39,7 @@ static void test_network(const char *arch, enum thaw_number number, int batch)
 	struct thaw_net *net = NULL;
 	struct thaw_params params;
 
-	CHECK_OK(thaw_device_open("cuda", 1, &device));
+	CHECK_OK(thaw_device_open("cuda", 1, 0, &device));
 	CHECK_OK(thaw_model_build(arch, 10, 224, &net));
 	CHECK_OK(thaw_params_init(&params, net));
 	CHECK_OK(thaw_params_attach(&params, device));

@@ -500,7 +500,7 @@ int main(int argc, char **argv)
 	struct golden *golden;
 	bool slow = argc == 4 && strcmp(argv[2], "cpu") != 0;
 
-	if (argc != 4 || thaw_device_open(argv[2], 2, &device)) {
+	if (argc != 4 || thaw_device_open(argv[2], 2, 0, &device)) {
 		printf("usage: net_golden_test <tests/golden> <backend>; %s\n", thaw_fail_text());
 		return 1;
 	}

@@ -139,7 +139,7 @@ int main(int argc, char **argv)
 	struct golden *golden;
 	char title[128];
 
-	if (argc != 3 || thaw_device_open(argv[2], 1, &device)) {
+	if (argc != 3 || thaw_device_open(argv[2], 1, 0, &device)) {
 		printf("usage: op_golden_test <tests/golden> <backend>; %s\n", thaw_fail_text());
 		return 1;
 	}

@@ -184,7 +184,7 @@ int main(void)
 {
 	struct thaw_device *device = NULL;
 
-	CHECK_OK(thaw_device_open("reference", 1, &device));
+	CHECK_OK(thaw_device_open("reference", 1, 0, &device));
 	for (size_t i = 0; i < sizeof cases / sizeof *cases && device; i++)
 		check_case(device, cases[i]);
 	thaw_device_free(device);

@@ -300,9 +300,9 @@ int main(int argc, char **argv)
 	}
 	if (argc > 3 && strcmp(argv[3], "fp32") != 0)
 		number = strcmp(argv[3], "fp16") == 0 ? THAW_FLOAT16 : THAW_BFLOAT16;
-	CHECK_OK(thaw_device_open("reference", 1, &reference));
+	CHECK_OK(thaw_device_open("reference", 1, 0, &reference));
 	for (; threads <= 2 && !test_failures; threads++) { /* never two open: oneDNN has the threads of the last */
-		CHECK_OK(thaw_device_open(argv[1], threads, &tested));
+		CHECK_OK(thaw_device_open(argv[1], threads, 0, &tested));
 		if (!tested)
 			break;
 		tested->number = number;

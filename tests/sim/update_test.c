@@ -79,7 +79,7 @@ static void rig_init(struct rig *rig, const struct rule *rule)
 	int params;
 
 	*rig = (struct rig){.device = NULL};
-	CHECK_OK(thaw_device_open("cuda", 1, &rig->device));
+	CHECK_OK(thaw_device_open("cuda", 1, 0, &rig->device));
 	CHECK_OK(thaw_model_build("resnet20", 10, 32, &rig->net));
 	CHECK_OK(thaw_params_init(&rig->params, rig->net));
 	thaw_params_randomize(&rig->params, 3);

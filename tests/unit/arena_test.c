@@ -46,7 +46,7 @@ static void test_reserve(const char *name)
 	char *arena;
 
 	available = 4 * MIB;
-	CHECK_OK(thaw_device_open(name, 1, &device));
+	CHECK_OK(thaw_device_open(name, 1, 0, &device));
 	CHECK_FAILS(thaw_device_reserve(device, 5 * MIB), THAW_OUT_OF_MEMORY,
 	            "activations and their gradients need 5.0 MiB, available are 4.0 MiB");
 	CHECK_INT(device->arena_bytes, 0);
@@ -72,7 +72,7 @@ static void test_least(const char *name)
 {
 	struct thaw_device *device;
 
-	CHECK_OK(thaw_device_open(name, 1, &device));
+	CHECK_OK(thaw_device_open(name, 1, 0, &device));
 	available = 2998271;
 	CHECK_FAILS(compile(device, true, 4), THAW_OUT_OF_MEMORY,
 	            "out of memory: activations need 2.9 MiB, available are 2.9");
@@ -103,7 +103,7 @@ static void test_untimed(void)
 	struct thaw_device *device;
 
 	available = UINT64_MAX;
-	CHECK_OK(thaw_device_open("cpu", 1, &device));
+	CHECK_OK(thaw_device_open("cpu", 1, 0, &device));
 	device->untimed = true;
 	CHECK_OK(compile(device, true, 4));
 	CHECK_INT(chosen(device, " | "), 0);

@@ -278,7 +278,7 @@ static void test_swap(const char *device_name, bool training)
 	float *values;
 
 	setup(&f);
-	CHECK_OK(thaw_device_open(device_name, 1, &device));
+	CHECK_OK(thaw_device_open(device_name, 1, 0, &device));
 	spec = (struct thaw_plan_spec){.device = device, .params = &f.params, .batch = 2, .std = {1, 1, 1}};
 	spec.trains = training ? f.trains : NULL;
 	CHECK_OK(thaw_optimizer_init(&optimizer, &adam, &f.params));

@@ -28,7 +28,7 @@ static void setup(struct fixture *f, const char *device, const char *const *patt
 {
 	struct thaw_random random;
 
-	CHECK_OK(thaw_device_open(device, 1, &f->device));
+	CHECK_OK(thaw_device_open(device, 1, 0, &f->device));
 	CHECK_OK(thaw_model_build("resnet20", CLASSES, SIZE, &f->net));
 	CHECK_OK(thaw_params_init(&f->params, f->net));
 	thaw_params_randomize(&f->params, 3);
@@ -341,6 +341,6 @@ int main(void)
 		test_loss_as_trained(name);
 	}
 	test_loss_refusals();
-	CHECK_FAILS(thaw_device_open("gpu", 1, &device), THAW_BAD_JOB, "cpu reference");
+	CHECK_FAILS(thaw_device_open("gpu", 1, 0, &device), THAW_BAD_JOB, "cpu reference");
 	return TEST_END();
 }
