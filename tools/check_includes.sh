@@ -22,7 +22,7 @@ grep -rn --include='*.[ch]' '^#include "' "${folders[@]}" | awk -F '[:"]' '
         may["base"] = " base "
         may["io"] = " base io "
         may["nn"] = " base nn "
-        may["comm"] = " base comm "
+        may["comm"] = " base comm nn "
         may["jobs"] = " base jobs "
         may["tools"] = " base io jobs tools "
         may["runner"] = " base io nn comm jobs tools runner "
@@ -51,6 +51,7 @@ yaml\.h          jobs/yaml\.c
 jansson\.h       io/weights_safetensors\.c
 minizip/|libdeflate\.h  io/weights_zip\.c
 mpi\.h           comm/comm_mpi\.c
+nccl\.h          comm/nccl\.c
 oneapi/dnnl/     nn/cpu/onednn\.c
 cu(da_runtime_api|blasLt)\.h  nn/cuda/gpu_real\.h
 cudnn\.h         nn/cuda/(gpu_real|cudnn_plan)\.h
