@@ -16,8 +16,8 @@
  *     LOSS         run->score, and logits' gradient
  *
  * Backward: `dy` holds 1 .. ops->gradients_limit tensors whose sum is the gradient of y. A backward writes (never
- * adds to) dx, dresidual and the d-parameters that are not NULL. dx has x's layout, dresidual and dy have y's. All
- * numbers are float32.
+ * adds to) dx, dresidual and the d-parameters that are not NULL. dx has x's layout, dresidual and dy have y's. Values
+ * and their gradients are of the device's number, parameters and theirs float32.
  *
  * nn/reference is the plain one that tests compare with; nn/cpu the fast one. The table of backends stands in
  * nn/device.c.
@@ -73,12 +73,17 @@ struct thaw_run {
 	float mean[3], std[3];     /* normalisation */
 	double gradient_scale;     /* 1 / weight of the global batch: factor on each picture's loss gradient */
 	double share;              /* pictures in this batch / in the global batch: weight of its batch statistics */
-	struct thaw_score score;   /* written by LOSS forward */
+	int row;                   /* where a device of its own keeps the score: 0 .. THAW_ROWS - 1 */
+	struct thaw_score score;   /* written by LOSS, in forward or, where it has one, in collect */
 	float *predictions;        /* (N, classes) softmax probabilities wanted by the caller, or NULL */
 };
 
+enum { THAW_ROWS = 1024 }; /* scores that a device keeps: of as many micro-batches of one step */
+
 struct thaw_device;
+struct thaw_recording;
 struct thaw_text;
+struct thaw_update_ops; /* nn/updater.h */
 
 enum { THAW_GRADIENTS = 4 };
 
@@ -99,6 +104,7 @@ struct thaw_step {
 
 	/* Parameters, in the table's shapes; NULL where the step has none. */
 	const float *weight, *bias;                          /* CONV (K, C/groups, R, S), (K); LINEAR (K, C), (K) */
+	const void *weight_copy;                             /* of CONV's, as the device's number; NULL: that is float32 */
 	const float *gamma, *beta, *mean, *variance;         /* BATCH_NORM, folded CONV: (C) */
 
 	/* Backward. dy_count 0: the step has no backward pass. */
@@ -128,6 +134,8 @@ struct thaw_op_ops {
 	thaw_status (*refresh)(struct thaw_step *step);
 	thaw_status (*forward)(struct thaw_step *step);
 	thaw_status (*backward)(struct thaw_step *step);
+	/* Waits for what forward left on the device and brings it to the run: LOSS alone. NULL: forward did. */
+	thaw_status (*collect)(struct thaw_step *step);
 	void (*release)(struct thaw_step *step); /* `state`; NULL: there is none */
 	int gradients_limit;                     /* how many dy backward adds up itself, >= 1 */
 	bool overwrites_residual;                /* y may be the same memory as residual */
@@ -138,14 +146,53 @@ struct thaw_op_ops {
 struct thaw_memory_ops {
 	/* Its contents are undefined. THAW_OUT_OF_MEMORY names `what`, its size and what there is. */
 	thaw_status (*allocate)(struct thaw_device *device, size_t size_bytes, const char *what, void **memory_out);
-	void (*release)(struct thaw_device *device, void *memory); /* NULL is fine */
+	void (*release)(struct thaw_device *device, void *memory); /* NULL is fine; waits for what may use it */
 	thaw_status (*available)(const struct thaw_device *device, size_t *bytes_out);
-	/* To the device, from it. */
+	thaw_status (*zero)(struct thaw_device *device, void *memory, size_t size_bytes);
+	thaw_status (*add)(struct thaw_device *device, float *to, const float *from, int64_t count); /* to += from */
+	/* to = from as the device's number; count is a multiple of 8. */
+	thaw_status (*round)(struct thaw_device *device, void *to, const float *from, int64_t count);
+	/* To the device, from it; done when the call returns. */
 	thaw_status (*put)(struct thaw_device *device, void *to, const void *from, size_t size_bytes);
 	thaw_status (*get)(struct thaw_device *device, void *to, const void *from, size_t size_bytes);
 	/* The same for a parameter, its gradient or slot: on the host in PyTorch's order, on the device in its own. */
 	thaw_status (*put_param)(struct thaw_device *device, float *to, const float *from, const struct thaw_param *param);
 	thaw_status (*get_param)(struct thaw_device *device, float *to, const float *from, const struct thaw_param *param);
+};
+
+/* What a step of training came to. */
+struct thaw_told {
+	double norm;  /* of the gradients */
+	bool applied; /* it is finite, and the parameters moved */
+	int broken;   /* a parameter whose gradient is not finite; -1: none */
+};
+
+/* How a device with memory of its own is kept busy: calls are done in the order in which they are made, some time later,
+ * and the host goes on meanwhile. */
+struct thaw_queue_ops {
+	/* What changes from one run to the next, on its way to the device: of `run` the scales, and pixels (pixels_bytes),
+	 * labels, second labels and shares of n pictures. Pixels have to stay until `fed`, the rest is copied. */
+	thaw_status (*feed)(struct thaw_device *device, const struct thaw_run *run, int n, size_t pixels_bytes);
+	thaw_status (*fed)(struct thaw_device *device); /* waits until the pixels have been taken */
+
+	/* The end of a step: the scores of rows 0 .. rows - 1 and what its update said are on their way to the host, ... */
+	thaw_status (*tell)(struct thaw_device *device, int rows);
+	/* ... which waits here for those of the first step that it has not asked for. At most two are on their way. */
+	thaw_status (*told)(struct thaw_device *device, struct thaw_score *scores_out, struct thaw_told *told_out);
+
+	/* Between these two calls work is written down and not done; `replay` does it, as often as wanted. It has the
+	 * addresses that it was written down with: thaw_device.moves says whether they are still what they were. Nothing is
+	 * fed, told, allocated or waited for in between. */
+	thaw_status (*record)(struct thaw_device *device);
+	thaw_status (*recorded)(struct thaw_device *device, struct thaw_recording **recording_out);
+	thaw_status (*replay)(struct thaw_device *device, struct thaw_recording *recording);
+	void (*forget)(struct thaw_device *device, struct thaw_recording *recording); /* NULL is fine */
+
+	thaw_status (*wait)(struct thaw_device *device); /* until all is done */
+
+	/* Host memory that the device reads without the host's help. */
+	thaw_status (*allocate_pinned)(struct thaw_device *device, size_t size_bytes, void **memory_out);
+	void (*release_pinned)(struct thaw_device *device, void *memory);
 };
 
 struct thaw_backend {
@@ -156,7 +203,9 @@ struct thaw_backend {
 	void (*stop)(struct thaw_device *device); /* what start made; NULL: nothing */
 	/* to += from; same shape and layout. */
 	thaw_status (*accumulate)(struct thaw_device *device, struct thaw_tensor *to, const struct thaw_tensor *from);
-	const struct thaw_memory_ops *memory; /* NULL: it is the host's */
+	const struct thaw_memory_ops *memory; /* NULL: it is the host's; then there are no queue and update either */
+	const struct thaw_queue_ops *queue;
+	const struct thaw_update_ops *update;
 	/* Implementations chosen by timing so far in this process, as text; and taking over those of another, so that all
 	 * ranks compute the same bits. NULL: nothing is chosen by timing. */
 	thaw_status (*choices)(struct thaw_text *text);

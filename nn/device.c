@@ -122,5 +122,6 @@ thaw_status thaw_device_reserve(struct thaw_device *device, size_t size_bytes)
 		return status;
 	device->arena = arena;
 	device->arena_bytes = size_bytes;
+	device->moves++;
 	return THAW_OK;
 }

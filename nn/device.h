@@ -17,6 +17,7 @@ struct thaw_device {
 	bool tf32;             /* with THAW_FLOAT32: products of 10 bits are allowed, where the backend has them */
 	char *arena;           /* activations and gradients of the plan that runs, in the device's memory */
 	size_t arena_bytes;
+	unsigned moves;        /* how often memory has moved that work may have the address of: the arena, what feeds it */
 	void *own;             /* the backend's */
 };
 

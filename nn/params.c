@@ -7,12 +7,6 @@
 #include "base/random.h"
 #include "nn/device.h"
 
-struct thaw_twin {
-	struct thaw_device *device;
-	float *values, *states;
-	uint64_t version; /* of the parameters that stand there */
-};
-
 thaw_status thaw_params_init(struct thaw_params *params, const struct thaw_net *net)
 {
 	float *values = thaw_alloc_slab((size_t)thaw_net_param_elems(net) * sizeof *values, "parameters");
@@ -33,6 +27,7 @@ static void free_twin(struct thaw_twin *twin)
 		return;
 	twin->device->backend->memory->release(twin->device, twin->values);
 	twin->device->backend->memory->release(twin->device, twin->states);
+	twin->device->backend->memory->release(twin->device, twin->copy);
 	free(twin);
 }
 
@@ -54,8 +49,9 @@ float *thaw_params_at(const struct thaw_params *params, int i)
 thaw_status thaw_params_attach(struct thaw_params *params, struct thaw_device *device)
 {
 	const struct thaw_memory_ops *memory = device->backend->memory;
+	size_t count = (size_t)thaw_net_param_elems(params->net);
 	struct thaw_twin *twin;
-	void *values = NULL, *states = NULL;
+	void *values = NULL, *states = NULL, *copy = NULL;
 	thaw_status status;
 
 	if (!memory)
@@ -64,12 +60,17 @@ thaw_status thaw_params_attach(struct thaw_params *params, struct thaw_device *d
 	if (!twin)
 		return THAW_OUT_OF_MEMORY;
 	twin->device = device;
-	status = memory->allocate(device, (size_t)thaw_net_param_elems(params->net) * sizeof(float), "parameters", &values);
+	status = memory->allocate(device, count * sizeof(float), "parameters", &values);
 	if (!status)
 		status = memory->allocate(device, (size_t)thaw_net_state_elems(params->net) * sizeof(float),
 		                          "running statistics", &states);
+	if (!status && device->number != THAW_FLOAT32)
+		status = memory->allocate(device, count * thaw_number_bytes(device->number), "parameters", &copy);
+	if (!status)
+		status = memory->zero(device, values, count * sizeof(float)); /* what lies between them, too */
 	twin->values = values;
 	twin->states = states;
+	twin->copy = copy;
 	if (status)
 		free_twin(twin);
 	else
@@ -86,6 +87,26 @@ float *thaw_params_near(const struct thaw_params *params, int i)
 	return (thaw_role_is_state(param->role) ? params->twin->states : params->twin->values) + param->offset;
 }
 
+const void *thaw_params_near_copy(const struct thaw_params *params, int i)
+{
+	const struct thaw_twin *twin = params->twin;
+
+	if (!twin || !twin->copy)
+		return NULL;
+	return (const char *)twin->copy +
+	       (size_t)thaw_net_param(params->net, i)->offset * thaw_number_bytes(twin->device->number);
+}
+
+static thaw_status copy_values(const struct thaw_params *params)
+{
+	const struct thaw_twin *twin = params->twin;
+
+	if (!twin->copy)
+		return THAW_OK;
+	return twin->device->backend->memory->round(twin->device, twin->copy, twin->values,
+	                                            thaw_net_param_elems(params->net));
+}
+
 thaw_status thaw_params_push(const struct thaw_params *params)
 {
 	struct thaw_twin *twin = params->twin;
@@ -97,8 +118,36 @@ thaw_status thaw_params_push(const struct thaw_params *params)
 		status = twin->device->backend->memory->put_param(twin->device, thaw_params_near(params, i),
 		                                                  thaw_params_at(params, i), thaw_net_param(params->net, i));
 	if (!status)
+		status = copy_values(params);
+	if (!status)
 		twin->version = params->version;
 	return status;
+}
+
+void thaw_params_moved(struct thaw_params *params)
+{
+	params->twin->version = ++params->version;
+}
+
+thaw_status thaw_params_pull(struct thaw_params *params)
+{
+	struct thaw_twin *twin = params->twin;
+	thaw_status status = THAW_OK;
+
+	for (int i = 0; i < thaw_net_params(params->net) && !status; i++)
+		status = twin->device->backend->memory->get_param(twin->device, thaw_params_at(params, i),
+		                                                  thaw_params_near(params, i), thaw_net_param(params->net, i));
+	return status;
+}
+
+thaw_status thaw_params_exchange(struct thaw_params *params, float **values_inout)
+{
+	float *values = params->twin->values;
+
+	params->twin->values = *values_inout;
+	*values_inout = values;
+	thaw_params_moved(params);
+	return copy_values(params);
 }
 
 static void fill(float *x, int64_t count, float value)

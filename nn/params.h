@@ -7,7 +7,14 @@
 #include "nn/net.h"
 
 struct thaw_device;
-struct thaw_twin;
+
+/* The parameters in a device's own memory, in its own order. */
+struct thaw_twin {
+	struct thaw_device *device;
+	float *values, *states;
+	void *copy;       /* of the values, as the device's number; NULL: that is float32 */
+	uint64_t version; /* of the parameters that stand there */
+};
 
 struct thaw_params {
 	const struct thaw_net *net; /* borrowed */
@@ -36,7 +43,17 @@ thaw_status thaw_params_attach(struct thaw_params *params, struct thaw_device *d
 /* Brings the twin up to date with the version. */
 thaw_status thaw_params_push(const struct thaw_params *params);
 
-/* Where a plan finds parameter `i`: in the twin, if there is one. */
+/* The twin's numbers have been moved: they are those of the next version, and the host's are old until `pull` brings
+ * them. */
+void thaw_params_moved(struct thaw_params *params);
+thaw_status thaw_params_pull(struct thaw_params *params);
+
+/* Exchanges the twin's slab of values and another one. */
+thaw_status thaw_params_exchange(struct thaw_params *params, float **values_inout);
+
+/* Where a plan finds parameter `i`: in the twin, if there is one; and as the device's number, NULL where that is not
+ * another one. */
 float *thaw_params_near(const struct thaw_params *params, int i);
+const void *thaw_params_near_copy(const struct thaw_params *params, int i);
 
 #endif

@@ -21,6 +21,8 @@ void thaw_plan_free(struct thaw_plan *plan)
 {
 	if (!plan)
 		return;
+	if (plan->device && plan->device->backend->queue)
+		(void)plan->device->backend->queue->wait(plan->device);
 	for (int i = 0; i < plan->steps_count; i++)
 		if (plan->steps[i].ops && plan->steps[i].ops->release)
 			plan->steps[i].ops->release(&plan->steps[i]);
@@ -76,12 +78,20 @@ static thaw_status set_loss(struct thaw_plan *plan, const struct thaw_loss *loss
 
 /* --- making steps ------------------------------------------------------------------------------------------------ */
 
-static const float *param_at(const struct thaw_plan *plan, const struct thaw_op *op, enum thaw_role role)
+/* The operation's parameter of this role; -1: it has none. */
+static int find_param(const struct thaw_plan *plan, const struct thaw_op *op, enum thaw_role role)
 {
 	for (int i = op->param; i < op->param + op->params; i++)
 		if (thaw_net_param(plan->net, i)->role == role)
-			return thaw_params_near(plan->params, i);
-	return NULL;
+			return i;
+	return -1;
+}
+
+static const float *param_at(const struct thaw_plan *plan, const struct thaw_op *op, enum thaw_role role)
+{
+	int i = find_param(plan, op, role);
+
+	return i < 0 ? NULL : thaw_params_near(plan->params, i);
 }
 
 static void set_norm(struct thaw_plan *plan, struct thaw_step *step, const struct thaw_op *norm)
@@ -97,8 +107,10 @@ static void set_parameters(struct thaw_plan *plan, int i)
 {
 	const struct thaw_chain *chain = &plan->chains[i];
 	struct thaw_step *step = &plan->steps[i];
+	int weight = find_param(plan, chain->head, THAW_WEIGHT);
 
 	step->weight = param_at(plan, chain->head, THAW_WEIGHT);
+	step->weight_copy = weight < 0 ? NULL : thaw_params_near_copy(plan->params, weight);
 	step->bias = param_at(plan, chain->head, THAW_BIAS);
 	if (chain->head->kind == THAW_OP_BATCH_NORM)
 		set_norm(plan, step, chain->head);
@@ -152,11 +164,9 @@ static void make_step(struct thaw_plan *plan, int i, const struct thaw_plan_spec
 static int wanted_param(const struct thaw_plan *plan, const struct thaw_op *op, enum thaw_role role)
 {
 	const bool *wanted = thaw_role_is_state(role) ? plan->updates : plan->trains;
+	int i = find_param(plan, op, role);
 
-	for (int i = op->param; i < op->param + op->params; i++)
-		if (thaw_net_param(plan->net, i)->role == role && wanted[i])
-			return i;
-	return -1;
+	return i >= 0 && wanted[i] ? i : -1;
 }
 
 /* Points the steps' d-parameters and batch statistics into `slabs`. Without slabs they point anywhere: prepare asks
@@ -415,29 +425,58 @@ static thaw_status refresh(struct thaw_plan *plan)
 	return status;
 }
 
-thaw_status thaw_plan_forward(struct thaw_plan *plan, const struct thaw_input *input,
-                              const struct thaw_gradients *gradients, struct thaw_score *score_out)
+thaw_status thaw_plan_feed(struct thaw_plan *plan, const struct thaw_input *input)
 {
+	const struct thaw_queue_ops *queue = plan->device->backend->queue;
+	struct thaw_step *first = &plan->steps[0];
 	thaw_status status = THAW_OK;
 
 	if (plan->bound != plan->device->arena)
 		thaw_plan_bind(plan);
-	if (gradients)
-		bind_gradients(plan, gradients);
-	if (plan->version != plan->params->version)
-		status = refresh(plan);
 	plan->run.pixels = input->pixels;
 	plan->run.labels = input->labels;
 	plan->run.mixed = input->mixed;
 	plan->run.shares = input->shares;
 	plan->run.predictions = input->predictions;
+	plan->run.row = input->row;
 	plan->run.gradient_scale = 1.0 / (input->global_weight > 0 ? input->global_weight : (double)input->global_count);
-	plan->run.share = (double)plan->steps[0].y->n / (double)input->global_count;
-	for (int i = 0; i < plan->steps_count && !status; i++)
+	plan->run.share = (double)first->y->n / (double)input->global_count;
+	if (queue)
+		status = queue->feed(plan->device, &plan->run, first->y->n, (size_t)first->y->n * 3 * (size_t)first->y->h * (size_t)first->y->w);
+	return status ? status : first->ops->forward(first);
+}
+
+thaw_status thaw_plan_run(struct thaw_plan *plan, const struct thaw_gradients *gradients)
+{
+	thaw_status status = THAW_OK;
+
+	if (gradients)
+		bind_gradients(plan, gradients);
+	if (plan->version != plan->params->version)
+		status = refresh(plan);
+	for (int i = 1; i < plan->steps_count && !status; i++)
 		status = plan->steps[i].ops->forward(&plan->steps[i]);
+	return status;
+}
+
+thaw_status thaw_plan_score(struct thaw_plan *plan, struct thaw_score *score_out)
+{
+	struct thaw_step *last = &plan->steps[plan->steps_count - 1];
+	thaw_status status = last->ops->collect ? last->ops->collect(last) : THAW_OK;
+
 	if (!status)
 		*score_out = plan->run.score;
 	return status;
+}
+
+thaw_status thaw_plan_forward(struct thaw_plan *plan, const struct thaw_input *input,
+                              const struct thaw_gradients *gradients, struct thaw_score *score_out)
+{
+	thaw_status status = thaw_plan_feed(plan, input);
+
+	if (!status)
+		status = thaw_plan_run(plan, gradients);
+	return status ? status : thaw_plan_score(plan, score_out);
 }
 
 static thaw_status step_backward(struct thaw_plan *plan, struct thaw_step *step)

@@ -55,6 +55,7 @@ struct thaw_input {
 	int64_t global_count;   /* pictures in the global batch this one is a part of, >= N */
 	double global_weight;   /* sum of their thaw_loss_weight(); 0: as without class weights, global_count */
 	float *predictions;     /* (N, classes) wanted probabilities, or NULL */
+	int row;                /* where a device keeps the score until it is asked for: 0 .. THAW_ROWS - 1 */
 };
 
 /* Slabs that backward and training forward passes write, in the device's memory; laid out like the parameters. */
@@ -80,6 +81,12 @@ void thaw_plan_free(struct thaw_plan *plan); /* NULL is fine */
  * plan). */
 thaw_status thaw_plan_forward(struct thaw_plan *plan, const struct thaw_input *input, const struct thaw_gradients *gradients,
                               struct thaw_score *score_out);
+
+/* The three parts of a forward pass, for whoever does not want to wait for a device (nn/backend.h): the input on its way,
+ * which stays until the device has taken it; the network, which may be recorded; the score. */
+thaw_status thaw_plan_feed(struct thaw_plan *plan, const struct thaw_input *input);
+thaw_status thaw_plan_run(struct thaw_plan *plan, const struct thaw_gradients *gradients);
+thaw_status thaw_plan_score(struct thaw_plan *plan, struct thaw_score *score_out);
 
 /* Called during backward: every gradient at parameter-slab offsets >= from is final. Offsets fall; the last call has
  * the lowest offset that trains. */

@@ -1,9 +1,9 @@
 /*
  * Convolution: three passes of the library (nn/cuda/gpu.h) on weights as it wants them.
  *
- * Where the parameters stand so already, as float32 without padding, they are taken from their slab and their
- * gradient is written to its own. Else a kernel casts, pads and folds them into memory of the step's, and another
- * brings the gradient back.
+ * Where the parameters stand so already, without padding, they are taken from their slab or, in 16 bits, from its copy;
+ * as float32 their gradient is written to its own. Else a kernel casts, pads and folds them into memory of the step's,
+ * and another brings the gradient back.
  */
 #include <stdlib.h>
 
@@ -29,10 +29,16 @@ static int padded_inputs(const struct thaw_step *step)
 	return step->x->block / step->groups;
 }
 
+/* A norm that is folded in, padding, or a bias in another type of numbers make weights of the step's own. */
 static bool takes_parameters(const struct thaw_step *step)
 {
-	return step->y->number == THAW_FLOAT32 && !step->fold && step->x->block == step->x->c &&
-	       step->y->block == step->y->c;
+	return !step->fold && step->x->block == step->x->c && step->y->block == step->y->c &&
+	       (step->y->number == THAW_FLOAT32 || (step->weight_copy && !step->bias));
+}
+
+static bool writes_gradient(const struct thaw_step *step)
+{
+	return takes_parameters(step) && step->y->number == THAW_FLOAT32;
 }
 
 static size_t weights_bytes(const struct thaw_step *step)
@@ -106,7 +112,7 @@ static void size_workspace(struct thaw_step *step)
 	step->workspace_bytes = thaw_gpu_conv_workspace(state->forward);
 	if (state->data)
 		step->workspace_bytes = largest(step->workspace_bytes, thaw_gpu_conv_workspace(state->data));
-	if (state->weights && takes_parameters(step))
+	if (state->weights && writes_gradient(step))
 		step->workspace_bytes = largest(step->workspace_bytes, thaw_gpu_conv_workspace(state->weights));
 	else if (state->weights)
 		step->workspace_bytes = largest(step->workspace_bytes, gradient_at(step) + weights_bytes(step));
@@ -193,7 +199,9 @@ static void *weights_of(const struct thaw_step *step)
 {
 	const struct state *state = step->state;
 
-	return state->own_weights ? state->own_weights : (void *)(uintptr_t)step->weight;
+	if (state->own_weights)
+		return state->own_weights;
+	return (void *)(uintptr_t)(step->weight_copy ? step->weight_copy : step->weight);
 }
 
 static thaw_status forward(struct thaw_step *step)
@@ -214,7 +222,7 @@ static thaw_status forward(struct thaw_step *step)
 static thaw_status backward_weights(struct thaw_step *step)
 {
 	const struct state *state = step->state;
-	void *own = state->own_weights ? (char *)step->workspace + gradient_at(step) : NULL;
+	void *own = writes_gradient(step) ? NULL : (char *)step->workspace + gradient_at(step);
 	const struct thaw_gpu_conv_tensors tensors = {
 		.x = step->x->data,
 		.w = own ? own : step->dweight,

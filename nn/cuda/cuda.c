@@ -23,21 +23,6 @@ thaw_status thaw_cuda_each(const struct thaw_step *step, enum thaw_kernel kernel
 	return thaw_gpu_launch(cuda->stream, kernel, blocks < most ? blocks : most, arguments, arguments_bytes);
 }
 
-thaw_status thaw_cuda_scalars(const struct thaw_step *step)
-{
-	struct thaw_cuda *cuda = thaw_cuda_of(step);
-	const struct thaw_scalars wanted = {.gradient_scale = step->run->gradient_scale, .share = step->run->share};
-	thaw_status status;
-
-	if (cuda->sent->gradient_scale == wanted.gradient_scale && cuda->sent->share == wanted.share)
-		return THAW_OK;
-	status = thaw_gpu_wait(cuda->stream); /* for those before, which may still be on their way */
-	if (status)
-		return status;
-	*cuda->sent = wanted;
-	return thaw_gpu_put(cuda->stream, cuda->scalars, cuda->sent, sizeof *cuda->sent);
-}
-
 /* --- the device -------------------------------------------------------------------------------------------------- */
 
 static void stop(struct thaw_device *device)
@@ -47,12 +32,10 @@ static void stop(struct thaw_device *device)
 	if (!cuda)
 		return;
 	if (cuda->gpu) {
-		thaw_gpu_free(cuda->gpu, cuda->scalars);
+		thaw_cuda_queue_release(cuda);
 		thaw_gpu_free(cuda->gpu, cuda->tickets);
 		thaw_gpu_free(cuda->gpu, cuda->staging);
-		thaw_gpu_free_pinned(cuda->gpu, cuda->sent);
 	}
-	thaw_gpu_stream_free(cuda->stream);
 	thaw_gpu_close(cuda->gpu);
 	free(cuda);
 	device->own = NULL;
@@ -60,23 +43,16 @@ static void stop(struct thaw_device *device)
 
 static thaw_status open_parts(struct thaw_device *device, struct thaw_cuda *cuda)
 {
-	void *scalars = NULL, *tickets = NULL, *sent = NULL;
+	void *tickets;
 	thaw_status status = thaw_gpu_open(device->gpu, &cuda->gpu);
 
 	if (!status)
-		status = thaw_gpu_stream_new(cuda->gpu, false, &cuda->stream);
-	if (!status)
-		status = thaw_gpu_alloc(cuda->gpu, sizeof *cuda->scalars, "scalars", &scalars);
+		status = thaw_cuda_queue_init(cuda);
 	if (!status)
 		status = thaw_gpu_alloc(cuda->gpu, THAW_CUDA_TICKETS * sizeof *cuda->tickets, "tickets", &tickets);
-	if (!status)
-		status = thaw_gpu_alloc_pinned(cuda->gpu, sizeof *cuda->sent, "scalars", &sent);
-	cuda->scalars = scalars;
-	cuda->tickets = tickets;
-	cuda->sent = sent;
 	if (status)
 		return status;
-	*cuda->sent = (struct thaw_scalars){.gradient_scale = -1, .share = -1}; /* none that a run has */
+	cuda->tickets = tickets;
 	return thaw_gpu_zero(cuda->stream, cuda->tickets, THAW_CUDA_TICKETS * sizeof *cuda->tickets);
 }
 
@@ -126,10 +102,13 @@ static thaw_status allocate(struct thaw_device *device, size_t size_bytes, const
 	return thaw_gpu_alloc(cuda->gpu, size_bytes, what, memory_out);
 }
 
+/* What is enqueued may still name it. */
 static void release(struct thaw_device *device, void *memory)
 {
 	const struct thaw_cuda *cuda = device->own;
 
+	if (memory)
+		(void)thaw_gpu_wait(cuda->stream);
 	thaw_gpu_free(cuda->gpu, memory);
 }
 
@@ -138,6 +117,35 @@ static thaw_status available(const struct thaw_device *device, size_t *bytes_out
 	const struct thaw_cuda *cuda = device->own;
 
 	return thaw_gpu_available(cuda->gpu, bytes_out);
+}
+
+static thaw_status zero(struct thaw_device *device, void *memory, size_t size_bytes)
+{
+	const struct thaw_cuda *cuda = device->own;
+
+	return thaw_gpu_zero(cuda->stream, memory, size_bytes);
+}
+
+static thaw_status add(struct thaw_device *device, float *to, const float *from, int64_t count)
+{
+	const struct thaw_step step = {.device = device};
+	const struct thaw_fold_args arguments = {.from = from, .to = to, .count = count};
+
+	return THAW_CUDA_EACH(&step, fold, count, &arguments);
+}
+
+static thaw_status round_to(struct thaw_device *device, void *to, const float *from, int64_t count)
+{
+	const struct thaw_step step = {.device = device};
+	const struct thaw_cast_args arguments = {
+		.from = from,
+		.to = to,
+		.eights = count / 8,
+		.from_number = THAW_FLOAT32,
+		.to_number = device->number,
+	};
+
+	return THAW_CUDA_EACH(&step, cast, arguments.eights, &arguments);
 }
 
 static thaw_status put(struct thaw_device *device, void *to, const void *from, size_t size_bytes)
@@ -222,6 +230,9 @@ static const struct thaw_memory_ops memory = {
 	.allocate = allocate,
 	.release = release,
 	.available = available,
+	.zero = zero,
+	.add = add,
+	.round = round_to,
 	.put = put,
 	.get = get,
 	.put_param = put_param,
@@ -235,6 +246,8 @@ const struct thaw_backend thaw_backend_cuda = {
 	.stop = stop,
 	.accumulate = accumulate,
 	.memory = &memory,
+	.queue = &thaw_cuda_queue,
+	.update = &thaw_cuda_update,
 	.ops =
 		{
 			[THAW_OP_INPUT] = &thaw_cuda_input,

@@ -1,5 +1,5 @@
 /*
- * The GPU backend from within: one device, one stream, one file for each family of steps.
+ * The GPU backend from within: one device, one file for each family of steps.
  *
  * Values stand as NHWC with channels padded to a multiple of 8 (struct thaw_tensor with block = padded channels), in
  * the device's number; logits and their gradient in float32. Parameters, their gradients and statistics stand in
@@ -12,14 +12,48 @@
 #include "nn/cuda/gpu.h"
 #include "nn/device.h"
 
+/* What every run needs, in device memory. */
+struct thaw_cuda_feed {
+	struct thaw_scalars *scalars;
+	int32_t *labels, *mixed; /* (room) */
+	double *shares;          /* (room) */
+};
+
+/* Small things on their way to the device, from pinned memory that is taken anew when it has been read. */
+enum { THAW_CUDA_SENDS = 4 };
+struct thaw_cuda_mail {
+	void *letter[THAW_CUDA_SENDS]; /* pinned (letter_bytes) */
+	struct thaw_gpu_event *read[THAW_CUDA_SENDS];
+	size_t letter_bytes;
+	unsigned next;
+};
+
+/* What a step told, on its way to the host. */
+enum { THAW_CUDA_TOLD = 2 };
+struct thaw_cuda_told {
+	struct thaw_update_facts *facts; /* pinned, the scores of `rows` behind them */
+	struct thaw_gpu_event *here;
+	int rows;
+};
+
 struct thaw_cuda {
 	struct thaw_gpu *gpu;
-	struct thaw_gpu_stream *stream;
-	struct thaw_scalars *scalars; /* device */
-	struct thaw_scalars *sent;    /* pinned: what stands there, or is on its way */
-	uint32_t *tickets;            /* device (THAW_CUDA_TICKETS) 0 between kernels */
-	void *staging;                /* device: parameters on their way from one order to another */
+	struct thaw_gpu_stream *stream, *copies; /* copies: pixels, while the step before goes on */
+	uint32_t *tickets;                       /* device (THAW_CUDA_TICKETS) 0 between kernels */
+	void *staging;                           /* device: parameters on their way from one order to another */
 	size_t staging_bytes;
+
+	struct thaw_cuda_feed feed; /* device: one piece of memory, from feed.scalars on */
+	struct thaw_cuda_mail feeds, rates;
+	uint8_t *pixels; /* device (pixels_room) */
+	size_t pixels_room;
+	int room;                                  /* pictures */
+	struct thaw_gpu_event *copied, *taken;     /* pixels have come; the network has taken them */
+
+	struct thaw_update_facts *facts; /* device: what a step is told and tells, the scores (THAW_ROWS) behind it */
+	struct thaw_cuda_told told[THAW_CUDA_TOLD];
+	unsigned tellings, asked; /* of these so many; the host has asked for so many */
+
 	char description[256];
 };
 
@@ -58,7 +92,22 @@ thaw_status thaw_cuda_each(const struct thaw_step *step, enum thaw_kernel kernel
 #define THAW_CUDA_EACH(step, name, items, arguments) \
 	thaw_cuda_each(step, THAW_KERNEL_##name, items, arguments, sizeof *(arguments))
 
-/* Enqueues what the run's scalars are now, if others stand on the device. */
-thaw_status thaw_cuda_scalars(const struct thaw_step *step);
+/* Where the score of `row` stands: (THAW_SCORES), device. */
+double *thaw_cuda_score(const struct thaw_cuda *cuda, int row);
+struct thaw_score thaw_cuda_score_of(const double numbers[THAW_SCORES]);
+
+/* --- nn/cuda/queue.c --------------------------------------------------------------------------------------------- */
+
+extern const struct thaw_queue_ops thaw_cuda_queue;
+extern const struct thaw_update_ops thaw_cuda_update; /* nn/cuda/update.c */
+
+thaw_status thaw_cuda_queue_init(struct thaw_cuda *cuda);
+void thaw_cuda_queue_release(struct thaw_cuda *cuda);
+
+/* Makes room for what n pictures of so many bytes in all are fed with. */
+thaw_status thaw_cuda_make_room(struct thaw_device *device, int n, size_t pixels_bytes);
+
+/* The rate of the next update. */
+thaw_status thaw_cuda_send_rate(struct thaw_device *device, double rate);
 
 #endif

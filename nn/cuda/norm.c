@@ -70,7 +70,7 @@ static thaw_status sum_batch(const struct thaw_step *step)
 		.beta = step->beta,
 		.mean = step->mean,
 		.variance = step->variance,
-		.scalars = cuda->scalars,
+		.scalars = cuda->feed.scalars,
 		.partials = step->workspace,
 		.tickets = cuda->tickets,
 		.batch_mean = step->batch_mean,
@@ -81,11 +81,9 @@ static thaw_status sum_batch(const struct thaw_step *step)
 		.number = step->y->number,
 		.epsilon = (float)step->epsilon,
 	};
-	thaw_status status = thaw_cuda_scalars(step);
 
-	return status ? status
-	              : thaw_gpu_launch(cuda->stream, THAW_KERNEL_norm_sums, arguments.grid.columns * arguments.grid.splits,
-	                                &arguments, sizeof arguments);
+	return thaw_gpu_launch(cuda->stream, THAW_KERNEL_norm_sums, arguments.grid.columns * arguments.grid.splits,
+	                       &arguments, sizeof arguments);
 }
 
 static thaw_status take_running(const struct thaw_step *step)

@@ -7,62 +7,33 @@
 
 /* --- pictures ---------------------------------------------------------------------------------------------------- */
 
-struct pictures {
-	uint8_t *pixels; /* device (N,H,W,3) */
-};
-
-static size_t pixels_bytes(const struct thaw_step *step)
-{
-	return (size_t)thaw_cuda_rows(step->y) * 3;
-}
-
 static thaw_status input_prepare(struct thaw_step *step)
 {
-	struct pictures *pictures = thaw_alloc(1, sizeof *pictures);
-	void *pixels;
-	thaw_status status;
-
-	if (!pictures)
-		return THAW_OUT_OF_MEMORY;
-	step->state = pictures;
 	thaw_cuda_layout(step, step->y);
-	status = thaw_gpu_alloc(thaw_cuda_of(step)->gpu, pixels_bytes(step), "pictures", &pixels);
-	if (!status)
-		pictures->pixels = pixels;
-	return status;
+	return thaw_cuda_make_room(step->device, step->y->n, (size_t)thaw_cuda_rows(step->y) * 3);
 }
 
 static thaw_status input_forward(struct thaw_step *step)
 {
-	const struct pictures *pictures = step->state;
+	const struct thaw_cuda *cuda = thaw_cuda_of(step);
 	struct thaw_input_args arguments = {
-		.pixels = pictures->pixels,
+		.pixels = cuda->pixels,
 		.y = step->y->data,
 		.rows = thaw_cuda_rows(step->y),
 		.c = step->y->block,
 		.number = step->y->number,
 	};
-	thaw_status status =
-		thaw_gpu_put(thaw_cuda_of(step)->stream, pictures->pixels, step->run->pixels, pixels_bytes(step));
+	thaw_status status;
 
 	memcpy(arguments.mean, step->run->mean, sizeof arguments.mean);
 	memcpy(arguments.std, step->run->std, sizeof arguments.std);
-	return status ? status : THAW_CUDA_EACH(step, input, arguments.rows, &arguments);
-}
-
-static void input_release(struct thaw_step *step)
-{
-	struct pictures *pictures = step->state;
-
-	if (pictures)
-		thaw_gpu_free(thaw_cuda_of(step)->gpu, pictures->pixels);
-	free(pictures);
+	status = THAW_CUDA_EACH(step, input, arguments.rows, &arguments);
+	return status ? status : thaw_gpu_event_record(cuda->taken, cuda->stream);
 }
 
 const struct thaw_op_ops thaw_cuda_input = {
 	.prepare = input_prepare,
 	.forward = input_forward,
-	.release = input_release,
 	.gradients_limit = 1,
 };
 

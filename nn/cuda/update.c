@@ -1,9 +1,17 @@
-#include "nn/cuda/update.h"
+/*
+ * Optimizer steps on a device: nn/optimizer.h, nn/clip.h and nn/average.h, without the host.
+ *
+ * A step is three launches: the norm of the gradients, from which the device itself decides whether the step is
+ * applied; the parameters, their slots, their average and their copy in another type of numbers, in one pass; the
+ * running statistics. All that changes from step to step stands in device memory.
+ */
+#include "nn/updater.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
+#include "nn/cuda/cuda.h"
 
 /* A list of parameters as the kernels take it, cut into chunks. */
 struct table {
@@ -12,24 +20,23 @@ struct table {
 	int segments_count, chunks_count;
 };
 
-struct thaw_cuda_update {
+struct thaw_device_update {
 	struct thaw_device *device;
 	int params;
 	struct thaw_rules rules;
 	struct table trained, moved;             /* parameters; running statistics */
 	double *partials;                        /* device (chunks) */
 	struct thaw_coefficients *coefficients;  /* device (segments + 1) */
-	struct thaw_update_facts *facts, *asked; /* device; pinned: what is told, and then what was */
 };
 
-static const struct thaw_cuda *cuda_of(const struct thaw_cuda_update *update)
+static const struct thaw_cuda *cuda_of(const struct thaw_device_update *update)
 {
 	return update->device->own;
 }
 
 /* --- tables ------------------------------------------------------------------------------------------------------ */
 
-static struct thaw_segment segment_of(const struct thaw_cuda_update_spec *spec, int i)
+static struct thaw_segment segment_of(const struct thaw_update_spec *spec, int i)
 {
 	const struct thaw_param *p = thaw_net_param(spec->net, i);
 
@@ -50,7 +57,7 @@ static thaw_status put(struct thaw_device *device, const void *from, size_t size
 }
 
 /* Of those that are wanted: states, or not. */
-static thaw_status make_table(struct thaw_device *device, const struct thaw_cuda_update_spec *spec, const bool *wanted,
+static thaw_status make_table(struct thaw_device *device, const struct thaw_update_spec *spec, const bool *wanted,
                               bool states, struct table *table)
 {
 	int params = thaw_net_params(spec->net), chunks = 0;
@@ -85,7 +92,7 @@ static thaw_status make_table(struct thaw_device *device, const struct thaw_cuda
 
 /* --- life -------------------------------------------------------------------------------------------------------- */
 
-static struct thaw_rules rules_of(const struct thaw_cuda_update_spec *spec)
+static struct thaw_rules rules_of(const struct thaw_update_spec *spec)
 {
 	const struct thaw_optimizer_spec *rule = spec->rule;
 
@@ -107,31 +114,41 @@ static struct thaw_rules rules_of(const struct thaw_cuda_update_spec *spec)
 	};
 }
 
-static thaw_status allocate(struct thaw_cuda_update *update)
+static thaw_status allocate(struct thaw_device_update *update)
 {
 	const struct thaw_cuda *cuda = cuda_of(update);
-	void *partials = NULL, *coefficients = NULL, *facts = NULL, *asked = NULL;
+	void *partials = NULL, *coefficients = NULL;
 	thaw_status status = thaw_gpu_alloc(cuda->gpu, (size_t)update->trained.chunks_count * sizeof *update->partials,
 	                                    "sums of gradients", &partials);
 
 	if (!status)
 		status = thaw_gpu_alloc(cuda->gpu, (size_t)(update->trained.segments_count + 1) * sizeof *update->coefficients,
 		                        "rates", &coefficients);
-	if (!status)
-		status = thaw_gpu_alloc(cuda->gpu, sizeof *update->facts, "what a step tells", &facts);
-	if (!status)
-		status = thaw_gpu_alloc_pinned(cuda->gpu, sizeof *update->asked, "what a step tells", &asked);
 	update->partials = partials;
 	update->coefficients = coefficients;
-	update->facts = facts;
-	update->asked = asked;
 	return status;
 }
 
-thaw_status thaw_cuda_update_new(struct thaw_device *device, const struct thaw_cuda_update_spec *spec,
-                                 struct thaw_cuda_update **update_out)
+static void release(struct thaw_device_update *update)
 {
-	struct thaw_cuda_update *update = thaw_alloc(1, sizeof *update);
+	const struct thaw_memory_ops *memory;
+
+	if (!update)
+		return;
+	memory = update->device->backend->memory;
+	memory->release(update->device, update->trained.segments);
+	memory->release(update->device, update->trained.chunks);
+	memory->release(update->device, update->moved.segments);
+	memory->release(update->device, update->moved.chunks);
+	memory->release(update->device, update->partials);
+	memory->release(update->device, update->coefficients);
+	free(update);
+}
+
+static thaw_status make(struct thaw_device *device, const struct thaw_update_spec *spec,
+                        struct thaw_device_update **update_out)
+{
+	struct thaw_device_update *update = thaw_alloc(1, sizeof *update);
 	thaw_status status;
 
 	if (!update)
@@ -145,33 +162,15 @@ thaw_status thaw_cuda_update_new(struct thaw_device *device, const struct thaw_c
 	if (!status)
 		status = allocate(update);
 	if (status)
-		thaw_cuda_update_free(update);
+		release(update);
 	else
 		*update_out = update;
 	return status;
 }
 
-void thaw_cuda_update_free(struct thaw_cuda_update *update)
-{
-	struct thaw_gpu *gpu;
-
-	if (!update)
-		return;
-	gpu = cuda_of(update)->gpu;
-	thaw_gpu_free(gpu, update->trained.segments);
-	thaw_gpu_free(gpu, update->trained.chunks);
-	thaw_gpu_free(gpu, update->moved.segments);
-	thaw_gpu_free(gpu, update->moved.chunks);
-	thaw_gpu_free(gpu, update->partials);
-	thaw_gpu_free(gpu, update->coefficients);
-	thaw_gpu_free(gpu, update->facts);
-	thaw_gpu_free_pinned(gpu, update->asked);
-	free(update);
-}
-
 /* --- a step ------------------------------------------------------------------------------------------------------ */
 
-static thaw_status launch_squares(struct thaw_cuda_update *update, const struct thaw_cuda_slabs *slabs, const float *g)
+static thaw_status launch_squares(struct thaw_device_update *update, const struct thaw_slabs *slabs, const float *g)
 {
 	const struct thaw_squares_args arguments = {
 		.g = g,
@@ -181,7 +180,7 @@ static thaw_status launch_squares(struct thaw_cuda_update *update, const struct 
 		.tickets = cuda_of(update)->tickets,
 		.counters = slabs->counters,
 		.coefficients = update->coefficients,
-		.facts = update->facts,
+		.facts = cuda_of(update)->facts,
 		.chunks_count = update->trained.chunks_count,
 		.segments_count = update->trained.segments_count,
 		.counters_count = update->params,
@@ -192,14 +191,14 @@ static thaw_status launch_squares(struct thaw_cuda_update *update, const struct 
 	                       sizeof arguments);
 }
 
-static thaw_status launch_update(struct thaw_cuda_update *update, const struct thaw_cuda_slabs *slabs, const float *g)
+static thaw_status launch_update(struct thaw_device_update *update, const struct thaw_slabs *slabs, const float *g)
 {
 	const struct thaw_update_args arguments = {
 		.g = g,
 		.segments = update->trained.segments,
 		.chunks = update->trained.chunks,
 		.coefficients = update->coefficients,
-		.facts = update->facts,
+		.facts = cuda_of(update)->facts,
 		.w = slabs->values,
 		.slot0 = slabs->slot[0],
 		.slot1 = slabs->slot[1],
@@ -214,14 +213,14 @@ static thaw_status launch_update(struct thaw_cuda_update *update, const struct t
 	                       sizeof arguments);
 }
 
-static thaw_status launch_statistics(struct thaw_cuda_update *update, const struct thaw_cuda_slabs *slabs,
+static thaw_status launch_statistics(struct thaw_device_update *update, const struct thaw_slabs *slabs,
                                      const float *batch)
 {
 	const struct thaw_statistics_args arguments = {
 		.batch = batch,
 		.segments = update->moved.segments,
 		.chunks = update->moved.chunks,
-		.facts = update->facts,
+		.facts = cuda_of(update)->facts,
 		.running = slabs->states,
 	};
 
@@ -229,35 +228,19 @@ static thaw_status launch_statistics(struct thaw_cuda_update *update, const stru
 	                       sizeof arguments);
 }
 
-thaw_status thaw_cuda_update_run(struct thaw_cuda_update *update, const struct thaw_cuda_slabs *slabs,
-                                 const struct thaw_gradients *gradients, double rate)
+static thaw_status run(struct thaw_device_update *update, const struct thaw_slabs *slabs,
+                       const struct thaw_gradients *gradients)
 {
-	struct thaw_gpu_stream *stream = cuda_of(update)->stream;
-	thaw_status status = thaw_gpu_wait(stream); /* the step before may still read what is told */
+	thaw_status status = launch_squares(update, slabs, gradients->values);
 
-	if (status)
-		return status;
-	*update->asked = (struct thaw_update_facts){.rate = rate};
-	status = thaw_gpu_put(stream, update->facts, update->asked, sizeof *update->asked);
-	if (!status)
-		status = launch_squares(update, slabs, gradients->values);
 	if (!status)
 		status = launch_update(update, slabs, gradients->values);
-	if (!status)
-		status = launch_statistics(update, slabs, gradients->states);
-	return status;
+	return status ? status : launch_statistics(update, slabs, gradients->states);
 }
 
-thaw_status thaw_cuda_update_norm(struct thaw_cuda_update *update, double *norm_out, bool *applied_out)
-{
-	struct thaw_gpu_stream *stream = cuda_of(update)->stream;
-	thaw_status status = thaw_gpu_get(stream, update->asked, update->facts, sizeof *update->asked);
-
-	if (!status)
-		status = thaw_gpu_wait(stream);
-	if (status)
-		return status;
-	*norm_out = update->asked->norm;
-	*applied_out = update->asked->applied;
-	return THAW_OK;
-}
+const struct thaw_update_ops thaw_cuda_update = {
+	.make = make,
+	.release = release,
+	.rate = thaw_cuda_send_rate,
+	.run = run,
+};

@@ -238,3 +238,57 @@ thaw_status thaw_gpu_gemm_run(struct thaw_gpu_stream *stream, struct thaw_gpu_ge
 	(void)stream, (void)gemm, (void)a, (void)b, (void)c, (void)workspace;
 	return THAW_OK;
 }
+
+thaw_status thaw_gpu_event_new(struct thaw_gpu *gpu, struct thaw_gpu_event **event_out)
+{
+	(void)gpu;
+	*event_out = NULL;
+	return THAW_OK;
+}
+
+void thaw_gpu_event_free(struct thaw_gpu_event *event)
+{
+	(void)event;
+}
+
+thaw_status thaw_gpu_event_record(struct thaw_gpu_event *event, struct thaw_gpu_stream *stream)
+{
+	(void)event, (void)stream;
+	return THAW_OK;
+}
+
+thaw_status thaw_gpu_event_order(struct thaw_gpu_event *event, struct thaw_gpu_stream *waiting)
+{
+	(void)event, (void)waiting;
+	return THAW_OK;
+}
+
+thaw_status thaw_gpu_event_wait(struct thaw_gpu_event *event)
+{
+	(void)event;
+	return THAW_OK;
+}
+
+thaw_status thaw_gpu_capture_begin(struct thaw_gpu_stream *stream)
+{
+	(void)stream;
+	return THAW_OK;
+}
+
+thaw_status thaw_gpu_capture_end(struct thaw_gpu_stream *stream, struct thaw_gpu_graph **graph_out)
+{
+	(void)stream;
+	*graph_out = NULL;
+	return THAW_OK;
+}
+
+void thaw_gpu_graph_free(struct thaw_gpu_graph *graph)
+{
+	(void)graph;
+}
+
+thaw_status thaw_gpu_graph_launch(struct thaw_gpu_stream *stream, struct thaw_gpu_graph *graph)
+{
+	(void)stream, (void)graph;
+	return THAW_OK;
+}

@@ -425,10 +425,20 @@ static void place_all(struct rig *rig)
 
 /* --- running ----------------------------------------------------------------------------------------------------- */
 
+/* What a plan does before the first step. */
+static thaw_status feed(struct rig *rig)
+{
+	const struct op_case *c = rig->c;
+	const struct thaw_queue_ops *queue = rig->step.device->backend->queue;
+	size_t pixels = (size_t)c->n * (size_t)c->h * (size_t)c->w * 3;
+
+	return queue ? queue->feed(rig->step.device, &rig->run, c->n, c->kind == THAW_OP_INPUT ? pixels : 0) : THAW_OK;
+}
+
 static thaw_status refresh_and_forward(struct rig *rig)
 {
 	struct thaw_step *step = &rig->step;
-	thaw_status status = THAW_OK;
+	thaw_status status = feed(rig);
 
 	if (step->x)
 		to_layout(rig, rig->arrays->data[OP_X], 0, 1, step->x);
@@ -436,10 +446,12 @@ static thaw_status refresh_and_forward(struct rig *rig)
 		to_layout(rig, rig->arrays->data[OP_RESIDUAL], 0, 1, step->residual);
 	fill_nan(host_of(rig, step->workspace), step->workspace_bytes / sizeof(float));
 	push(rig);
-	if (step->ops->refresh)
+	if (!status && step->ops->refresh)
 		status = step->ops->refresh(step);
 	if (!status)
 		status = step->ops->forward(step);
+	if (!status && step->ops->collect)
+		status = step->ops->collect(step);
 	pull(rig);
 	return status;
 }

@@ -1,9 +1,10 @@
 /* Optimizer steps on a simulated GPU against those on the host, which PyTorch's fixtures check. */
-#include "nn/cuda/update.h"
+#include "nn/updater.h"
 
 #include "base/random.h"
 #include "nn/average.h"
 #include "nn/clip.h"
+#include "nn/device.h"
 #include "nn/models.h"
 #include "tests/test.h"
 
@@ -35,7 +36,7 @@ struct rig {
 	struct thaw_gradients gradients;
 	bool *trains, *updates;
 	double *lr_scale;
-	struct thaw_cuda_slabs slabs;
+	struct thaw_slabs slabs;
 	struct thaw_gradients on_device;
 };
 
@@ -100,7 +101,7 @@ static void rig_init(struct rig *rig, const struct rule *rule)
 	rig->gradients.values = calloc(1, value_bytes(rig));
 	rig->gradients.states = calloc(1, state_bytes(rig));
 	zeroes = calloc(value_bytes(rig), 1);
-	rig->slabs = (struct thaw_cuda_slabs){
+	rig->slabs = (struct thaw_slabs){
 		.values = copy_of(rig, rig->params.values, value_bytes(rig)),
 		.states = copy_of(rig, rig->params.states, state_bytes(rig)),
 		.slot = {copy_of(rig, zeroes, value_bytes(rig)),
@@ -166,44 +167,56 @@ static void compare(const struct rig *rig, const char *what, const float *want, 
 	free(got);
 }
 
+/* One step on the device: what it said. */
+static struct thaw_told device_step(struct rig *rig, struct thaw_device_update *update, double rate)
+{
+	const struct thaw_backend *backend = rig->device->backend;
+	struct thaw_told told = {.norm = -1};
+
+	CHECK_OK(backend->memory->put(rig->device, rig->on_device.values, rig->gradients.values, value_bytes(rig)));
+	CHECK_OK(backend->memory->put(rig->device, rig->on_device.states, rig->gradients.states, state_bytes(rig)));
+	CHECK_OK(backend->update->rate(rig->device, rate));
+	CHECK_OK(backend->update->run(update, &rig->slabs, &rig->on_device));
+	CHECK_OK(backend->queue->tell(rig->device, 0));
+	CHECK_OK(backend->queue->told(rig->device, NULL, &told));
+	return told;
+}
+
 static void test_rule(const struct rule *rule)
 {
-	struct thaw_cuda_update *update = NULL;
+	struct thaw_device_update *update = NULL;
 	struct rig rig;
 	struct thaw_optimizer_spec spec = rule->spec;
 	int64_t applied = 0;
 
 	rig_init(&rig, rule);
 	spec.lr_scale = rig.lr_scale;
-	CHECK_OK(thaw_cuda_update_new(rig.device,
-	                              &(struct thaw_cuda_update_spec){
-									  .net = rig.net,
-									  .rule = &spec,
-									  .trains = rig.trains,
-									  .updates = rig.updates,
-									  .clip = rule->clip,
-									  .average_decay = rule->average,
-									  .average_warm_up = true,
-								  },
-	                              &update));
+	CHECK_OK(rig.device->backend->update->make(rig.device,
+	                                           &(struct thaw_update_spec){
+												   .net = rig.net,
+												   .rule = &spec,
+												   .trains = rig.trains,
+												   .updates = rig.updates,
+												   .clip = rule->clip,
+												   .average_decay = rule->average,
+												   .average_warm_up = true,
+											   },
+	                                           &update));
 	for (int step = 0; step < STEPS && update; step++) {
-		double rate = 0.1 / (1 + step), norm = -1, want;
-		bool was_applied = false;
+		int last = thaw_net_params(rig.net) - 1;
+		double rate = 0.1 / (1 + step), want;
+		struct thaw_told told;
 
 		draw(&rig, 2 * step, false, rig.gradients.values);
 		draw(&rig, 2 * step + 1, true, rig.gradients.states);
 		if (step == BROKEN_STEP)
-			rig.gradients.values[thaw_net_param(rig.net, thaw_net_params(rig.net) - 1)->offset] = NAN;
-		CHECK_OK(rig.device->backend->memory->put(rig.device, rig.on_device.values, rig.gradients.values,
-		                                          value_bytes(&rig)));
-		CHECK_OK(rig.device->backend->memory->put(rig.device, rig.on_device.states, rig.gradients.states,
-		                                          state_bytes(&rig)));
+			rig.gradients.values[thaw_net_param(rig.net, last)->offset] = NAN;
 		want = host_step(&rig, rule, rate, applied);
-		CHECK_OK(thaw_cuda_update_run(update, &rig.slabs, &rig.on_device, rate));
-		CHECK_OK(thaw_cuda_update_norm(update, &norm, &was_applied));
-		CHECK(was_applied == (step != BROKEN_STEP));
-		CHECK(was_applied ? fabs(norm - want) <= 1e-12 * want : isnan(norm));
-		applied += was_applied;
+		told = device_step(&rig, update, rate);
+		CHECK(told.applied == (step != BROKEN_STEP));
+		CHECK(told.applied ? fabs(told.norm - want) <= 1e-12 * want : isnan(told.norm));
+		CHECK(told.broken == (told.applied ? -1 : last));
+		applied += told.applied;
 	}
 	compare(&rig, "values", rig.params.values, rig.slabs.values, value_bytes(&rig));
 	compare(&rig, "copy", rig.params.values, rig.slabs.copy, value_bytes(&rig));
@@ -212,7 +225,7 @@ static void test_rule(const struct rule *rule)
 		compare(&rig, rig.optimizer.slot_name[i], rig.optimizer.slot[i], rig.slabs.slot[i], value_bytes(&rig));
 	if (rig.average.values)
 		compare(&rig, "average", rig.average.values, rig.slabs.average, value_bytes(&rig));
-	thaw_cuda_update_free(update);
+	rig.device->backend->update->release(update);
 	rig_release(&rig);
 }
 

@@ -382,6 +382,7 @@ struct thaw_update_facts {
 	double rate;     /* told */
 	double norm;     /* of the gradients */
 	int64_t applied; /* 1: it was; 0: the norm is not finite, and nothing moved */
+	int64_t broken;  /* the counter of a parameter whose gradient is not finite; -1: none */
 };
 
 /* What a segment's numbers are updated with. */

@@ -65,13 +65,28 @@ DEVICE double clip_factor(double limit, double norm)
 	return limit > 0 && factor < 1.0 ? factor : 1.0;
 }
 
+DEVICE bool is_finite(double x)
+{
+	return x - x == 0; /* neither infinite nor NaN */
+}
+
+/* The first parameter whose squares do not add up to a number. */
+DEVICE int64_t find_broken(const struct thaw_squares_args *a)
+{
+	for (int i = 0; i < a->chunks_count; i++)
+		if (!is_finite(a->partials[i]))
+			return a->segments[a->chunks[i].segment].counter;
+	return -1;
+}
+
 DEVICE void decide(struct thaw_at at, const struct thaw_squares_args *a, double norm)
 {
-	bool applied = norm - norm == 0; /* neither infinite nor NaN */
+	bool applied = is_finite(norm);
 
 	if (at.thread == 0) {
 		a->facts->norm = norm;
 		a->facts->applied = applied;
+		a->facts->broken = applied ? -1 : find_broken(a);
 	}
 	if (!applied)
 		return;
