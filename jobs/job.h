@@ -94,8 +94,12 @@ struct thaw_job {
 		int threads;                   /* data.threads: loader threads per rank */
 		char sampling[16];             /* data.sampling: shuffle | balanced */
 	} data;
-	char device[16];                   /* device: auto | cpu | reference */
-	char precision[8];                 /* precision: fp32 */
+	char device[16];                   /* device: auto | cuda | cpu | reference */
+	char precision[8];                 /* precision: fp32 | bf16 | fp16 */
+	bool tf32;                         /* tf32: with fp32 on a GPU */
+	double loss_scale;                 /* loss_scale: with fp16 */
+	char comm[8];                      /* comm: auto | nccl | mpi */
+	bool graphs;                       /* graphs: steps are recorded and replayed, on a GPU */
 	int threads;                       /* threads: compute threads per rank, 0 = what the rank may use */
 	int epochs;                        /* epochs */
 	int replicas;                      /* replicas: micro-batches, 0 = one per rank */

@@ -177,7 +177,9 @@ struct thaw_queue_ops {
 
 	/* The end of a step: the scores of rows 0 .. rows - 1 and what its update said are on their way to the host, ... */
 	thaw_status (*tell)(struct thaw_device *device, int rows);
-	/* ... which waits here for those of the first step that it has not asked for. At most two are on their way. */
+	/* ... which waits for those of the first step that it has not asked for. At most two are on their way. `here`: whether
+	 * it would have to wait. */
+	thaw_status (*here)(struct thaw_device *device, bool *here_out);
 	thaw_status (*told)(struct thaw_device *device, struct thaw_score *scores_out, struct thaw_told *told_out);
 
 	/* Between these two calls work is written down and not done; `replay` does it, as often as wanted. It has the

@@ -6,23 +6,49 @@
 #include "base/available.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "nn/cuda/module.h"
+
+static thaw_status find_cuda(struct thaw_device *device)
+{
+	const struct thaw_cuda_module *module;
+	thaw_status status = thaw_cuda_find(&module);
+
+	if (status)
+		return status;
+	device->backend = module->backend;
+	device->sums = module->sums;
+	return THAW_OK;
+}
+
+static thaw_status find_cpu(struct thaw_device *device)
+{
+	device->backend = &thaw_backend_cpu;
+	return THAW_OK;
+}
+
+static thaw_status find_reference(struct thaw_device *device)
+{
+	device->backend = &thaw_backend_reference;
+	return THAW_OK;
+}
 
 /* Fastest first. `auto` takes the first of those it may take that is at home here. */
 static const struct row {
-	const struct thaw_backend *backend;
+	const char *name;
+	thaw_status (*find)(struct thaw_device *device);
 	bool automatic;
 } backends[] = {
 #ifdef THAW_HAVE_CUDA
-	{&thaw_backend_cuda, true},
+	{"cuda", find_cuda, true},
 #endif
-	{&thaw_backend_cpu, true},
-	{&thaw_backend_reference, false}, /* thousands of times slower: only by name */
+	{"cpu", find_cpu, true},
+	{"reference", find_reference, false}, /* thousands of times slower: only by name */
 };
 enum { BACKENDS = sizeof backends / sizeof *backends };
 
 const char *thaw_device_name(int i)
 {
-	return i >= 0 && i < BACKENDS ? backends[i].backend->name : NULL;
+	return i >= 0 && i < BACKENDS ? backends[i].name : NULL;
 }
 
 static thaw_status fail_unknown(const char *name)
@@ -37,9 +63,21 @@ static thaw_status fail_unknown(const char *name)
 	return status;
 }
 
+/* Leaves the device without a backend if it fails. */
+static thaw_status start(struct thaw_device *device, const struct row *row)
+{
+	thaw_status status = row->find(device);
+
+	if (!status)
+		status = device->backend->start(device);
+	if (status)
+		device->backend = NULL;
+	return status;
+}
+
 thaw_status thaw_device_open(const char *name, int threads, int gpu, struct thaw_device **device_out)
 {
-	bool automatic = strcmp(name, "auto") == 0;
+	bool automatic = strcmp(name, "auto") == 0, known = false;
 	struct thaw_device *device = thaw_alloc(1, sizeof *device);
 	thaw_status status = THAW_OK;
 
@@ -48,21 +86,39 @@ thaw_status thaw_device_open(const char *name, int threads, int gpu, struct thaw
 	device->threads = threads;
 	device->gpu = gpu;
 	device->sharers = 1;
-	for (int i = 0; i < BACKENDS && !device->backend; i++) {
-		if (automatic ? !backends[i].automatic : strcmp(name, backends[i].backend->name) != 0)
+	device->loss_scale = 1;
+	for (int i = 0; i < BACKENDS && !device->backend && !status; i++) {
+		if (automatic ? !backends[i].automatic : strcmp(name, backends[i].name) != 0)
 			continue;
-		device->backend = backends[i].backend;
-		status = device->backend->start(device);
+		known = true;
+		status = start(device, &backends[i]);
 		if (status == THAW_FAILED && automatic && i + 1 < BACKENDS && backends[i + 1].automatic)
-			device->backend = NULL; /* not at home here: the next may be */
+			status = THAW_OK; /* not at home here: the next may be */
 	}
-	if (!device->backend && !status)
+	if (!known)
 		status = fail_unknown(name);
 	if (status)
 		thaw_device_free(device);
 	else
 		*device_out = device;
 	return status;
+}
+
+thaw_status thaw_device_compute(struct thaw_device *device, const char *precision, bool tf32)
+{
+	static const char *const names[] = {[THAW_FLOAT32] = "fp32", [THAW_BFLOAT16] = "bf16", [THAW_FLOAT16] = "fp16"};
+	size_t i = 0;
+
+	while (i < sizeof names / sizeof *names && strcmp(names[i], precision) != 0)
+		i++;
+	if (i == sizeof names / sizeof *names)
+		return thaw_fail(THAW_BAD_JOB, "precision: '%s', allowed are fp32, bf16, fp16", precision);
+	if (i != THAW_FLOAT32 && !device->backend->memory)
+		return thaw_fail(THAW_BAD_JOB, "precision: %s, but device '%s' computes with fp32 alone", precision,
+		                 device->backend->name);
+	device->number = (enum thaw_number)i;
+	device->tf32 = tf32;
+	return THAW_OK;
 }
 
 static void free_arena(struct thaw_device *device)

@@ -7,14 +7,18 @@
 
 #include "nn/backend.h"
 
+struct thaw_sums_ops; /* comm/sums.h */
+
 struct thaw_device {
 	const struct thaw_backend *backend;
+	const struct thaw_sums_ops *sums; /* what came with the backend to sum over its memory; NULL: nothing */
 	int threads;           /* compute threads of this process, >= 1 */
 	int sharers;           /* processes like this one that share the machine's memory, itself too; 1 at first */
 	bool untimed;          /* implementations are chosen without timing: by what is known, else the first that can */
 	int gpu;               /* number of the GPU, for a backend that has some */
 	enum thaw_number number; /* in which activations stand; THAW_FLOAT32 at first */
 	bool tf32;             /* with THAW_FLOAT32: products of 10 bits are allowed, where the backend has them */
+	double loss_scale;     /* factor on all gradients until they are applied; 1, but with THAW_FLOAT16 */
 	char *arena;           /* activations and gradients of the plan that runs, in the device's memory */
 	size_t arena_bytes;
 	unsigned moves;        /* how often memory has moved that work may have the address of: the arena, what feeds it */
@@ -24,6 +28,11 @@ struct thaw_device {
 /* `name`: a backend in this build, or "auto" for the fastest that works here. `gpu`: which one, where the backend has
  * several; the process' number on its host, from 0. THAW_BAD_JOB names those backends there are. */
 thaw_status thaw_device_open(const char *name, int threads, int gpu, struct thaw_device **device_out);
+
+/* What to compute with from now on: "fp32", "bf16" or "fp16", before anything is attached or compiled. THAW_BAD_JOB says
+ * what the device can. */
+thaw_status thaw_device_compute(struct thaw_device *device, const char *precision, bool tf32);
+
 void thaw_device_free(struct thaw_device *device); /* NULL is fine */
 
 /* Words for the head of a run: "oneDNN 2.6.3 avx512_core". They live as long as the device. */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "comm/sums.h"
 #include "comm/tree.h"
 #include "runner/watchdog.h"
 
@@ -15,7 +16,8 @@ struct bucket {
 };
 
 struct thaw_exchange {
-	struct thaw_comm *comm;
+	struct thaw_sums *sums;
+	struct thaw_device *device;
 	int replicas, first, count; /* this rank's share */
 	int64_t param_elems, elems; /* floats of gradients, and with the statistics behind them */
 	float **slabs;              /* (depth) -> (elems) */
@@ -25,12 +27,62 @@ struct thaw_exchange {
 	int buckets_count, begun;
 };
 
+/* --- slabs, in the device's memory ------------------------------------------------------------------------------- */
+
+static void free_slab(struct thaw_device *device, float *slab)
+{
+	if (device->backend->memory)
+		device->backend->memory->release(device, slab);
+	else
+		thaw_free_slab(slab);
+}
+
+static thaw_status zero(const struct thaw_exchange *e, float *slab)
+{
+	size_t size_bytes = (size_t)e->elems * sizeof *slab;
+
+	if (e->device->backend->memory)
+		return e->device->backend->memory->zero(e->device, slab, size_bytes);
+	memset(slab, 0, size_bytes);
+	return THAW_OK;
+}
+
+/* All zeroes, as what lies between parameters stays. */
+static thaw_status make_slab(const struct thaw_exchange *e, float **slab_out)
+{
+	static const char what[] = "gradients";
+	const struct thaw_memory_ops *memory = e->device->backend->memory;
+	size_t size_bytes = (size_t)e->elems * sizeof **slab_out;
+	void *slab;
+	thaw_status status;
+
+	if (memory)
+		status = memory->allocate(e->device, size_bytes, what, &slab);
+	else
+		status = (slab = thaw_alloc_slab(size_bytes, what)) ? THAW_OK : THAW_OUT_OF_MEMORY;
+	if (status)
+		return status;
+	*slab_out = slab;
+	return memory ? zero(e, slab) : THAW_OK;
+}
+
+static thaw_status add(const struct thaw_exchange *e, float *restrict below, const float *restrict top, int64_t count)
+{
+	if (e->device->backend->memory)
+		return e->device->backend->memory->add(e->device, below, top, count);
+	for (int64_t i = 0; i < count; i++)
+		below[i] += top[i];
+	return THAW_OK;
+}
+
+/* --- life -------------------------------------------------------------------------------------------------------- */
+
 void thaw_exchange_free(struct thaw_exchange *exchange)
 {
 	if (!exchange)
 		return;
 	for (int i = 0; exchange->slabs && i < exchange->depth; i++)
-		thaw_free_slab(exchange->slabs[i]);
+		free_slab(exchange->device, exchange->slabs[i]);
 	free(exchange->slabs);
 	free(exchange->buckets);
 	free(exchange);
@@ -70,9 +122,10 @@ static thaw_status allocate_slabs(struct thaw_exchange *e)
 	if (!e->slabs)
 		return THAW_OUT_OF_MEMORY;
 	for (int i = 0; i < e->depth; i++) {
-		e->slabs[i] = thaw_alloc_slab((size_t)e->elems * sizeof(float), "gradients");
-		if (!e->slabs[i])
-			return THAW_OUT_OF_MEMORY;
+		thaw_status status = make_slab(e, &e->slabs[i]);
+
+		if (status)
+			return status;
 	}
 	return THAW_OK;
 }
@@ -85,7 +138,8 @@ thaw_status thaw_exchange_new(struct thaw_setup *setup, const bool *trains, stru
 
 	if (!e)
 		return THAW_OUT_OF_MEMORY;
-	e->comm = setup->comm;
+	e->sums = setup->sums;
+	e->device = setup->device;
 	e->replicas = setup->replicas;
 	e->count = setup->replicas / setup->ranks;
 	e->first = setup->rank * e->count;
@@ -98,7 +152,7 @@ thaw_status thaw_exchange_new(struct thaw_setup *setup, const bool *trains, stru
 		if (e->buckets[i].end - e->buckets[i].begin > largest)
 			largest = e->buckets[i].end - e->buckets[i].begin;
 	if (!status)
-		status = thaw_comm_sum_plan(setup->comm, setup->replicas, largest, e->buckets_count);
+		status = thaw_sums_plan(setup->sums, setup->replicas, largest, e->buckets_count);
 	if (status)
 		thaw_exchange_free(e);
 	else
@@ -136,18 +190,21 @@ struct thaw_gradients thaw_exchange_sum(const struct thaw_exchange *exchange)
 	return slab_at(exchange, 0);
 }
 
-/* below += top, as often as the tree says after this replica, for one range of the slabs. */
-static void fold(const struct thaw_exchange *e, struct bucket range)
+/* How often the top of the stack is added to what is below it, after this replica. */
+static int folds(const struct thaw_exchange *e)
 {
-	int folds = thaw_tree_folds(e->replicas, e->first, e->first + e->count, e->first + e->replica);
+	return thaw_tree_folds(e->replicas, e->first, e->first + e->count, e->first + e->replica);
+}
 
-	for (int k = 0; k < folds; k++) {
-		float *restrict below = e->slabs[e->top - k - 1];
-		const float *restrict top = e->slabs[e->top - k];
+/* Does so for one range of the slabs. */
+static thaw_status fold(const struct thaw_exchange *e, struct bucket range)
+{
+	thaw_status status = THAW_OK;
 
-		for (int64_t i = range.begin; i < range.end; i++)
-			below[i] += top[i];
-	}
+	for (int k = 0; k < folds(e) && !status; k++)
+		status = add(e, e->slabs[e->top - k - 1] + range.begin, e->slabs[e->top - k] + range.begin,
+		             range.end - range.begin);
+	return status;
 }
 
 /* Folds the bucket for the last time and begins its sum over the ranks. */
@@ -156,13 +213,13 @@ static thaw_status begin_bucket(struct thaw_exchange *e, struct bucket bucket)
 	float *partials[THAW_FRONTIER];
 	struct thaw_tree_node nodes[THAW_FRONTIER];
 	int count = thaw_tree_frontier(e->replicas, e->first, e->first + e->count, nodes);
+	thaw_status status = fold(e, bucket);
 
-	fold(e, bucket);
-	if (bucket.end == bucket.begin)
-		return THAW_OK;
+	if (status || bucket.end == bucket.begin)
+		return status;
 	for (int i = 0; i < count; i++)
 		partials[i] = e->slabs[i] + bucket.begin;
-	return thaw_comm_sum_begin(e->comm, (struct thaw_slice){partials, bucket.end - bucket.begin});
+	return thaw_sums_begin(e->sums, (struct thaw_slice){partials, bucket.end - bucket.begin});
 }
 
 thaw_status thaw_exchange_ready(void *exchange, int64_t from)
@@ -174,29 +231,34 @@ thaw_status thaw_exchange_ready(void *exchange, int64_t from)
 		return THAW_OK;
 	for (; e->begun < e->buckets_count && e->buckets[e->begun].begin >= from && !status; e->begun++)
 		status = begin_bucket(e, e->buckets[e->begun]);
-	return status ? status : thaw_comm_progress(e->comm);
+	return status ? status : thaw_sums_progress(e->sums);
+}
+
+/* The next replica writes to the slab above what is left of the stack. */
+void thaw_exchange_pass(struct thaw_exchange *e)
+{
+	if (e->replica == e->count - 1) {
+		e->top = e->replica = e->begun = 0;
+		return;
+	}
+	e->top += 1 - folds(e);
+	e->replica++;
 }
 
 thaw_status thaw_exchange_done(struct thaw_exchange *e, bool empty)
 {
-	int folds = thaw_tree_folds(e->replicas, e->first, e->first + e->count, e->first + e->replica);
-	thaw_status status = THAW_OK;
+	thaw_status status = empty ? zero(e, e->slabs[e->top]) : THAW_OK;
 
-	if (empty)
-		memset(e->slabs[e->top], 0, (size_t)e->elems * sizeof(float));
-	if (e->replica == e->count - 1) {
+	if (!status && e->replica == e->count - 1) {
 		status = thaw_exchange_ready(e, 0);
-		e->top = e->replica = e->begun = 0;
-		if (status)
-			return status;
 		thaw_watchdog_waits("the other ranks' gradients");
-		status = thaw_comm_sum_end(e->comm);
+		if (!status)
+			status = thaw_sums_end(e->sums);
 		thaw_watchdog_waits(NULL);
-		return status;
+	} else {
+		for (int i = 0; i < e->buckets_count && !status; i++)
+			status = fold(e, e->buckets[i]);
 	}
-	for (int i = 0; i < e->buckets_count; i++)
-		fold(e, e->buckets[i]);
-	e->top += 1 - folds;
-	e->replica++;
-	return THAW_OK;
+	thaw_exchange_pass(e);
+	return status;
 }

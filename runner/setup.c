@@ -79,15 +79,29 @@ static uint32_t data_checksum(const struct thaw_dataset *dataset)
 	return crc;
 }
 
+static thaw_status open_device(struct thaw_setup *setup)
+{
+	const struct thaw_job *job = setup->job;
+	thaw_status status =
+		thaw_device_open(job->device, setup->threads, thaw_comm_local_rank(setup->comm), &setup->device);
+
+	if (!status)
+		status = thaw_device_compute(setup->device, job->precision, job->tf32);
+	if (status)
+		return status;
+	setup->device->sharers = thaw_comm_local_size(setup->comm);
+	if (setup->device->number == THAW_FLOAT16)
+		setup->device->loss_scale = job->loss_scale;
+	return THAW_OK;
+}
+
 static thaw_status build(struct thaw_setup *setup)
 {
 	const struct thaw_job *job = setup->job;
-	thaw_status status = thaw_device_open(job->device, setup->threads, thaw_comm_local_rank(setup->comm), &setup->device);
+	thaw_status status = open_device(setup);
 
-	if (!status) {
-		setup->device->sharers = thaw_comm_local_size(setup->comm);
+	if (!status)
 		status = thaw_model_build(job->model.arch, setup->facts->classes, job->data.crop, &setup->net);
-	}
 	if (!status)
 		status = thaw_params_init(&setup->params, setup->net);
 	if (!status)
@@ -123,6 +137,8 @@ thaw_status thaw_setup_open(const struct thaw_job *job, bool training, struct th
 		setup.train_data = data_checksum(setup.train);
 		status = thaw_setup_compare(job->data.train, setup.train_data);
 	}
+	if (!status && training) /* all have a device: nobody waits in vain */
+		status = thaw_world_agree(thaw_sums_new(comm, setup.device, job->comm, job->timeout, &setup.sums));
 	if (status)
 		thaw_setup_release(&setup);
 	else
@@ -132,6 +148,7 @@ thaw_status thaw_setup_open(const struct thaw_job *job, bool training, struct th
 
 void thaw_setup_release(struct thaw_setup *setup)
 {
+	thaw_sums_free(setup->sums);
 	thaw_params_release(&setup->params);
 	thaw_net_free(setup->net);
 	thaw_device_free(setup->device);

@@ -4,7 +4,7 @@
 #ifndef THAW_RUNNER_SETUP_H
 #define THAW_RUNNER_SETUP_H
 
-#include "comm/comm.h"
+#include "comm/sums.h"
 #include "io/dataset.h"
 #include "jobs/job.h"
 #include "nn/device.h"
@@ -20,6 +20,7 @@ struct thaw_setup {
 	const struct thaw_dataset_facts *facts; /* of val: classes and normalisation */
 	uint32_t train_data, val_data;          /* checksums of the splits (docs/formats.md): not of where they lie */
 	struct thaw_device *device;
+	struct thaw_sums *sums; /* NULL: only evaluating */
 	struct thaw_net *net;
 	struct thaw_params params; /* zero; thaw_pretrained_begin() or a checkpoint fills them, */
 	char weights[THAW_TEXT + 112]; /* and says here what they are: "resnet18.pth (fc 1000 -> 2, new)" */

@@ -8,7 +8,6 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "nn/clip.h"
 #include "runner/fault.h"
 #include "runner/formats.h"
 #include "runner/stop.h"
@@ -16,36 +15,6 @@
 #include "runner/world.h"
 
 /* --- one step ---------------------------------------------------------------------------------------------------- */
-
-/* Forward and backward of one replica with pictures. */
-static thaw_status replica_step(struct thaw_trainer *t, int replica, int64_t step)
-{
-	struct thaw_gradients slab = thaw_exchange_slab(t->exchange);
-	struct thaw_score score;
-	struct thaw_plan *plan;
-	struct thaw_input input;
-	int count;
-	thaw_status status = thaw_trainer_input(t, step, &input, &count);
-
-	if (!status)
-		status = thaw_trainer_plan(t, count, &plan);
-	if (!status)
-		status = thaw_plan_forward(plan, &input, &slab, &score);
-	if (status)
-		return status;
-	t->step_losses[2 * replica] = score.loss;
-	t->step_losses[2 * replica + 1] = score.weight;
-	t->step_correct[0] += score.count;
-	t->step_correct[1] += score.top1;
-	t->step_correct[2] += score.top5;
-	return thaw_plan_backward(plan, &slab, thaw_exchange_ready, t->exchange);
-}
-
-/* States for which this phase's plans gather statistics. */
-static const bool *updates(const struct thaw_trainer *t)
-{
-	return thaw_plan_updates(t->plans[0]);
-}
 
 /* What a stop is called when it has been agreed on; every rank words it, the others may not have had the signal. */
 static thaw_status ask_for_stop(void)
@@ -62,102 +31,13 @@ static thaw_status check_stop(struct thaw_trainer *t)
 	return t->stopping ? THAW_OK : status;
 }
 
-/* Counts a step that is left out, and ends a run that has too many of them. */
-static thaw_status skip(struct thaw_trainer *t, const struct thaw_trainer_place *place, const char *what)
-{
-	t->skipped++;
-	if (t->job->max_skipped == 0)
-		return thaw_world_agree(thaw_fail(THAW_DIVERGED,
-		                                  "epoch %d, step %lld: %s is not finite; a lower optimizer.lr may help",
-		                                  place->epoch, (long long)place->step + 1, what));
-	if (t->skipped > t->job->max_skipped)
-		return thaw_world_agree(
-			thaw_fail(THAW_DIVERGED,
-		              "epoch %d, step %lld: %s is not finite, and %lld of %d steps were left out; a lower "
-		              "optimizer.lr may help",
-		              place->epoch, (long long)place->step + 1, what, (long long)t->skipped - 1, t->job->max_skipped));
-	thaw_warn("epoch %d, step %lld: %s is not finite: the step is left out, %lld of %d that may be", place->epoch,
-	          (long long)place->step + 1, what, (long long)t->skipped, t->job->max_skipped);
-	return THAW_OK;
-}
-
-/* What the gradients of the whole batch are to be multiplied by; 0: the step is left out. Every rank has the same sum,
- * and so the same answer: a loss that is not finite makes gradients that are not. */
-static thaw_status check_gradients(struct thaw_trainer *t, const struct thaw_trainer_place *place,
-                                   const struct thaw_gradients *sum, double *factor_out)
-{
-	const struct thaw_net *net = t->setup->net;
-	double norm, clip = t->job->optimizer.clip;
-	char what[160];
-
-	if (thaw_fault_due("gradient", t->step + 1))
-		sum->values[0] = INFINITY;
-	norm = thaw_gradients_norm(net, sum, t->trains, t->setup->threads);
-	*factor_out = 0;
-	if (isfinite(norm)) {
-		*factor_out = clip > 0 ? thaw_clip_factor(norm, clip) : 1;
-		return THAW_OK;
-	}
-	snprintf(what, sizeof what, "the gradient of '%s'",
-	         thaw_net_param(net, thaw_gradients_broken(net, sum, t->trains))->name);
-	return skip(t, place, what);
-}
-
-/* Adds the step to what its epoch has gathered. */
-static void count_step(struct thaw_trainer *t)
-{
-	for (int i = 0; i < 2 * t->setup->replicas; i++)
-		t->losses[i] += t->step_losses[i];
-	for (int i = 0; i < 3; i++)
-		t->correct[i] += t->step_correct[i];
-}
-
-/* One global batch: this rank's replicas, the sum over all, the update. */
 static thaw_status train_step(struct thaw_trainer *t, const struct thaw_trainer_place *place)
 {
-	int first = thaw_exchange_first(t->exchange), count = thaw_exchange_count(t->exchange);
-	struct thaw_gradients sum;
-	struct thaw_update update = {
-		.gradients = &sum,
-		.trains = t->trains,
-		.updates = updates(t),
-		.rate = place->rate,
-	};
-	thaw_status status = THAW_OK;
+	thaw_status status = thaw_trainer_submit(t, place);
 
-	thaw_watchdog_at(THAW_AT_STEP, t->step + 1);
-	thaw_fault_strike(t->setup->rank, t->step + 1);
-	memset(t->step_losses, 0, 2 * (size_t)t->setup->replicas * sizeof *t->step_losses);
-	memset(t->step_correct, 0, sizeof t->step_correct);
-	for (int r = first; r < first + count && !status; r++) {
-		bool empty = thaw_trainer_range(t, t->phase, place->step, r).count == 0;
-
-		if (!empty)
-			status = replica_step(t, r, place->step);
-		if (!status)
-			status = thaw_exchange_done(t->exchange, empty);
-	}
 	if (!status)
 		status = check_stop(t);
-	if (status)
-		return status;
-	sum = thaw_exchange_sum(t->exchange);
-	status = check_gradients(t, place, &sum, &update.factor);
-	if (status)
-		return status;
-	if (update.factor > 0) {
-		thaw_optimizer_step(&t->optimizer, &update);
-		if (t->average.values)
-			thaw_average_update(&t->average, t->step - t->skipped);
-		count_step(t);
-	}
-	t->step++;
-	t->pictures += thaw_trainer_pictures(t, t->phase, place->step);
-	if (t->first_step_seconds == 0) {
-		t->first_step_seconds = thaw_clock_seconds() - t->options.begun_seconds;
-		t->first_pictures = t->pictures;
-	}
-	return THAW_OK;
+	return status ? status : thaw_trainer_collect(t, t->stopping ? 0 : thaw_trainer_ahead(t));
 }
 
 thaw_status thaw_trainer_probe(struct thaw_trainer *t, double rate, struct thaw_metrics *metrics_out)
@@ -179,6 +59,8 @@ thaw_status thaw_trainer_probe(struct thaw_trainer *t, double rate, struct thaw_
 	memset(t->correct, 0, sizeof t->correct);
 	if (!status)
 		status = train_step(t, &place);
+	if (!status)
+		status = thaw_trainer_collect(t, 0);
 	return status ? status : thaw_trainer_metrics(t, t->sums, metrics_out);
 }
 
@@ -203,9 +85,11 @@ static thaw_status validate(struct thaw_trainer *t, struct thaw_row *row)
 	t->standing.loss = row->train_metrics.loss;
 	t->validation = 0;
 	if (t->average.values) {
-		thaw_average_swap(&t->average);
-		status = thaw_evaluate(t->evaluator, &row->average_metrics);
-		thaw_average_swap(&t->average);
+		status = thaw_updater_swap(t->updater);
+		if (!status)
+			status = thaw_evaluate(t->evaluator, &row->average_metrics);
+		if (!status)
+			status = thaw_updater_swap(t->updater);
 		t->validation = 1;
 		if (!status)
 			status = thaw_world_agree(ask_for_stop());
@@ -301,6 +185,8 @@ static thaw_status train_epoch(struct thaw_trainer *t)
 		if (!status)
 			thaw_trainer_tell_step(t, &place);
 	}
+	if (!status)
+		status = thaw_trainer_collect(t, 0);
 	if (status)
 		return status;
 	if (t->options.measure_steps > 0) {

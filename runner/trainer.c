@@ -50,6 +50,11 @@ thaw_status thaw_trainer_plan(struct thaw_trainer *t, int batch, struct thaw_pla
 
 static void end_phase(struct thaw_trainer *t)
 {
+	const struct thaw_queue_ops *queue = t->setup->device->backend->queue;
+
+	if (queue) /* what was recorded may still be under way where a step has failed */
+		(void)queue->wait(t->setup->device);
+	thaw_trainer_forget(t);
 	thaw_exchange_free(t->exchange);
 	t->exchange = NULL;
 	for (int i = 0; i < THAW_TRAINER_PLANS; i++) {
@@ -96,7 +101,10 @@ thaw_status thaw_trainer_begin_phase(struct thaw_trainer *t, int phase)
 	if (status)
 		return status;
 	spec = training_spec(t, t->plan_batch[0]);
-	return thaw_setup_compile(t->setup, &spec, &t->plans[0]);
+	status = thaw_setup_compile(t->setup, &spec, &t->plans[0]);
+	if (!status)
+		status = thaw_world_agree(thaw_updater_select(t->updater, t->trains, thaw_plan_updates(t->plans[0])));
+	return status;
 }
 
 /* --- life -------------------------------------------------------------------------------------------------------- */
@@ -151,9 +159,10 @@ static thaw_status allocate(struct thaw_trainer *t)
 	t->ranges = thaw_alloc((size_t)steps * (size_t)share, sizeof *t->ranges);
 	t->losses = thaw_alloc(2 * (size_t)t->setup->replicas, sizeof *t->losses);
 	t->sums = thaw_alloc(2 * (size_t)t->setup->replicas, sizeof *t->sums);
-	t->step_losses = thaw_alloc(2 * (size_t)t->setup->replicas, sizeof *t->step_losses);
+	t->scores = thaw_alloc((size_t)share, sizeof *t->scores);
+	t->recordings = thaw_alloc(2 * (size_t)share, sizeof *t->recordings);
 	t->val_losses = thaw_alloc((size_t)t->job->epochs, sizeof *t->val_losses);
-	return t->order && t->ranges && t->losses && t->sums && t->step_losses && t->val_losses && t->shares &&
+	return t->order && t->ranges && t->losses && t->sums && t->scores && t->recordings && t->val_losses && t->shares &&
 	               t->labels[0] && t->labels[1]
 	           ? THAW_OK
 	           : THAW_OUT_OF_MEMORY;
@@ -236,6 +245,19 @@ static thaw_status open_average(struct thaw_trainer *t)
 	return spec.decay > 0 ? thaw_average_init(&t->average, &spec, &t->setup->params) : THAW_OK;
 }
 
+static thaw_status open_updater(struct thaw_trainer *t)
+{
+	return thaw_updater_new(
+		&(struct thaw_updater_spec){
+			.device = t->setup->device,
+			.params = &t->setup->params,
+			.optimizer = &t->optimizer,
+			.average = t->average.values ? &t->average : NULL,
+			.clip = t->job->optimizer.clip,
+		},
+		&t->updater);
+}
+
 /* Everything as it was when the checkpoint was written. What the epoch had gathered so far is rank 0's, but for the
  * losses of replicas, which are those of the ranks that now work them. */
 static thaw_status resume(struct thaw_trainer *t)
@@ -297,6 +319,8 @@ static thaw_status open_parts(struct thaw_trainer *t)
 		status = open_optimizer(t);
 	if (!status)
 		status = open_average(t);
+	if (!status)
+		status = open_updater(t);
 	if (!status && t->options.resume)
 		status = resume(t);
 	if (!status) /* the loader works while plans are compiled */
@@ -322,6 +346,8 @@ thaw_status thaw_trainer_new(struct thaw_setup *setup, const struct thaw_train_o
 	else if (!status)
 		status = thaw_pretrained_begin(setup);
 	if (!status)
+		status = thaw_world_agree(thaw_updater_begin(t->updater, t->step - t->skipped));
+	if (!status)
 		status = thaw_trainer_begin_phase(t, thaw_trainer_phase_of(t, t->epoch));
 	if (!status && options->measure_steps == 0)
 		status = thaw_evaluator_new(setup, &t->evaluator);
@@ -339,13 +365,15 @@ void thaw_trainer_free(struct thaw_trainer *trainer)
 	end_phase(trainer);
 	thaw_evaluator_free(trainer->evaluator);
 	thaw_loader_free(trainer->loader);
+	thaw_updater_free(trainer->updater);
 	thaw_optimizer_release(&trainer->optimizer);
 	thaw_average_release(&trainer->average);
 	free(trainer->order);
 	free(trainer->ranges);
 	free(trainer->losses);
 	free(trainer->sums);
-	free(trainer->step_losses);
+	free(trainer->scores);
+	free(trainer->recordings);
 	free(trainer->val_losses);
 	free(trainer->class_weights);
 	free(trainer->shares);

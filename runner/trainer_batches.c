@@ -148,11 +148,14 @@ static double weight_of(const struct thaw_trainer *t, int64_t step)
 thaw_status thaw_trainer_input(struct thaw_trainer *t, int64_t step, struct thaw_input *input_out, int *count_out)
 {
 	bool mixes = thaw_recipe_mixes(&t->job->phases[t->phase].recipe);
+	const struct thaw_queue_ops *queue = t->setup->device->backend->queue;
 	struct thaw_batch batch;
 	thaw_status status;
 
 	thaw_watchdog_waits("pictures from the loader");
-	status = thaw_loader_get(t->loader, &batch);
+	status = queue ? queue->fed(t->setup->device) : THAW_OK; /* those before are then free */
+	if (!status)
+		status = thaw_loader_get(t->loader, &batch);
 	thaw_watchdog_waits(NULL);
 	if (status)
 		return status;

@@ -1,7 +1,7 @@
 /*
  * The inside of a trainer, shared by runner/trainer.c (what it is made of: plans, phases, its parts),
- * runner/trainer_batches.c (what it works on), runner/trainer_save.c (what it leaves), runner/trainer_tell.c (what it
- * says on the way) and runner/train.c (what it does: steps, epochs, the run). Commands that only look at what a run
+ * runner/trainer_batches.c (what it works on), runner/trainer_step.c (one global batch), runner/trainer_save.c (what it leaves), runner/trainer_tell.c (what it
+ * says on the way) and runner/train.c (what it does: epochs, the run). Commands that only look at what a run
  * would be use them as well: runner/forecast.c, runner/cmd_plan.c, runner/cmd_lr_find.c.
  */
 #ifndef THAW_RUNNER_TRAINER_PARTS_H
@@ -13,6 +13,7 @@
 #include "nn/optimizer.h"
 #include "nn/plan.h"
 #include "nn/schedule.h"
+#include "nn/updater.h"
 #include "runner/evaluate.h"
 #include "runner/exchange.h"
 #include "runner/record.h"
@@ -20,6 +21,24 @@
 #include "runner/trainer.h"
 
 enum { THAW_TRAINER_PLANS = 4 }; /* sizes of micro-batches: two of a full batch, two of the last */
+
+/* Where in the run a step stands. */
+struct thaw_trainer_place {
+	int epoch;               /* from 1 */
+	int64_t step;            /* within the epoch, from 0 */
+	double rate;             /* learning rate */
+	double begun;            /* thaw_clock_seconds() when this process began with the epoch, */
+	int64_t pictures_before; /* and the pictures it had seen by then */
+};
+
+/* What a device did for one replica of a global batch of so many pictures, to be replayed; it is done once before it is
+ * recorded. */
+struct thaw_trainer_recording {
+	int64_t pictures; /* 0: the place is free */
+	int times;        /* that it was done */
+	unsigned moves;   /* of the device's memory, until it was recorded */
+	struct thaw_recording *recording;
+};
 
 struct thaw_trainer {
 	struct thaw_setup *setup;
@@ -29,6 +48,7 @@ struct thaw_trainer {
 	struct thaw_events events; /* rank 0 */
 	struct thaw_optimizer optimizer;
 	struct thaw_average average; /* values NULL: the job has none */
+	struct thaw_updater *updater;
 	double *shares;        /* (largest micro-batch) of a mixed one */
 	int32_t *labels[2];    /* (largest micro-batch) each: the label of the larger share, and the other */
 	double *class_weights; /* (classes) of the loss, NULL: all 1 */
@@ -41,6 +61,7 @@ struct thaw_trainer {
 	struct thaw_exchange *exchange;
 	struct thaw_plan *plans[THAW_TRAINER_PLANS]; /* by size, as they were first needed */
 	int plan_batch[THAW_TRAINER_PLANS];
+	struct thaw_trainer_recording *recordings; /* (2, replicas of this rank) of a full batch, of the last */
 
 	/* The epoch. */
 	int64_t count;                   /* training pictures */
@@ -48,13 +69,15 @@ struct thaw_trainer {
 	struct thaw_batch_range *ranges; /* (most steps * replicas of this rank) without empty ones */
 	double *losses;                  /* (replicas, 2) losses and their weights; zero for other ranks' replicas */
 	double *sums;                    /* (replicas, 2) the same of all ranks, for a moment */
-	double *step_losses;             /* (replicas, 2) of the step under way */
-	int64_t correct[3], step_correct[3]; /* pictures, top-1, top-5 of this rank's replicas */
+	int64_t correct[3];              /* pictures, top-1, top-5 of this rank's replicas */
 
 	/* The run. */
 	int phase;                 /* from 0 */
 	int epoch;                 /* done */
-	int64_t step;              /* optimizer steps done */
+	int64_t step;              /* optimizer steps done, or given to the device */
+	struct thaw_trainer_place under_way[2]; /* steps that the device has not told of yet, */
+	int under_way_count;                    /* the last ones */
+	struct thaw_score *scores; /* (replicas of this rank) of a step */
 	int64_t skipped;           /* steps left out */
 	bool stopping;             /* a signal asked for it */
 	double saved;              /* thaw_clock_seconds() at the last checkpoint */
@@ -69,15 +92,6 @@ struct thaw_trainer {
 	double *val_losses;        /* (epochs of the job) of the epochs done */
 	struct thaw_row best, average_best; /* in average_best, val_metrics are the average's */
 	struct thaw_standing standing;
-};
-
-/* Where in the run a step stands. */
-struct thaw_trainer_place {
-	int epoch;               /* from 1 */
-	int64_t step;            /* within the epoch, from 0 */
-	double rate;             /* learning rate */
-	double begun;            /* thaw_clock_seconds() when this process began with the epoch, */
-	int64_t pictures_before; /* and the pictures it had seen by then */
 };
 
 /* --- runner/trainer_batches.c ------------------------------------------------------------------------------------ */
@@ -129,6 +143,21 @@ thaw_status thaw_trainer_plan(struct thaw_trainer *t, int batch, struct thaw_pla
 /* Selects what phase `phase` (from 0) trains and compiles the plan of the largest micro-batch; all ranks succeed or
  * fail together. */
 thaw_status thaw_trainer_begin_phase(struct thaw_trainer *t, int phase);
+
+/* --- runner/trainer_step.c --------------------------------------------------------------------------------------- */
+
+/* One global batch: this rank's replicas, the sum over all, the update. A device may still be at it. */
+thaw_status thaw_trainer_submit(struct thaw_trainer *t, const struct thaw_trainer_place *place);
+
+/* Waits until no more than `left` steps are under way, and counts those that are over. THAW_DIVERGED, on all ranks, when
+ * one of them was left out that must not be. */
+thaw_status thaw_trainer_collect(struct thaw_trainer *t, int left);
+
+/* Steps that may be under way while the next is given to the device. */
+int thaw_trainer_ahead(const struct thaw_trainer *t);
+
+/* Drops what was recorded. */
+void thaw_trainer_forget(struct thaw_trainer *t);
 
 /* --- runner/train.c ---------------------------------------------------------------------------------------------- */
 

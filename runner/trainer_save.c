@@ -109,6 +109,8 @@ static thaw_status write_checkpoint(struct thaw_trainer *t, enum checkpoint whic
 	thaw_status status = thaw_folder_check(t->folder);
 
 	if (!status)
+		status = thaw_updater_pull(t->updater);
+	if (!status)
 		status = thaw_job_dump(t->job, &yaml);
 	thaw_watchdog_at(THAW_AT_CHECKPOINT, t->step);
 	thaw_watchdog_waits("the disk");
@@ -146,8 +148,10 @@ static thaw_status write_between(struct thaw_trainer *t, enum checkpoint which)
 thaw_status thaw_trainer_save_within(struct thaw_trainer *t, double seconds)
 {
 	struct thaw_metrics so_far;
-	thaw_status status = thaw_trainer_metrics(t, t->sums, &so_far);
+	thaw_status status = thaw_trainer_collect(t, 0);
 
+	if (!status)
+		status = thaw_trainer_metrics(t, t->sums, &so_far);
 	so_far.loss = 0; /* kept by replica */
 	thaw_standing_at(&t->standing, THAW_CHECKPOINTING);
 	if (!status && t->setup->rank == 0)

@@ -73,6 +73,7 @@ static thaw_status plan_pass(struct thaw_step *step, enum thaw_gpu_pass pass, st
 		.bias = pass == THAW_GPU_FORWARD && has_bias(step),
 		.residual = pass == THAW_GPU_FORWARD && step->residual,
 		.relu = pass == THAW_GPU_FORWARD && step->relu,
+		.tf32 = step->device->tf32,
 		.deterministic = true,
 		.workspace_limit = workspace_limit,
 	};

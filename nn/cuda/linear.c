@@ -34,6 +34,7 @@ static thaw_status plan_products(struct thaw_step *step)
 		.b_turned = true,
 		.number = step->x->number,
 		.c_number = THAW_FLOAT32,
+		.tf32 = step->device->tf32,
 	};
 	const struct thaw_gpu_gemm_spec data = {
 		.rows = n,
@@ -44,6 +45,7 @@ static thaw_status plan_products(struct thaw_step *step)
 		.c_stride = ins,
 		.number = step->x->number,
 		.c_number = step->x->number,
+		.tf32 = step->device->tf32,
 	};
 	const struct thaw_gpu_gemm_spec weights = {
 		.rows = step->y->c,
@@ -55,6 +57,7 @@ static thaw_status plan_products(struct thaw_step *step)
 		.a_turned = true,
 		.number = step->x->number,
 		.c_number = THAW_FLOAT32,
+		.tf32 = step->device->tf32,
 	};
 	thaw_status status = thaw_gpu_gemm_new(gpu, &forward, &state->forward);
 

@@ -279,6 +279,13 @@ static thaw_status tell(struct thaw_device *device, int rows)
 	return status ? status : thaw_gpu_event_record(told->here, cuda->stream);
 }
 
+static thaw_status here(struct thaw_device *device, bool *here_out)
+{
+	const struct thaw_cuda *cuda = cuda_of(device);
+
+	return thaw_gpu_event_done(cuda->told[cuda->asked % THAW_CUDA_TOLD].here, here_out);
+}
+
 static thaw_status told(struct thaw_device *device, struct thaw_score *scores_out, struct thaw_told *told_out)
 {
 	struct thaw_cuda *cuda = cuda_of(device);
@@ -353,6 +360,7 @@ const struct thaw_queue_ops thaw_cuda_queue = {
 	.feed = feed,
 	.fed = fed,
 	.tell = tell,
+	.here = here,
 	.told = told,
 	.record = record,
 	.recorded = recorded,

@@ -92,7 +92,7 @@ static thaw_status make_table(struct thaw_device *device, const struct thaw_upda
 
 /* --- life -------------------------------------------------------------------------------------------------------- */
 
-static struct thaw_rules rules_of(const struct thaw_update_spec *spec)
+static struct thaw_rules rules_of(const struct thaw_device *device, const struct thaw_update_spec *spec)
 {
 	const struct thaw_optimizer_spec *rule = spec->rule;
 
@@ -108,6 +108,7 @@ static struct thaw_rules rules_of(const struct thaw_update_spec *spec)
 		.nesterov = rule->nesterov,
 		.of_steps = rule->momentum_of_steps,
 		.decoupled = strcmp(rule->kind, "adamw") == 0,
+		.unscale = 1.0 / device->loss_scale,
 		.clip = spec->clip,
 		.average_decay = spec->average_decay,
 		.average_warm_up = spec->average_warm_up,
@@ -155,7 +156,7 @@ static thaw_status make(struct thaw_device *device, const struct thaw_update_spe
 		return THAW_OUT_OF_MEMORY;
 	update->device = device;
 	update->params = thaw_net_params(spec->net);
-	update->rules = rules_of(spec);
+	update->rules = rules_of(device, spec);
 	status = make_table(device, spec, spec->trains, false, &update->trained);
 	if (!status)
 		status = make_table(device, spec, spec->updates, true, &update->moved);

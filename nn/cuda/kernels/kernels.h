@@ -372,7 +372,8 @@ struct thaw_rules {
 	float momentum;                   /* SGD */
 	bool nesterov, of_steps; /* SGD */
 	bool decoupled;          /* ADAM: decay as AdamW has it */
-	double clip;             /* largest norm of the gradients; 0: any */
+	double unscale;       /* on all gradients: 1 / loss scale */
+	double clip;          /* largest norm of the gradients; 0: any */
 	double average_decay;    /* of the moving average */
 	bool average_warm_up;
 };

@@ -95,7 +95,7 @@ DEVICE void decide(struct thaw_at at, const struct thaw_squares_args *a, double 
 		a->coefficients[i] = coefficients_of(a, a->segments[i]);
 	}
 	if (at.thread == 0) {
-		a->coefficients[a->segments_count].rate = (float)clip_factor(a->rules.clip, norm);
+		a->coefficients[a->segments_count].rate = (float)(clip_factor(a->rules.clip, norm) * a->rules.unscale);
 		a->coefficients[a->segments_count].size =
 			(float)average_mix(&a->rules, (double)a->counters[a->counters_count]++);
 	}
@@ -116,7 +116,7 @@ KERNEL(squares)
 	sum = 0;
 	for (int i = (int)at.thread; i < a.chunks_count; i += (int)at.threads)
 		sum += a.partials[i];
-	decide(at, &a, sqrt(thaw_block_sum(at, sum)));
+	decide(at, &a, sqrt(thaw_block_sum(at, sum)) * a.rules.unscale);
 }
 
 /* --- the step ---------------------------------------------------------------------------------------------------- */
