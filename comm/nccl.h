@@ -3,7 +3,12 @@
  *
  * comm/nccl.c makes these calls of NCCL and is the only file that sees it; tests/sim makes them of shared memory. They
  * are enqueued on a stream like any other work (nn/cuda/gpu.h), and may be part of a graph. All ranks make the same
- * calls in the same order, with the same counts.
+ * calls in the same order, with the same counts, and capture and launch the same graphs. Sums come one after another in
+ * that order: where they are on two streams, events see to it.
+ *
+ * A rank that fails is not noticed by the others as long as GPUs reach each other without a network: their sums just go
+ * on. Who waits for one asks for an event (thaw_gpu_event_done()) and looks elsewhere too. The same thread calls this
+ * that opened the GPU.
  */
 #ifndef THAW_COMM_NCCL_H
 #define THAW_COMM_NCCL_H
@@ -21,14 +26,16 @@ const char *thaw_nccl_describe(void);
 thaw_status thaw_nccl_id(unsigned char id_out[THAW_NCCL_ID]);
 
 /* Joins the others, who have to come within so many seconds. THAW_FAILED says what is wrong, and what to do where two
- * ranks have one GPU. */
+ * ranks have one GPU; the id is then used up. */
 thaw_status thaw_nccl_new(struct thaw_gpu *gpu, const unsigned char id[THAW_NCCL_ID], int rank, int ranks,
                           double seconds, struct thaw_nccl **nccl_out);
 
-/* Waits for nothing: what is under way is given up. NULL is fine. */
+/* All ranks do it. Graphs that hold sums are freed before. Sums that are under way get some seconds to come to an end;
+ * after a failure, or if that does not suffice, they are given up. Returns in any case. NULL is fine. */
 void thaw_nccl_free(struct thaw_nccl *nccl);
 
-/* Enqueues values (count) = their sum over all ranks; device memory. */
+/* Enqueues values (count) = their sum over all ranks, on each the same bits; device memory, aligned to 4 bytes. The first
+ * sums of a kind make connections, which allocates: each is made once before it is captured. */
 thaw_status thaw_nccl_sum(struct thaw_nccl *nccl, struct thaw_gpu_stream *stream, float *values, int64_t count);
 
 /* Whether the ranks are still together: THAW_FAILED says what NCCL has found since. Does not wait. */
