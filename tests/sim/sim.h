@@ -9,6 +9,8 @@
  * simulator works on the other view. New memory is full of NaN, and freed memory is never given out again. What the
  * real libraries refuse is refused with a line that begins with "sim:" and ends the process with code 99: addresses
  * that belong to nothing, are freed or misaligned, calls that a capture forbids, scratch memory that is too small.
+ *
+ * Ranks of one machine sum over their simulated GPUs (comm/nccl.h) in shared memory: sim_nccl.c.
  */
 #ifndef THAW_TESTS_SIM_SIM_H
 #define THAW_TESTS_SIM_SIM_H
