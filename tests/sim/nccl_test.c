@@ -28,10 +28,14 @@ static struct thaw_gpu_event *event;
 static struct thaw_nccl *nccl;
 static float *device, *pinned; /* (COUNT) */
 
+/* Each rank draws the order of its works in its own way. */
 static void open_all(void)
 {
 	void *memory = NULL;
+	char seed[16];
 
+	snprintf(seed, sizeof seed, "%d", rank + 1);
+	setenv("THAW_SIM_SEED", seed, 1);
 	CHECK_OK(thaw_gpu_open(0, &gpu));
 	CHECK_OK(thaw_gpu_stream_new(gpu, false, &one));
 	CHECK_OK(thaw_gpu_stream_new(gpu, true, &two));
@@ -173,6 +177,57 @@ static void wait_for_all(struct thaw_comm *comm)
 	CHECK_OK(thaw_comm_sum_int64(comm, &zero, 1));
 }
 
+static void begin_sum(struct thaw_gpu_graph *graph, struct thaw_gpu_event *summed)
+{
+	if (graph)
+		CHECK_OK(thaw_gpu_graph_launch(two, graph));
+	else
+		CHECK_OK(thaw_nccl_sum(nccl, two, device, 1000));
+	CHECK_OK(thaw_gpu_event_record(summed, two));
+}
+
+/* A sum that waits for a rank holds up what comes after it and nothing else: neither another stream nor the host, for
+ * which the last rank waits before it makes its own. */
+static void test_goes_on(struct thaw_comm *comm, struct thaw_gpu_graph *graph)
+{
+	struct thaw_gpu_event *summed = NULL;
+
+	CHECK_OK(thaw_gpu_event_new(gpu, &summed));
+	for (int turn = 0; turn < 8; turn++) {
+		bool done = false;
+
+		put();
+		CHECK_OK(thaw_gpu_wait(one));
+		if (rank != ranks - 1)
+			begin_sum(graph, summed);
+		CHECK_OK(thaw_gpu_zero(one, device + 1000, sizeof *device));
+		CHECK_OK(thaw_gpu_wait(one));
+		for (int i = 0; rank != ranks - 1 && i < 10; i++) {
+			CHECK_OK(thaw_gpu_event_done(summed, &done));
+			CHECK(!done);
+		}
+		wait_for_all(comm);
+		if (rank == ranks - 1)
+			begin_sum(graph, summed);
+		while (!done)
+			CHECK_OK(thaw_gpu_event_done(summed, &done));
+	}
+	CHECK_OK(thaw_nccl_check(nccl));
+	thaw_gpu_event_free(summed);
+}
+
+static void test_graph_goes_on(struct thaw_comm *comm)
+{
+	struct thaw_gpu_graph *graph = NULL;
+
+	CHECK_OK(thaw_gpu_capture_begin(two));
+	CHECK_OK(thaw_nccl_sum(nccl, two, device, 1000));
+	CHECK_OK(thaw_gpu_zero(two, device + 1001, sizeof *device));
+	CHECK_OK(thaw_gpu_capture_end(two, &graph));
+	test_goes_on(comm, graph);
+	thaw_gpu_graph_free(graph);
+}
+
 /* The last rank does not join. */
 static void test_never_joins(struct thaw_comm *comm)
 {
@@ -180,9 +235,9 @@ static void test_never_joins(struct thaw_comm *comm)
 	char words[64];
 
 	make_id(comm);
-	snprintf(words, sizeof words, "NCCL: rank %d of %d did not come within 0.5 s", ranks - 1, ranks);
+	snprintf(words, sizeof words, "NCCL: rank %d of %d did not come within 2 s", ranks - 1, ranks);
 	if (rank != ranks - 1)
-		CHECK_FAILS(thaw_nccl_new(gpu, id, rank, ranks, 0.5, &none), THAW_FAILED, words);
+		CHECK_FAILS(thaw_nccl_new(gpu, id, rank, ranks, 2, &none), THAW_FAILED, words);
 	CHECK(!none);
 	wait_for_all(comm);
 	check_unlinked();
@@ -195,10 +250,10 @@ static void test_never_sums(struct thaw_comm *comm)
 	char words[64];
 
 	make_id(comm);
-	setenv("THAW_SIM_NCCL_SECONDS", "0.5", 1);
+	setenv("THAW_SIM_NCCL_SECONDS", "2", 1);
 	CHECK_OK(thaw_nccl_new(gpu, id, rank, ranks, 60, &short_lived));
 	unsetenv("THAW_SIM_NCCL_SECONDS");
-	snprintf(words, sizeof words, "NCCL: rank %d of %d did not come within 0.5 s", ranks - 1, ranks);
+	snprintf(words, sizeof words, "NCCL: rank %d of %d did not come within 2 s", ranks - 1, ranks);
 	if (rank != ranks - 1) {
 		CHECK_OK(thaw_nccl_sum(short_lived, one, device, 8));
 		CHECK_OK(thaw_nccl_check(short_lived));
@@ -223,6 +278,8 @@ static void test_sums(struct thaw_comm *comm)
 	test_graph();
 	test_bits();
 	if (ranks > 1) {
+		test_goes_on(comm, NULL);
+		test_graph_goes_on(comm);
 		test_never_joins(comm);
 		test_never_sums(comm);
 	}
@@ -270,7 +327,6 @@ static void be_killed(void)
 
 static pid_t start(int number, void (*body)(void), int to)
 {
-	char seed[16];
 	pid_t child;
 
 	fflush(stdout);
@@ -278,8 +334,6 @@ static pid_t start(int number, void (*body)(void), int to)
 	if (child != 0)
 		return child;
 	dup2(to, STDERR_FILENO);
-	snprintf(seed, sizeof seed, "%d", number + 1);
-	setenv("THAW_SIM_SEED", seed, 1);
 	rank = number;
 	open_all();
 	CHECK_OK(thaw_nccl_new(gpu, id, rank, ranks, 60, &nccl));

@@ -38,6 +38,12 @@ typedef void thaw_sim_run(const void *arguments);
 thaw_status thaw_sim_enqueue(struct thaw_gpu_stream *stream, thaw_sim_run *run, const void *arguments,
                              size_t arguments_bytes);
 
+/* The same for what may have to wait for other processes. False: it could not go on; it is tried again, and meanwhile the
+ * other streams go on. */
+typedef bool thaw_sim_try(const void *arguments);
+thaw_status thaw_sim_enqueue_try(struct thaw_gpu_stream *stream, thaw_sim_try *attempt, const void *arguments,
+                                 size_t arguments_bytes);
+
 /* A whole number below `limit`, the next of a stream that THAW_SIM_SEED begins. */
 unsigned thaw_sim_draw(unsigned limit);
 

@@ -1,13 +1,14 @@
 /*
  * Sums over simulated GPUs: comm/nccl.h made of shared memory between processes of one machine.
  *
- * Each rank has a seat there: how many steps it has made, and a slot for a part of its numbers. Ranks meet when all
+ * Each rank has a seat there: how many steps it has made, and a slot for a part of its numbers. Ranks have met when all
  * have made the same step. A sum goes part by part: each writes its own, they meet, each adds up all in the order of
  * the ranks, which gives the same bits everywhere, and they meet again.
  *
- * While a sum waits for other ranks, nothing else runs on this process's device. Where a real sum would wait forever,
- * because a rank has died or does not come within THAW_SIM_NCCL_SECONDS (60), it is given up, and thaw_nccl_check() says
- * so. Ranks whose sums do not belong together are refused.
+ * Nobody but the host makes the simulated device go on. A rank that looks after other things than its streams keeps the
+ * sums of the others waiting, but not the rest of what they do. Where a real sum would wait forever, because a rank has
+ * died or does not come within THAW_SIM_NCCL_SECONDS (60), it is given up, and thaw_nccl_check() says so. Ranks whose
+ * sums do not belong together are refused.
  */
 #define _GNU_SOURCE
 #include "comm/nccl.h"
@@ -44,8 +45,12 @@ struct thaw_nccl {
 	struct seat *seats; /* (ranks) shared; NULL: this rank has left */
 	int rank, ranks;
 	int64_t steps, calls;
-	double seconds;    /* that a rank may be late for a sum */
-	char failure[128]; /* "": none */
+	double limit, until; /* seconds that the others have for the last step; when they are over */
+	double seconds;      /* as a sum's limit */
+	int64_t sum;         /* the number of the one that is being made; 0: none */
+	size_t at;           /* its part begins here */
+	bool added;          /* and has been added up */
+	char failure[128];   /* "": none */
 };
 
 static struct thaw_nccl *communicators;
@@ -64,40 +69,37 @@ static bool is_gone(int pid)
 	return pid == HAS_LEFT || (pid != 0 && kill(pid, 0) != 0 && errno == ESRCH);
 }
 
-/* Waits until another rank has made as many steps as this one. A rank that gives up lets the others know that there is
- * nobody to wait for. */
-static bool wait_for(struct thaw_nccl *nccl, int other, double seconds)
+static void make_step(struct thaw_nccl *nccl, double limit)
 {
-	const struct timespec pause = {.tv_nsec = 50000};
-	const double until = thaw_clock_seconds() + seconds;
-	struct seat *seat = &nccl->seats[other];
-
-	while (atomic_load(&seat->steps) < nccl->steps) {
-		bool gone = is_gone(atomic_load(&seat->pid));
-
-		if (atomic_load(&seat->steps) >= nccl->steps) /* its last one before it went */
-			break;
-		if (gone)
-			snprintf(nccl->failure, sizeof nccl->failure, "NCCL: rank %d of %d is gone", other, nccl->ranks);
-		else if (!(thaw_clock_seconds() < until))
-			snprintf(nccl->failure, sizeof nccl->failure, "NCCL: rank %d of %d did not come within %g s", other,
-			         nccl->ranks, seconds);
-		if (nccl->failure[0]) {
-			atomic_store(&nccl->seats[nccl->rank].pid, HAS_LEFT);
-			return false;
-		}
-		nanosleep(&pause, NULL);
-	}
-	return true;
-}
-
-/* Makes a step and waits until all have made it. */
-static bool meet(struct thaw_nccl *nccl, double seconds)
-{
+	nccl->limit = limit;
+	nccl->until = thaw_clock_seconds() + limit;
 	nccl->steps++;
 	atomic_store(&nccl->seats[nccl->rank].steps, nccl->steps);
+}
+
+/* Whether another rank has made the last step. If it cannot any more, or had time enough, this rank gives up, and lets
+ * the others know that there is nobody to wait for. */
+static bool has_come(struct thaw_nccl *nccl, int other)
+{
+	struct seat *seat = &nccl->seats[other];
+	bool gone = is_gone(atomic_load(&seat->pid)); /* asked first: it may go after its step */
+
+	if (atomic_load(&seat->steps) >= nccl->steps)
+		return true;
+	if (gone)
+		snprintf(nccl->failure, sizeof nccl->failure, "NCCL: rank %d of %d is gone", other, nccl->ranks);
+	else if (!(thaw_clock_seconds() < nccl->until))
+		snprintf(nccl->failure, sizeof nccl->failure, "NCCL: rank %d of %d did not come within %g s", other,
+		         nccl->ranks, nccl->limit);
+	if (nccl->failure[0])
+		atomic_store(&nccl->seats[nccl->rank].pid, HAS_LEFT);
+	return false;
+}
+
+static bool have_met(struct thaw_nccl *nccl)
+{
 	for (int i = 0; i < nccl->ranks; i++)
-		if (!wait_for(nccl, i, seconds))
+		if (!has_come(nccl, i))
 			return false;
 	return true;
 }
@@ -138,6 +140,7 @@ static thaw_status map_seats(struct thaw_nccl *nccl, const char *name)
 thaw_status thaw_nccl_new(struct thaw_gpu *gpu, const unsigned char id[THAW_NCCL_ID], int rank, int ranks,
                           double seconds, struct thaw_nccl **nccl_out)
 {
+	const struct timespec pause = {.tv_nsec = 50000};
 	const char *limit = getenv("THAW_SIM_NCCL_SECONDS"), *name = (const char *)id;
 	struct thaw_nccl *nccl = thaw_alloc(1, sizeof *nccl);
 	thaw_status status;
@@ -157,8 +160,10 @@ thaw_status thaw_nccl_new(struct thaw_gpu *gpu, const unsigned char id[THAW_NCCL
 	if (!status) {
 		if (atomic_exchange(&nccl->seats[rank].pid, (int)getpid()) != 0)
 			thaw_sim_refuse("NCCL: two are rank %d", rank);
-		if (!meet(nccl, seconds))
-			status = thaw_nccl_check(nccl);
+		make_step(nccl, seconds);
+		while (!have_met(nccl) && !nccl->failure[0])
+			nanosleep(&pause, NULL);
+		status = thaw_nccl_check(nccl);
 	}
 	shm_unlink(name); /* all have it open by now, or never will */
 	if (status)
@@ -204,42 +209,69 @@ static void compare_sums(const struct thaw_nccl *nccl)
 	}
 }
 
-static void add_up(const struct thaw_nccl *nccl, float *to, size_t count)
+static size_t part_of(const struct sum *sum, size_t at)
 {
-	for (size_t k = 0; k < count; k++) {
-		float sum = nccl->seats[0].slot[k];
+	size_t left = (size_t)sum->count - at;
 
-		for (int i = 1; i < nccl->ranks; i++)
-			sum += nccl->seats[i].slot[k];
-		to[k] = sum;
-	}
+	return left < SLOT ? left : SLOT;
 }
 
-static void run_sum(const void *arguments)
+static void write_part(struct thaw_nccl *nccl, const struct sum *sum, const float *values)
+{
+	struct seat *mine = &nccl->seats[nccl->rank];
+
+	mine->number = sum->number;
+	mine->count = sum->count;
+	memcpy(mine->slot, values + nccl->at, part_of(sum, nccl->at) * sizeof *values);
+	nccl->added = false;
+	make_step(nccl, nccl->seconds);
+}
+
+static void add_part(struct thaw_nccl *nccl, const struct sum *sum, float *values)
+{
+	size_t part = part_of(sum, nccl->at);
+
+	compare_sums(nccl);
+	for (size_t k = 0; k < part; k++) {
+		float total = nccl->seats[0].slot[k];
+
+		for (int i = 1; i < nccl->ranks; i++)
+			total += nccl->seats[i].slot[k];
+		values[nccl->at + k] = total;
+	}
+	nccl->added = true;
+	make_step(nccl, nccl->seconds);
+}
+
+/* Goes on as far as the other ranks let it. */
+static bool try_sum(const void *arguments)
 {
 	const struct sum *sum = arguments;
 	struct thaw_nccl *nccl = sum->nccl;
-	size_t count = (size_t)sum->count, at = 0;
-	float *values = thaw_sim_at(sum->values, count * sizeof *values, sizeof *values, "a sum");
-	struct seat *mine;
+	float *values = thaw_sim_at(sum->values, (size_t)sum->count * sizeof *values, sizeof *values, "a sum");
 
 	if (!nccl->seats || nccl->failure[0])
-		return;
-	mine = &nccl->seats[nccl->rank];
-	mine->number = sum->number;
-	mine->count = sum->count;
-	do {
-		size_t part = count - at < SLOT ? count - at : SLOT;
-
-		memcpy(mine->slot, values + at, part * sizeof *values);
-		if (!meet(nccl, nccl->seconds))
-			return;
-		compare_sums(nccl);
-		add_up(nccl, values + at, part);
-		if (!meet(nccl, nccl->seconds))
-			return;
-		at += part;
-	} while (at < count);
+		return true;
+	if (nccl->sum && nccl->sum != sum->number)
+		return false; /* one after another */
+	if (!nccl->sum) {
+		nccl->sum = sum->number;
+		nccl->at = 0;
+		write_part(nccl, sum, values);
+	}
+	while (have_met(nccl)) {
+		if (!nccl->added) {
+			add_part(nccl, sum, values);
+			continue;
+		}
+		nccl->at += part_of(sum, nccl->at);
+		if (nccl->at == (size_t)sum->count) {
+			nccl->sum = 0;
+			return true;
+		}
+		write_part(nccl, sum, values);
+	}
+	return nccl->failure[0] != '\0';
 }
 
 thaw_status thaw_nccl_sum(struct thaw_nccl *nccl, struct thaw_gpu_stream *stream, float *values, int64_t count)
@@ -253,7 +285,7 @@ thaw_status thaw_nccl_sum(struct thaw_nccl *nccl, struct thaw_gpu_stream *stream
 		thaw_sim_refuse("NCCL: a sum of %lld numbers at %p", (long long)count, (void *)values);
 	thaw_sim_at(values, (size_t)count * sizeof *values, sizeof *values, "a sum");
 	nccl->calls++;
-	return thaw_sim_enqueue(stream, run_sum, &sum, sizeof sum);
+	return thaw_sim_enqueue_try(stream, try_sum, &sum, sizeof sum);
 }
 
 thaw_status thaw_nccl_check(struct thaw_nccl *nccl)
