@@ -14,9 +14,9 @@
 #include "base/mem.h"
 #include "nn/cuda/gpu_real.h"
 
-/* Blocks that a sum occupies at most. Each takes a multiprocessor from the backward pass that runs beside it, whose
- * convolutions have to be done first; eight keep up with NVLink for the slices of a network's gradients, where NCCL left
- * to itself takes up to 64. NCCL_MAX_CTAS in the environment overrides it. */
+/* Blocks that a sum occupies at most. Each takes a multiprocessor from the backward pass beside it, and a kernel that
+ * needs them all at once waits for the sum to end. A network's gradients are little to send in the time of a backward
+ * pass; NCCL left to itself may take up to 64. NCCL_MAX_CTAS in the environment overrides it. */
 enum { BLOCKS = 8 };
 
 /* How long thaw_nccl_free() waits for the others, and for NCCL to give up. */
@@ -147,8 +147,8 @@ static void *end(void *argument)
 	return NULL;
 }
 
-/* Even aborting waits: for threads of NCCL, and for graphs that hold sums. Hence a thread. Where NCCL does not come to an
- * end it is left behind with all that it works on, for the end of the process. */
+/* Even aborting waits: for threads of NCCL, and for graphs that hold sums. Hence a thread. Where NCCL does not come to
+ * an end it is left behind with all that it works on, for the end of the process. */
 void thaw_nccl_free(struct thaw_nccl *nccl)
 {
 	const struct timespec pause = {.tv_nsec = 1000000};

@@ -30,12 +30,12 @@ thaw_status thaw_nccl_id(unsigned char id_out[THAW_NCCL_ID]);
 thaw_status thaw_nccl_new(struct thaw_gpu *gpu, const unsigned char id[THAW_NCCL_ID], int rank, int ranks,
                           double seconds, struct thaw_nccl **nccl_out);
 
-/* All ranks do it. Graphs that hold sums are freed before. Sums that are under way get some seconds to come to an end;
- * after a failure, or if that does not suffice, they are given up. Returns in any case. NULL is fine. */
+/* All ranks do it, when their sums are over or something has failed: what is under way then is given up. Graphs that
+ * hold sums are freed before. Returns within seconds in any case. NULL is fine. */
 void thaw_nccl_free(struct thaw_nccl *nccl);
 
-/* Enqueues values (count) = their sum over all ranks, on each the same bits; device memory, aligned to 4 bytes. The first
- * sums of a kind make connections, which allocates: each is made once before it is captured. */
+/* Enqueues values (count) = their sum over all ranks, on each the same bits; device memory, aligned to 4 bytes. The
+ * first sums of a kind make connections, which takes time and memory: each is made once before it is captured. */
 thaw_status thaw_nccl_sum(struct thaw_nccl *nccl, struct thaw_gpu_stream *stream, float *values, int64_t count);
 
 /* Whether the ranks are still together: THAW_FAILED says what NCCL has found since. Does not wait. */

@@ -9,6 +9,8 @@
  * simulator works on the other view. New memory is full of NaN, and freed memory is never given out again. What the
  * real libraries refuse is refused with a line that begins with "sim:" and ends the process with code 99: addresses
  * that belong to nothing, are freed or misaligned, calls that a capture forbids, scratch memory that is too small.
+ *
+ * Ranks of one machine sum over their simulated GPUs (comm/nccl.h) in shared memory: sim_nccl.c.
  */
 #ifndef THAW_TESTS_SIM_SIM_H
 #define THAW_TESTS_SIM_SIM_H
@@ -35,6 +37,12 @@ enum { THAW_SIM_ARGUMENTS = 512 };
 typedef void thaw_sim_run(const void *arguments);
 thaw_status thaw_sim_enqueue(struct thaw_gpu_stream *stream, thaw_sim_run *run, const void *arguments,
                              size_t arguments_bytes);
+
+/* The same for what may have to wait for other processes. False: it could not go on; it is tried again, and meanwhile the
+ * other streams go on. */
+typedef bool thaw_sim_try(const void *arguments);
+thaw_status thaw_sim_enqueue_try(struct thaw_gpu_stream *stream, thaw_sim_try *attempt, const void *arguments,
+                                 size_t arguments_bytes);
 
 /* A whole number below `limit`, the next of a stream that THAW_SIM_SEED begins. */
 unsigned thaw_sim_draw(unsigned limit);

@@ -36,14 +36,14 @@ static struct {
 
 _Noreturn void thaw_sim_refuse(const char *format, ...)
 {
+	char words[THAW_WORDS];
 	va_list list;
 
 	fflush(stdout);
-	fputs("sim: ", stderr);
 	va_start(list, format);
-	vfprintf(stderr, format, list);
+	vsnprintf(words, sizeof words, format, list);
 	va_end(list);
-	fputc('\n', stderr);
+	fprintf(stderr, "sim: %s\n", words); /* at once: other ranks have something to say too */
 	_exit(99);
 }
 

@@ -6,9 +6,13 @@
  *
  * A captured work becomes a node of a graph, with the nodes that have to run before it. A launched graph is one work,
  * which runs its nodes in any order that these allow.
+ *
+ * What waits for other processes is tried again and again, and holds up only what comes after it.
  */
+#define _POSIX_C_SOURCE 200809L
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/mem.h"
 #include "base/random.h"
@@ -16,13 +20,17 @@
 
 enum { STREAMS = 16, DEPENDENCIES = 8 };
 
+enum node_state { WAITING, STUCK, RAN };
+
 struct work {
 	thaw_sim_run *run;
+	thaw_sim_try *attempt;
 	char arguments[THAW_SIM_ARGUMENTS];
 	struct thaw_gpu_event *waits; /* for the event's mark `mark`; NULL: for none */
 	struct thaw_gpu_event *marks; /* when it is done, the event has come as far as `mark` */
 	uint64_t mark;
 	struct thaw_gpu_graph *graph; /* to be run; NULL: none */
+	enum node_state *states;      /* of its nodes; NULL: not begun */
 	int before[DEPENDENCIES];     /* nodes of the graph it is part of */
 	int before_count;
 };
@@ -111,46 +119,86 @@ static void add(struct thaw_gpu_stream *stream, const struct work *work)
 	stream->works[stream->count++] = *work;
 }
 
+static thaw_status enqueue(struct thaw_gpu_stream *stream, struct work *work, const void *arguments,
+                           size_t arguments_bytes)
+{
+	if (arguments_bytes > sizeof work->arguments)
+		thaw_sim_refuse("%zu bytes of arguments", arguments_bytes);
+	memcpy(work->arguments, arguments, arguments_bytes);
+	add(stream, work);
+	return THAW_OK;
+}
+
 thaw_status thaw_sim_enqueue(struct thaw_gpu_stream *stream, thaw_sim_run *run, const void *arguments,
                              size_t arguments_bytes)
 {
 	struct work work = {.run = run};
 
-	if (arguments_bytes > sizeof work.arguments)
-		thaw_sim_refuse("%zu bytes of arguments", arguments_bytes);
-	memcpy(work.arguments, arguments, arguments_bytes);
-	add(stream, &work);
-	return THAW_OK;
+	return enqueue(stream, &work, arguments, arguments_bytes);
 }
 
-static bool may_run(const struct work *work, const bool *ran)
+thaw_status thaw_sim_enqueue_try(struct thaw_gpu_stream *stream, thaw_sim_try *attempt, const void *arguments,
+                                 size_t arguments_bytes)
 {
-	for (int i = 0; i < work->before_count; i++)
-		if (!ran[work->before[i]])
+	struct work work = {.attempt = attempt};
+
+	return enqueue(stream, &work, arguments, arguments_bytes);
+}
+
+static bool run_graph(struct work *launched);
+
+/* Does a work, or as much of it as can be done now; says whether it is over. */
+static bool run_work(struct work *work)
+{
+	if (work->run)
+		work->run(work->arguments);
+	if (work->attempt && !work->attempt(work->arguments))
+		return false;
+	if (work->graph && !run_graph(work))
+		return false;
+	if (work->marks && work->marks->come < work->mark)
+		work->marks->come = work->mark;
+	return true;
+}
+
+static bool may_run(const struct work *node, const enum node_state *states)
+{
+	for (int i = 0; i < node->before_count; i++)
+		if (states[node->before[i]] != RAN)
 			return false;
 	return true;
 }
 
-/* All nodes, each drawn from those that may run. */
-static void run_graph(const struct thaw_gpu_graph *graph)
+/* Nodes, each drawn from those that may run, until all have run or none can go on. */
+static bool run_graph(struct work *launched)
 {
-	bool *ran = thaw_alloc((size_t)graph->count + 1, sizeof *ran);
+	const struct thaw_gpu_graph *graph = launched->graph;
+	enum node_state *states =
+		launched->states ? launched->states : thaw_alloc((size_t)graph->count + 1, sizeof *states);
+	bool over = true;
 
-	for (int left = graph->count; left > 0; left--) {
-		int could = 0, chosen;
+	if (!states)
+		thaw_sim_refuse("out of memory");
+	for (;;) {
+		int could = 0, chosen, i;
 
-		for (int i = 0; i < graph->count; i++)
-			could += !ran[i] && may_run(&graph->nodes[i], ran);
+		for (i = 0; i < graph->count; i++)
+			could += states[i] == WAITING && may_run(&graph->nodes[i], states);
+		if (could == 0)
+			break;
 		chosen = (int)thaw_sim_draw((unsigned)could);
-		for (int i = 0; i < graph->count; i++)
-			if (!ran[i] && may_run(&graph->nodes[i], ran) && chosen-- == 0) {
-				ran[i] = true;
-				if (graph->nodes[i].run)
-					graph->nodes[i].run(graph->nodes[i].arguments);
-				break;
-			}
+		for (i = 0; states[i] != WAITING || !may_run(&graph->nodes[i], states) || chosen-- > 0; i++)
+			;
+		states[i] = run_work(&graph->nodes[i]) ? RAN : STUCK;
 	}
-	free(ran);
+	for (int i = 0; i < graph->count; i++) {
+		over &= states[i] == RAN;
+		states[i] = states[i] == STUCK ? WAITING : states[i];
+	}
+	launched->states = over ? NULL : states;
+	if (over)
+		free(states);
+	return over;
 }
 
 static bool is_ready(const struct thaw_gpu_stream *stream)
@@ -163,30 +211,31 @@ static bool is_ready(const struct thaw_gpu_stream *stream)
 	return !work->waits || work->waits->come >= work->mark;
 }
 
-/* Runs one work of a stream that could go on. */
+/* Runs one work of a stream that could go on. If all that could wait for other processes, they get some time. */
 static void run_one(void)
 {
-	int could = 0, chosen;
+	const struct timespec pause = {.tv_nsec = 50000};
+	bool stuck[STREAMS] = {false};
 
-	for (int i = 0; i < STREAMS; i++)
-		could += is_ready(streams[i]);
-	if (could == 0)
-		thaw_sim_refuse("all streams wait for events that nobody records");
-	chosen = (int)thaw_sim_draw((unsigned)could);
-	for (int i = 0; i < STREAMS; i++) {
-		const struct work *work;
+	for (int stuck_count = 0;; stuck_count++) {
+		int could = 0, chosen, i;
 
-		if (!is_ready(streams[i]) || chosen-- > 0)
-			continue;
-		work = &streams[i]->works[streams[i]->done++];
-		if (work->run)
-			work->run(work->arguments);
-		if (work->graph)
-			run_graph(work->graph);
-		if (work->marks && work->marks->come < work->mark)
-			work->marks->come = work->mark;
-		break;
+		for (i = 0; i < STREAMS; i++)
+			could += is_ready(streams[i]) && !stuck[i];
+		if (could == 0 && stuck_count == 0)
+			thaw_sim_refuse("all streams wait for events that nobody records");
+		if (could == 0)
+			break;
+		chosen = (int)thaw_sim_draw((unsigned)could);
+		for (i = 0; !is_ready(streams[i]) || stuck[i] || chosen-- > 0; i++)
+			;
+		if (run_work(&streams[i]->works[streams[i]->done])) {
+			streams[i]->done++;
+			return;
+		}
+		stuck[i] = true;
 	}
+	nanosleep(&pause, NULL);
 }
 
 /* --- streams ----------------------------------------------------------------------------------------------------- */

@@ -8,7 +8,7 @@ option(THAW_NATIVE "compile for this machine's processor (-march=native)" ON)
 option(THAW_TESTS "build the tests" ON)
 option(THAW_WERROR "treat warnings as errors" ON)
 option(THAW_FAULTS "thaw train --fault, with which tests let a rank hang, die or diverge" OFF)
-set(THAW_CUDA AUTO CACHE STRING "build the GPU backend: ON, OFF, or AUTO where CUDA and cuDNN are")
+set(THAW_CUDA AUTO CACHE STRING "build the GPU backend: ON, OFF, or AUTO where CUDA, cuDNN and NCCL are")
 option(THAW_FUZZ "build the fuzz targets (clang with libFuzzer)" OFF)
 set(THAW_SANITIZE "" CACHE STRING "sanitizers to build with, as -fsanitize takes them: address,undefined or thread")
 
