@@ -235,6 +235,8 @@ const struct thaw_backend thaw_backend_cuda = {
 	.stop = stop,
 	.accumulate = accumulate,
 	.memory = &memory,
+	.choices = thaw_cuda_choices,
+	.learn = thaw_cuda_learn,
 	.ops =
 		{
 			[THAW_OP_INPUT] = &thaw_cuda_input,

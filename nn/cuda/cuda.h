@@ -61,4 +61,9 @@ thaw_status thaw_cuda_each(const struct thaw_step *step, enum thaw_kernel kernel
 /* Enqueues what the run's scalars are now, if others stand on the device. */
 thaw_status thaw_cuda_scalars(const struct thaw_step *step);
 
+/* Plans of convolutions that this process chose or found, as text; and taking over those of another, which then win
+ * over its own timing and over what is kept. Those for another kind of GPU do nothing. */
+thaw_status thaw_cuda_choices(struct thaw_text *text);
+thaw_status thaw_cuda_learn(const char *text);
+
 #endif
