@@ -68,6 +68,7 @@ static thaw_status plan_pass(struct thaw_step *step, enum thaw_gpu_pass pass, st
 		.residual = pass == THAW_GPU_FORWARD && step->residual,
 		.relu = pass == THAW_GPU_FORWARD && step->relu,
 		.deterministic = true,
+		.untimed = step->device->untimed,
 		.workspace_limit = workspace_limit,
 	};
 
