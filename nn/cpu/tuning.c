@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cache.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -33,28 +34,11 @@ static void find_machine(const char *library)
 	snprintf(machine, sizeof machine, "%s, %s", model, library);
 }
 
-static thaw_status find_path(void)
-{
-	const char *own = getenv("THAW_CACHE"), *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-
-	thaw_text_release(&path);
-	if (own ? !*own : !(cache && *cache) && !(home && *home))
-		return THAW_OK;
-	if (own)
-		thaw_text_add(&path, "%s", own);
-	else if (cache && *cache)
-		thaw_text_add(&path, "%s/thaw", cache);
-	else
-		thaw_text_add(&path, "%s/.cache/thaw", home);
-	thaw_text_add(&path, "/convolutions.txt");
-	return thaw_text_status(&path);
-}
-
 thaw_status thaw_tuning_load(const char *library)
 {
 	char *bytes;
 	size_t length;
-	thaw_status status = find_path();
+	thaw_status status = thaw_cache_path("convolutions.txt", &path);
 
 	find_machine(library);
 	thaw_text_release(&table);
@@ -97,12 +81,10 @@ const char *thaw_tuning_find(const char *key, bool (*known)(const char *name))
 static void keep(const char *line)
 {
 	static bool warned;
-	struct thaw_text folder = THAW_TEXT_EMPTY, bytes = THAW_TEXT_EMPTY;
-	thaw_status status;
+	struct thaw_text bytes = THAW_TEXT_EMPTY;
+	thaw_status status = thaw_cache_make_folder(path.data);
 
-	thaw_text_add(&folder, "%.*s", (int)(strrchr(path.data, '/') - path.data), path.data);
 	thaw_text_add(&bytes, "%s%s", torn ? "\n" : "", line);
-	status = thaw_folder_make(folder.data);
 	if (!status)
 		status = thaw_file_append(path.data, bytes.data, bytes.length);
 	if (!status)
@@ -111,7 +93,6 @@ static void keep(const char *line)
 		thaw_warn("timings of convolutions cannot be kept in '%s': the next run times again", path.data);
 		warned = true;
 	}
-	thaw_text_release(&folder);
 	thaw_text_release(&bytes);
 }
 

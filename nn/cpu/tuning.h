@@ -1,9 +1,9 @@
 /*
  * What timing found: key -> name of the fastest implementation.
  *
- * The answers are kept in a file (convolutions.txt in $THAW_CACHE, else $XDG_CACHE_HOME/thaw or ~/.cache/thaw), so
- * that a later run on the same machine starts at once and computes the same bits. An empty THAW_CACHE keeps nothing. A
- * key names all that the answer depends on: processor, library, shape, threads.
+ * The answers are kept in a file (convolutions.txt in the folder of base/cache.h), so that a later run on the same
+ * machine starts at once and computes the same bits. A key names all that the answer depends on: processor, library,
+ * shape, threads.
  */
 #ifndef THAW_NN_CPU_TUNING_H
 #define THAW_NN_CPU_TUNING_H

@@ -75,6 +75,7 @@ static thaw_status plan_pass(struct thaw_step *step, enum thaw_gpu_pass pass, st
 		.relu = pass == THAW_GPU_FORWARD && step->relu,
 		.tf32 = step->device->tf32,
 		.deterministic = true,
+		.untimed = step->device->untimed,
 		.workspace_limit = workspace_limit,
 	};
 

@@ -248,6 +248,8 @@ const struct thaw_backend thaw_backend_cuda = {
 	.memory = &memory,
 	.queue = &thaw_cuda_queue,
 	.update = &thaw_cuda_update,
+	.choices = thaw_cuda_choices,
+	.learn = thaw_cuda_learn,
 	.ops =
 		{
 			[THAW_OP_INPUT] = &thaw_cuda_input,

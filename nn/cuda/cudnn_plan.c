@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/mem.h"
+
 enum { PARTS = 32, CONFIGS = 128, NOTES = 16 };
 
 /* --- descriptors ------------------------------------------------------------------------------------------------- */
@@ -295,6 +297,7 @@ static cudnnStatus_t look_at_engine(cudnnBackendDescriptor_t config, struct thaw
 	return parts.status;
 }
 
+/* By what its engine says. */
 static bool is_wanted(const struct thaw_gpu_conv_spec *spec, const struct thaw_cudnn_plan *plan)
 {
 	if (spec->number == THAW_FLOAT32 && !spec->tf32 && plan->tensor_core)
@@ -311,8 +314,9 @@ void thaw_cudnn_plan_release(struct thaw_cudnn_plan *plan)
 	plan->plan = NULL;
 }
 
+/* A plan of a configuration or, if that is NULL, of JSON. */
 static cudnnStatus_t make_plan(const struct thaw_cudnn_target *target, cudnnBackendDescriptor_t config,
-                               struct thaw_cudnn_plan *plan)
+                               const char *json, struct thaw_cudnn_plan *plan)
 {
 	struct parts parts = {.count = 0};
 	cudnnBackendDescriptor_t d = part(&parts, CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR);
@@ -320,7 +324,10 @@ static cudnnStatus_t make_plan(const struct thaw_cudnn_target *target, cudnnBack
 
 	if (target->handle)
 		set(&parts, d, CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_TYPE_HANDLE, 1, &target->handle);
-	set_part(&parts, d, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, config);
+	if (config)
+		set_part(&parts, d, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, config);
+	else
+		set(&parts, d, CUDNN_ATTR_EXECUTION_PLAN_JSON_REPRESENTATION, CUDNN_TYPE_CHAR, (int64_t)strlen(json), json);
 	if (target->properties)
 		set_part(&parts, d, CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP, target->properties);
 	finish(&parts, d);
@@ -334,6 +341,22 @@ static cudnnStatus_t make_plan(const struct thaw_cudnn_target *target, cudnnBack
 	}
 	plan->plan = d;
 	return CUDNN_STATUS_SUCCESS;
+}
+
+/* What the engine of a finished plan says of itself. */
+static cudnnStatus_t look_at_plan(struct thaw_cudnn_plan *plan)
+{
+	struct parts parts = {.count = 0};
+	cudnnBackendDescriptor_t config = part(&parts, CUDNN_BACKEND_ENGINECFG_DESCRIPTOR);
+	int64_t count = 0;
+
+	if (!parts.status)
+		parts.status = cudnnBackendGetAttribute(plan->plan, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG,
+		                                        CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &count, &config);
+	if (!parts.status)
+		parts.status = look_at_engine(config, plan);
+	release_parts(&parts);
+	return parts.status;
 }
 
 /* What cuDNN says of its last failure, on one line. */
@@ -376,7 +399,7 @@ thaw_status thaw_cudnn_plan_conv(const struct thaw_cudnn_target *target, const s
 	for (int i = 0; i < count && made < limit; i++) {
 		struct thaw_cudnn_plan plan = {.plan = NULL};
 
-		if (look_at_engine(configs[i], &plan) || !is_wanted(spec, &plan) || make_plan(target, configs[i], &plan))
+		if (look_at_engine(configs[i], &plan) || !is_wanted(spec, &plan) || make_plan(target, configs[i], NULL, &plan))
 			continue;
 		if (plan.workspace_bytes > spec->workspace_limit)
 			thaw_cudnn_plan_release(&plan);
@@ -389,6 +412,58 @@ thaw_status thaw_cudnn_plan_conv(const struct thaw_cudnn_target *target, const s
 	if (made > 0)
 		return THAW_OK;
 	return fail_conv(spec, count ? "no engine proposed for it may be taken" : "no engine is proposed for it");
+}
+
+/* --- plans as text ----------------------------------------------------------------------------------------------- */
+
+thaw_status thaw_cudnn_plan_write(const struct thaw_cudnn_plan *plan, struct thaw_text *json)
+{
+	int64_t length = 0, got = 0;
+	char *bytes = NULL;
+	cudnnStatus_t status = cudnnBackendGetAttribute(plan->plan, CUDNN_ATTR_EXECUTION_PLAN_JSON_REPRESENTATION,
+	                                                CUDNN_TYPE_CHAR, 0, &length, NULL);
+
+	if (!status) {
+		bytes = thaw_alloc((size_t)length + 1, 1);
+		if (!bytes)
+			return THAW_OUT_OF_MEMORY;
+		status = cudnnBackendGetAttribute(plan->plan, CUDNN_ATTR_EXECUTION_PLAN_JSON_REPRESENTATION, CUDNN_TYPE_CHAR,
+		                                  length, &got, bytes);
+	}
+	if (status) {
+		free(bytes);
+		return thaw_fail(THAW_FAILED, "cuDNN cannot write a plan of engine %d: %s", plan->engine, reason(status));
+	}
+	for (char *c = bytes; *c; c++)
+		if (*c == '\n' || *c == '\r' || *c == '\t')
+			*c = ' '; /* only between what is JSON's: within its strings they are escaped */
+	thaw_text_add(json, "%s", bytes);
+	free(bytes);
+	return thaw_text_status(json);
+}
+
+thaw_status thaw_cudnn_plan_read(const struct thaw_cudnn_target *target, const struct thaw_gpu_conv_spec *spec,
+                                 const char *json, struct thaw_cudnn_plan *plan_out)
+{
+	struct thaw_cudnn_plan plan = {.plan = NULL};
+	thaw_status status = THAW_OK;
+	cudnnStatus_t error;
+
+	if (!target->handle && !target->properties) /* cuDNN would follow a pointer that is none */
+		return thaw_fail(THAW_FAILED, "a plan of cuDNN's is for no GPU");
+	error = make_plan(target, NULL, json, &plan);
+	if (!error)
+		error = look_at_plan(&plan);
+	if (error)
+		status = thaw_fail(THAW_FAILED, "cuDNN refuses a plan: %s", reason(error));
+	else if (!is_wanted(spec, &plan) || plan.workspace_bytes > spec->workspace_limit)
+		status = thaw_fail(THAW_FAILED, "a plan of engine %d with %zu bytes of workspace is not one that may be taken",
+		                   plan.engine, plan.workspace_bytes);
+	if (status)
+		thaw_cudnn_plan_release(&plan);
+	else
+		*plan_out = plan;
+	return status;
 }
 
 /* --- targets ----------------------------------------------------------------------------------------------------- */

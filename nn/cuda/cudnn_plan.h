@@ -12,6 +12,7 @@
 
 #include <cudnn.h>
 
+#include "base/text.h"
 #include "nn/cuda/gpu.h"
 
 /* What plans are for: the GPU of a handle, or one whose properties are known. */
@@ -48,5 +49,13 @@ void thaw_cudnn_plan_release(struct thaw_cudnn_plan *plan);
  * workspace. THAW_FAILED says that there is none, with cuDNN's reason. */
 thaw_status thaw_cudnn_plan_conv(const struct thaw_cudnn_target *target, const struct thaw_gpu_conv_spec *spec,
                                  struct thaw_cudnn_plan *plans_out, int limit, int *count_out);
+
+/* Adds the plan as JSON of cuDNN's, on one line: engine, settings, graph, and the properties of the GPU. */
+thaw_status thaw_cudnn_plan_write(const struct thaw_cudnn_plan *plan, struct thaw_text *json);
+
+/* Makes the plan again that such JSON was written from. THAW_FAILED: cuDNN refuses it for this target, or it does not
+ * keep to what the spec asks for. That it computes what the spec says is for whoever kept it. */
+thaw_status thaw_cudnn_plan_read(const struct thaw_cudnn_target *target, const struct thaw_gpu_conv_spec *spec,
+                                 const char *json, struct thaw_cudnn_plan *plan_out);
 
 #endif

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "nn/cuda/choice.h"
 #include "nn/cuda/gpu_real.h"
 
 struct thaw_gpu_event {
@@ -57,6 +58,8 @@ static void describe(struct thaw_gpu *gpu, const struct cudaDeviceProp *properti
 	gpu->facts.capability = 10 * properties->major + properties->minor;
 	gpu->facts.processors = properties->multiProcessorCount;
 	gpu->facts.memory_bytes = properties->totalGlobalMem;
+	snprintf(gpu->machine, sizeof gpu->machine, "%s, sm_%d, %d processors, driver %d, cuDNN %zu", gpu->facts.name,
+	         gpu->facts.capability, gpu->facts.processors, driver, cudnn);
 }
 
 static thaw_status open_libraries(struct thaw_gpu *gpu)
@@ -107,6 +110,7 @@ void thaw_gpu_close(struct thaw_gpu *gpu)
 {
 	if (!gpu)
 		return;
+	thaw_choice_keep();
 	if (gpu->cudnn)
 		(void)cudnnDestroy(gpu->cudnn);
 	if (gpu->cublas)

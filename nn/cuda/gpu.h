@@ -114,16 +114,23 @@ struct thaw_gpu_conv_spec {
 	bool bias, residual, relu; /* FORWARD */
 	bool tf32;                 /* with THAW_FLOAT32: products of 10 bits are allowed */
 	bool deterministic;        /* the same bits on every run */
+	bool untimed;              /* time nothing: take what was chosen before, else what is proposed first */
 	size_t workspace_limit;    /* bytes */
 };
 
-/* Chooses an implementation: the first that the library proposes, or by timing. THAW_FAILED says that there is none. */
+/* Chooses an implementation: what was chosen before for the same convolution on the same kind of GPU, by this process
+ * or another (nn/cuda/choice.h), else by timing several that the library proposes, with memory of its own for that;
+ * where that is not to be had, the first. Timing waits for the GPU. THAW_FAILED says that there is none.
+ *
+ * What timing chose is written to the cache's file when a convolution next runs, and when the GPU is closed: by then a
+ * network's are all chosen, so that one write does for them, and a run that is killed later has kept them. */
 thaw_status thaw_gpu_conv_new(struct thaw_gpu *gpu, const struct thaw_gpu_conv_spec *spec,
                               struct thaw_gpu_conv **conv_out);
 void thaw_gpu_conv_free(struct thaw_gpu_conv *conv);
 size_t thaw_gpu_conv_workspace(const struct thaw_gpu_conv *conv);
 
-/* Words for a table: "eng 47". */
+/* Words for a table: "engine 47", and where that comes from: " (timed 0.123 ms)" chosen just now, " (kept)" chosen by
+ * timing before, " (proposed)" without timing. */
 const char *thaw_gpu_conv_engine(const struct thaw_gpu_conv *conv);
 
 /* Addresses are multiples of 16. The pass writes the one that is its result. */

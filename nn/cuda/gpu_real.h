@@ -11,6 +11,7 @@
 struct thaw_gpu {
 	int number;
 	struct thaw_gpu_facts facts;
+	char machine[128]; /* all of it that the choice of a plan depends on */
 	cudnnHandle_t cudnn;
 	cublasLtHandle_t cublas;
 };

@@ -22,6 +22,7 @@ struct thaw_gpu_gemm {
 
 static const struct thaw_cudnn_target *target;
 static struct plan_counts counts;
+static plan_gpu_look *watcher;
 static struct thaw_gpu_conv_spec planned[8192];
 
 void plan_gpu_begin(const struct thaw_cudnn_target *for_this)
@@ -33,6 +34,11 @@ void plan_gpu_begin(const struct thaw_cudnn_target *for_this)
 struct plan_counts plan_gpu_counts(void)
 {
 	return counts;
+}
+
+void plan_gpu_watch(plan_gpu_look *look)
+{
+	watcher = look;
 }
 
 /* --- what is planned --------------------------------------------------------------------------------------------- */
@@ -82,6 +88,8 @@ thaw_status thaw_gpu_conv_new(struct thaw_gpu *gpu, const struct thaw_gpu_conv_s
 		return THAW_OK;
 	}
 	check_plan(&spec, &plan);
+	if (watcher)
+		watcher(&spec, &plan);
 	conv->workspace_bytes = plan.workspace_bytes;
 	thaw_cudnn_plan_release(&plan);
 	return THAW_OK;

@@ -15,4 +15,8 @@ struct plan_counts {
 void plan_gpu_begin(const struct thaw_cudnn_target *target);
 struct plan_counts plan_gpu_counts(void);
 
+/* Shown each plan that is made from now on, one for each different graph; NULL: nobody is. */
+typedef void plan_gpu_look(const struct thaw_gpu_conv_spec *spec, const struct thaw_cudnn_plan *plan);
+void plan_gpu_watch(plan_gpu_look *look);
+
 #endif

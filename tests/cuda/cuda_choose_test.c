@@ -1,0 +1,425 @@
+/*
+ * How nn/cuda/gpu_conv.c chooses plans, with a library and a GPU that the test invents: plan number i takes as long as
+ * `machine` says, and its JSON is "plan i". Each case is a process of its own, as a process reads its cache once.
+ */
+#define _GNU_SOURCE /* mkdtemp, setenv */
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "nn/cuda/choice.h"
+#include "nn/cuda/cuda.h"
+#include "nn/cuda/cudnn_plan.h"
+#include "nn/cuda/gpu_real.h"
+#include "tests/test.h"
+
+enum { PLANS = 4 };
+
+static struct machine {
+	double milliseconds[PLANS]; /* of a run; negative: it cannot be run */
+	size_t workspace_bytes[PLANS];
+	size_t memory_bytes; /* that there are */
+	int refused;         /* the number of the plan that cannot be read; -1: none */
+} machine;
+
+static struct thaw_gpu gpu = {.facts.name = "invented", .machine = "invented GPU"};
+static const struct thaw_gpu_conv_spec spec = {
+	.n = 2, .c = 8, .h = 5, .w = 5, .k = 16, .oh = 5, .ow = 5, .kernel = 1, .stride = 1, .groups = 1, .bias = true};
+
+static double clock_ms;
+static int proposals, runs; /* times that plans were asked for, and run */
+static int held;            /* plans, streams, events and blocks that nobody gave back */
+static size_t used_bytes;
+
+/* --- the library ------------------------------------------------------------------------------------------------- */
+
+static cudnnBackendDescriptor_t invent_plan(int number)
+{
+	int *plan = malloc(sizeof *plan);
+
+	*plan = number;
+	held++;
+	return plan;
+}
+
+static void describe_plan(struct thaw_cudnn_plan *plan, int number)
+{
+	*plan = (struct thaw_cudnn_plan){
+		.plan = invent_plan(number), .engine = 40 + number, .workspace_bytes = machine.workspace_bytes[number]};
+}
+
+thaw_status thaw_cudnn_plan_conv(const struct thaw_cudnn_target *target, const struct thaw_gpu_conv_spec *asked,
+                                 struct thaw_cudnn_plan *plans_out, int limit, int *count_out)
+{
+	(void)target, (void)asked;
+	proposals++;
+	*count_out = limit < PLANS ? limit : PLANS;
+	for (int i = 0; i < *count_out; i++)
+		describe_plan(&plans_out[i], i);
+	return THAW_OK;
+}
+
+void thaw_cudnn_plan_release(struct thaw_cudnn_plan *plan)
+{
+	held -= plan->plan != NULL;
+	free(plan->plan);
+	plan->plan = NULL;
+}
+
+thaw_status thaw_cudnn_plan_write(const struct thaw_cudnn_plan *plan, struct thaw_text *json)
+{
+	thaw_text_add(json, "plan %d", *(const int *)plan->plan);
+	return thaw_text_status(json);
+}
+
+thaw_status thaw_cudnn_plan_read(const struct thaw_cudnn_target *target, const struct thaw_gpu_conv_spec *asked,
+                                 const char *json, struct thaw_cudnn_plan *plan_out)
+{
+	int number = atoi(json + strlen("plan "));
+
+	(void)target, (void)asked;
+	if (number == machine.refused)
+		return thaw_fail(THAW_FAILED, "refused");
+	describe_plan(plan_out, number);
+	return THAW_OK;
+}
+
+cudnnStatus_t cudnnBackendCreateDescriptor(cudnnBackendDescriptorType_t type, cudnnBackendDescriptor_t *made_out)
+{
+	(void)type;
+	*made_out = invent_plan(-1);
+	return CUDNN_STATUS_SUCCESS;
+}
+
+cudnnStatus_t cudnnBackendDestroyDescriptor(cudnnBackendDescriptor_t pack)
+{
+	free(pack);
+	held--;
+	return CUDNN_STATUS_SUCCESS;
+}
+
+cudnnStatus_t cudnnBackendSetAttribute(cudnnBackendDescriptor_t pack, cudnnBackendAttributeName_t name,
+                                       cudnnBackendAttributeType_t type, int64_t count, const void *values)
+{
+	(void)pack, (void)type;
+	if (name == CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS) {
+		CHECK_INT(count, 4); /* x, w, y, bias */
+		for (int64_t i = 0; i < count; i++)
+			CHECK(((void *const *)values)[i] && (uintptr_t)((void *const *)values)[i] % 16 == 0);
+	}
+	return CUDNN_STATUS_SUCCESS;
+}
+
+cudnnStatus_t cudnnBackendFinalize(cudnnBackendDescriptor_t pack)
+{
+	(void)pack;
+	return CUDNN_STATUS_SUCCESS;
+}
+
+cudnnStatus_t cudnnBackendExecute(cudnnHandle_t handle, cudnnBackendDescriptor_t plan, cudnnBackendDescriptor_t pack)
+{
+	double milliseconds = machine.milliseconds[*(const int *)plan];
+
+	(void)handle, (void)pack;
+	if (milliseconds < 0)
+		return CUDNN_STATUS_NOT_SUPPORTED;
+	clock_ms += milliseconds * (runs++ % 4 == 0 ? 50 : 1); /* the first run of a plan loads its code */
+	return CUDNN_STATUS_SUCCESS;
+}
+
+cudnnStatus_t cudnnSetStream(cudnnHandle_t handle, cudaStream_t stream)
+{
+	(void)handle, (void)stream;
+	return CUDNN_STATUS_SUCCESS;
+}
+
+const char *cudnnGetErrorString(cudnnStatus_t status)
+{
+	(void)status;
+	return "invented failure";
+}
+
+/* --- the GPU ----------------------------------------------------------------------------------------------------- */
+
+struct thaw_gpu_event {
+	double at_ms;
+};
+
+struct block {
+	size_t size_bytes;
+	char alignment[248];
+};
+
+thaw_status thaw_gpu_alloc(struct thaw_gpu *on, size_t size_bytes, const char *what, void **memory_out)
+{
+	struct block *block;
+
+	(void)on;
+	if (size_bytes > machine.memory_bytes - used_bytes)
+		return thaw_fail(THAW_OUT_OF_MEMORY, "no memory for %s", what);
+	block = aligned_alloc(256, sizeof *block + (size_bytes + 255) / 256 * 256);
+	block->size_bytes = size_bytes;
+	used_bytes += size_bytes;
+	held++;
+	*memory_out = block + 1;
+	return THAW_OK;
+}
+
+void thaw_gpu_free(struct thaw_gpu *on, void *memory)
+{
+	struct block *block;
+
+	(void)on;
+	if (!memory)
+		return;
+	block = (struct block *)memory - 1;
+	used_bytes -= block->size_bytes;
+	held--;
+	free(block);
+}
+
+thaw_status thaw_gpu_stream_new(struct thaw_gpu *on, bool urgent, struct thaw_gpu_stream **stream_out)
+{
+	(void)on, (void)urgent;
+	*stream_out = calloc(1, sizeof **stream_out);
+	held++;
+	return THAW_OK;
+}
+
+void thaw_gpu_stream_free(struct thaw_gpu_stream *stream)
+{
+	held -= stream != NULL;
+	free(stream);
+}
+
+thaw_status thaw_gpu_wait(struct thaw_gpu_stream *stream)
+{
+	(void)stream;
+	return THAW_OK;
+}
+
+thaw_status thaw_gpu_zero(struct thaw_gpu_stream *stream, void *to, size_t size_bytes)
+{
+	(void)stream;
+	memset(to, 0, size_bytes);
+	return THAW_OK;
+}
+
+thaw_status thaw_gpu_event_new(struct thaw_gpu *on, struct thaw_gpu_event **event_out)
+{
+	(void)on;
+	*event_out = calloc(1, sizeof **event_out);
+	held++;
+	return THAW_OK;
+}
+
+void thaw_gpu_event_free(struct thaw_gpu_event *event)
+{
+	held -= event != NULL;
+	free(event);
+}
+
+thaw_status thaw_gpu_event_record(struct thaw_gpu_event *event, struct thaw_gpu_stream *stream)
+{
+	(void)stream;
+	event->at_ms = clock_ms;
+	return THAW_OK;
+}
+
+thaw_status thaw_gpu_event_wait(struct thaw_gpu_event *event)
+{
+	(void)event;
+	return THAW_OK;
+}
+
+thaw_status thaw_gpu_event_seconds(struct thaw_gpu_event *from, struct thaw_gpu_event *to, double *seconds_out)
+{
+	*seconds_out = 1e-3 * (to->at_ms - from->at_ms);
+	return THAW_OK;
+}
+
+/* --- the cases --------------------------------------------------------------------------------------------------- */
+
+static char folder[] = "/tmp/thaw-choose-XXXXXX";
+static struct thaw_text path = THAW_TEXT_EMPTY;
+
+static const struct machine usual = {
+	.milliseconds = {3, 2, 0.5, 1},
+	.workspace_bytes = {0, 1 << 10, 1 << 20, 1 << 12},
+	.memory_bytes = 1 << 22,
+	.refused = -1,
+};
+
+/* A convolution's plan and where it comes from, and nothing is held afterwards. */
+static void check_choice(const struct thaw_gpu_conv_spec *asked, const char *engine)
+{
+	struct thaw_gpu_conv *conv = NULL;
+
+	CHECK_OK(thaw_gpu_conv_new(&gpu, asked, &conv));
+	if (!conv)
+		return;
+	CHECK_TEXT(thaw_gpu_conv_engine(conv), engine);
+	CHECK_INT(held, 1); /* the plan */
+	CHECK_INT(used_bytes, 0);
+	thaw_gpu_conv_free(conv);
+	CHECK_INT(held, 0);
+}
+
+static void run_one(void)
+{
+	char x[16];
+	const struct thaw_gpu_conv_tensors tensors = {.x = x - (uintptr_t)x % 16 + 16,
+	                                              .w = x - (uintptr_t)x % 16 + 16,
+	                                              .y = x - (uintptr_t)x % 16 + 16,
+	                                              .bias = x - (uintptr_t)x % 16 + 16};
+	struct thaw_gpu_stream stream = {.gpu = &gpu};
+	struct thaw_gpu_conv *conv = NULL;
+
+	CHECK_OK(thaw_gpu_conv_new(&gpu, &spec, &conv));
+	CHECK_OK(thaw_gpu_conv_run(&stream, conv, &tensors));
+	thaw_gpu_conv_free(conv);
+}
+
+/* Timed once, and known from then on; the file is there when a convolution runs. */
+static void case_timed(void)
+{
+	struct thaw_gpu_conv_spec larger = spec;
+
+	check_choice(&spec, "engine 42 (timed 0.500 ms)");
+	CHECK_INT(runs, 4 * PLANS);
+	check_choice(&spec, "engine 42 (kept)");
+	CHECK_INT(proposals, 1);
+	larger.n++;
+	check_choice(&larger, "engine 42 (timed 0.500 ms)");
+	CHECK(!thaw_file_exists(path.data));
+	run_one();
+	CHECK(thaw_file_exists(path.data));
+}
+
+static void case_kept(void)
+{
+	struct thaw_gpu_conv_spec untimed = spec;
+
+	untimed.untimed = true;
+	check_choice(&spec, "engine 42 (kept)");
+	check_choice(&untimed, "engine 42 (kept)");
+	CHECK_INT(proposals, 0);
+	CHECK_INT(runs, 0);
+}
+
+/* Another kind of GPU does not find it. */
+static void case_foreign(void)
+{
+	strcpy(gpu.machine, "another GPU");
+	check_choice(&spec, "engine 42 (timed 0.500 ms)");
+}
+
+/* What is kept and cannot be read is timed anew, and replaced. */
+static void case_refused(void)
+{
+	machine.refused = 2;
+	machine.milliseconds[3] = 0.125;
+	check_choice(&spec, "engine 43 (timed 0.125 ms)");
+	check_choice(&spec, "engine 43 (kept)");
+	thaw_choice_keep();
+}
+
+static void case_replaced(void)
+{
+	check_choice(&spec, "engine 43 (kept)");
+}
+
+/* Another process' choice wins over the file, and goes on from here. */
+static void case_learnt(void)
+{
+	struct thaw_plan_cache theirs = {.path = THAW_TEXT_EMPTY};
+	struct thaw_text key = THAW_TEXT_EMPTY, said = THAW_TEXT_EMPTY, own = THAW_TEXT_EMPTY;
+
+	CHECK_OK(thaw_choice_key(&spec, gpu.machine, &key));
+	CHECK_OK(thaw_plan_cache_add(&theirs, key.data, "plan 1", THAW_PLAN_TIMED));
+	CHECK_OK(thaw_plan_cache_text(&theirs, &said));
+	CHECK_OK(thaw_cuda_learn(said.data));
+	check_choice(&spec, "engine 41 (kept)");
+	CHECK_OK(thaw_cuda_choices(&own));
+	CHECK_TEXT(own.data, said.data);
+	CHECK_INT(runs, 0);
+	thaw_plan_cache_release(&theirs);
+	thaw_text_release(&key);
+	thaw_text_release(&said);
+	thaw_text_release(&own);
+}
+
+/* Without timing the first is taken. Others take it too, but the file does not get it. */
+static void check_proposed(const struct thaw_gpu_conv_spec *asked)
+{
+	struct thaw_text said = THAW_TEXT_EMPTY;
+
+	check_choice(asked, "engine 40 (proposed)");
+	check_choice(asked, "engine 40 (proposed)");
+	CHECK_OK(thaw_cuda_choices(&said));
+	CHECK(strstr(said.data, "\tplan 0\n") != NULL);
+	thaw_choice_keep();
+	CHECK(!thaw_file_exists(path.data));
+	thaw_text_release(&said);
+}
+
+static void case_untimed(void)
+{
+	struct thaw_gpu_conv_spec untimed = spec;
+
+	untimed.untimed = true;
+	check_proposed(&untimed);
+	CHECK_INT(runs, 0);
+}
+
+static void case_no_memory(void)
+{
+	machine.memory_bytes = 100;
+	check_proposed(&spec);
+}
+
+/* Where there is memory for the tensors but not for every workspace, and a plan cannot be run, others are timed. */
+static void case_less_memory(void)
+{
+	machine.memory_bytes = 1 << 16;
+	machine.milliseconds[3] = -1;
+	check_choice(&spec, "engine 41 (timed 2.000 ms)");
+}
+
+static void run_case(void (*body)(void))
+{
+	int code = 0;
+	pid_t child;
+
+	fflush(stdout);
+	child = fork();
+	if (child == 0) {
+		machine = usual;
+		body();
+		fflush(stdout);
+		_exit(test_failures != 0);
+	}
+	CHECK(child > 0 && waitpid(child, &code, 0) == child && code == 0);
+}
+
+int main(void)
+{
+	if (!mkdtemp(folder))
+		return 1;
+	setenv("THAW_CACHE", folder, 1);
+	thaw_text_add(&path, "%s/cudnn-plans.txt", folder);
+	run_case(case_untimed);
+	run_case(case_no_memory);
+	run_case(case_less_memory);
+	run_case(case_timed);
+	run_case(case_kept);
+	run_case(case_foreign);
+	run_case(case_refused);
+	run_case(case_replaced);
+	run_case(case_learnt);
+	unlink(path.data);
+	rmdir(folder);
+	thaw_text_release(&path);
+	return TEST_END();
+}
