@@ -23,14 +23,14 @@ static bool offered(const struct thaw_key *key, const char *word)
 	return false;
 }
 
-/* `extra`: a word that only the job file has. */
+/* `extra`: words that only the job file has, or has in any build; one behind the other, a space behind each. */
 static void check(const char *path, const char *(*name)(int), const char *extra)
 {
 	const struct thaw_key *key = thaw_schema_find(&thaw_job_schema, path);
 
 	CHECK(key && key->choices);
 	for (int i = 0; key->choices[i]; i++)
-		if (!known(name, key->choices[i]) && strcmp(key->choices[i], extra) != 0)
+		if (!known(name, key->choices[i]) && !strstr(extra, key->choices[i]))
 			TEST_FAIL("%s: a job may choose '%s', which nothing knows", path, key->choices[i]);
 	for (int i = 0; name(i); i++)
 		if (!offered(key, name(i)))
@@ -89,6 +89,6 @@ int main(void)
 	check_augment();
 	check("optimizer.kind", thaw_optimizer_kind, "");
 	check("schedule.kind", thaw_schedule_kind, "");
-	check("device", thaw_device_name, "auto");
+	check("device", thaw_device_name, "auto cuda ");
 	return TEST_END();
 }

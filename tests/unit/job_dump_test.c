@@ -51,6 +51,10 @@ static void test_dump(void)
 							   "  sampling: shuffle\n"
 							   "device: auto\n"
 							   "precision: fp32\n"
+							   "tf32: false\n"
+							   "loss_scale: 1024\n"
+							   "comm: auto\n"
+							   "graphs: true\n"
 							   "threads: 0\n"
 							   "epochs: 3\n"
 							   "batch: 32\n"
@@ -356,7 +360,8 @@ static void random_phases(struct thaw_job *j)
 /* Made field by field, knowing nothing of the schema. */
 static void random_job(struct thaw_job *j)
 {
-	static const char *const devices[] = {"auto", "cpu", "reference"};
+	static const char *const devices[] = {"auto", "cuda", "cpu", "reference"}, *const numbers[] = {"fp32", "bf16", "fp16"},
+							 *const sums[] = {"auto", "nccl", "mpi"};
 
 	memset(j, 0, sizeof *j);
 	random_word(j->name, sizeof j->name);
@@ -368,8 +373,12 @@ static void random_job(struct thaw_job *j)
 	random_text(j->data.val, sizeof j->data.val);
 	j->data.crop = random_int(1, 4096);
 	j->data.threads = random_int(1, 256);
-	strcpy(j->device, devices[random_int(0, 2)]);
-	strcpy(j->precision, "fp32");
+	strcpy(j->device, devices[random_int(0, 3)]);
+	strcpy(j->precision, numbers[random_int(0, 2)]);
+	j->tf32 = random_int(0, 1);
+	j->loss_scale = random_int(1, 16777216);
+	strcpy(j->comm, sums[random_int(0, 2)]);
+	j->graphs = random_int(0, 1);
 	j->threads = random_int(0, 1024);
 	random_recipe(&j->recipe);
 	j->replicas = random_int(0, 1024);

@@ -44,7 +44,8 @@ static void test_every_key(void)
 	static const char yaml[] =
 		"name: n_1.x-2\nruns: some where\nmodel: {arch: resnet50}\n"
 		"data: {train: a-*.h5, val: b-*.h5, crop: 96, threads: 3, sampling: balanced}\n"
-		"device: reference\nprecision: fp32\nthreads: 4\nepochs: 5\nbatch: 48\nreplicas: 6\ntimeout: 77\n"
+		"device: reference\nprecision: bf16\ntf32: true\nloss_scale: 128\ncomm: mpi\ngraphs: false\n"
+		"threads: 4\nepochs: 5\nbatch: 48\nreplicas: 6\ntimeout: 77\n"
 		"seed: 18446744073709551615\nbatchnorm: train\n"
 		"max_skipped: 3\n"
 		"optimizer: {kind: adamw, lr: 2.5e-2, momentum: .5, weight_decay: 1E-4, decay_norms: false, nesterov: true,\n"
@@ -68,7 +69,9 @@ static void test_every_key(void)
 	CHECK_INT(job.data.crop, 96);
 	CHECK_INT(job.data.threads, 3);
 	CHECK_TEXT(job.device, "reference");
-	CHECK_TEXT(job.precision, "fp32");
+	CHECK_TEXT(job.precision, "bf16");
+	CHECK(job.tf32 && !job.graphs && job.loss_scale == 128);
+	CHECK_TEXT(job.comm, "mpi");
 	CHECK_INT(job.threads, 4);
 	CHECK_INT(job.epochs, 5);
 	CHECK_INT(job.recipe.batch, 48);
@@ -162,6 +165,8 @@ static void test_defaults(void)
 	CHECK_INT(job.data.threads, 2);
 	CHECK_TEXT(job.device, "auto");
 	CHECK_TEXT(job.precision, "fp32");
+	CHECK(!job.tf32 && job.graphs && job.loss_scale == 1024);
+	CHECK_TEXT(job.comm, "auto");
 	CHECK_INT(job.threads, 0);
 	CHECK_INT(job.epochs, 10);
 	CHECK_INT(job.recipe.batch, 32);
@@ -364,10 +369,10 @@ static void test_texts_and_choices(void)
 	CHECK_REFUSED("optimizer: {decay_norms: 'true'}\n",
 	              "3:26: optimizer.decay_norms: '\"true\"', allowed are true, false");
 	CHECK_REFUSED("optimizer: {decay_norms: [true]}\n", "3:26: optimizer.decay_norms: a list, allowed are true, false");
-	CHECK_REFUSED("device: gpu\n", "3:9: device: 'gpu', allowed are auto, cpu, reference");
-	CHECK_REFUSED("device: CPU\n", "3:9: device: 'CPU', allowed are auto, cpu, reference");
-	CHECK_REFUSED("device: {}\n", "3:9: device: a map, allowed are auto, cpu, reference");
-	CHECK_REFUSED("precision: fp16\n", "3:12: precision: 'fp16', allowed are fp32");
+	CHECK_REFUSED("device: gpu\n", "3:9: device: 'gpu', allowed are auto, cuda, cpu, reference");
+	CHECK_REFUSED("device: CPU\n", "3:9: device: 'CPU', allowed are auto, cuda, cpu, reference");
+	CHECK_REFUSED("device: {}\n", "3:9: device: a map, allowed are auto, cuda, cpu, reference");
+	CHECK_REFUSED("precision: fp8\n", "3:12: precision: 'fp8', allowed are fp32, bf16, fp16");
 	CHECK_REFUSED("batchnorm: none\n", "3:12: batchnorm: 'none', allowed are frozen, train");
 	CHECK_REFUSED("optimizer: {kind: adm}\n", "3:19: optimizer.kind: 'adm', allowed are sgd, adam, adamw");
 	CHECK_REFUSED("optimizer: {lr_scale: 2}\n",

@@ -330,8 +330,8 @@ int main(void)
 {
 	struct thaw_device *device;
 
-	for (int i = 0; thaw_device_name(i); i++) {
-		const char *name = thaw_device_name(i);
+	for (int i = 0; i < 2; i++) {
+		const char *name = (const char *const[]){"cpu", "reference"}[i];
 
 		test_writes(name);
 		test_frozen_keeps_less(name);
