@@ -93,7 +93,7 @@ changed runs/moving/previous.h5 runs/moving/last.h5 | grep -q conv && fail "batc
 expect 0 "runs/small-2" "$thaw" train job.yaml --fresh --set 'phases=[{epochs: 1, train: [fc]}]'
 expect 2 "unknown architecture 'resnet19': there are resnet18" "$thaw" train job.yaml --set model.arch=resnet19 --fresh
 expect 2 "'layer9' names no part of this network" "$thaw" train job.yaml --set 'phases=[{epochs: 1, train: [layer9]}]' --fresh
-expect 2 "device: 'gpu', allowed are auto, cpu, reference" "$thaw" train job.yaml --set device=gpu --fresh
+expect 2 "device: 'gpu', allowed are auto, cuda, cpu, reference" "$thaw" train job.yaml --set device=gpu --fresh
 expect 2 "none/train-*.h5" "$thaw" train job.yaml --set 'data.train=none/train-*.h5' --fresh
 expect 2 "holds the val split, not train" "$thaw" train job.yaml --set 'data.train=data/val-*.h5' --fresh
 expect 2 "replicas: 4 cannot be divided among 3 ranks" mpirun -n 3 "$thaw" train job.yaml --set replicas=4 --fresh
