@@ -433,6 +433,9 @@ thaw_status thaw_plan_feed(struct thaw_plan *plan, const struct thaw_input *inpu
 
 	if (plan->bound != plan->device->arena)
 		thaw_plan_bind(plan);
+	status = thaw_params_push(plan->params); /* which waits: not when the run that follows is recorded */
+	if (status)
+		return status;
 	plan->run.pixels = input->pixels;
 	plan->run.labels = input->labels;
 	plan->run.mixed = input->mixed;
