@@ -52,7 +52,8 @@ same runs/bf16-mpi runs/bf16
 
 rich=(--set optimizer.kind=adamw --set optimizer.lr=0.0002 --set optimizer.weight_decay=0.05 --set optimizer.clip=0.5
     --set average.decay=0.9 --set loss.class_weights=balanced --set loss.smoothing=0.1
-    --set 'phases=[{epochs: 2, train: [layer3, fc], augment: {mixup: 0.4}}, {epochs: 2, train: all, batch: 10, augment: {flip: 1}}]')
+    --set batchnorm=frozen # layer3 is frozen above what trains: its norms pass gradients on by running statistics
+    --set 'phases=[{epochs: 2, train: [layer2, fc], augment: {mixup: 0.4}}, {epochs: 2, train: all, batch: 10, augment: {flip: 1}}]')
 trained 1 rich-cpu --set device=cpu "${rich[@]}"
 trained 1 rich "${rich[@]}"
 trained 2 rich-two "${rich[@]}"
@@ -60,5 +61,14 @@ trained 2 rich-mpi --set comm=mpi "${rich[@]}"
 near $fp32 0 runs/rich runs/rich-cpu
 near $fp32 0 runs/rich-two runs/rich-cpu
 same runs/rich-mpi runs/rich
+
+# --- recordings that begin right behind a checkpoint, and memory that moves under them ---------------------------------------
+
+few=(--set batch=16 --set average.decay=0.9 --set 'phases=[{epochs: 3, train: [layer3, fc], lr: 0.001}]')
+trained 1 few-cpu --set device=cpu "${few[@]}"
+trained 1 few "${few[@]}"
+near $fp32 0 runs/few runs/few-cpu
+THAW_SIM_WORKSPACE=12582912 trained 1 moved
+same runs/moved runs/one
 
 finish

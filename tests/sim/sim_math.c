@@ -9,7 +9,9 @@
 #include "base/mem.h"
 #include "tests/sim/sim.h"
 
-enum { WORKSPACE = 512 }; /* bytes that every convolution says it needs, and spoils */
+/* Bytes of scratch memory that a convolution or a product says it needs, and spoils at both ends. As with real ones a
+ * smaller batch may want more: that of a single picture does, where THAW_SIM_WORKSPACE says how many bytes. */
+enum { WORKSPACE = 512, SPOILED = 256 };
 
 static double load(enum thaw_number number, const void *from, size_t i)
 {
@@ -49,9 +51,12 @@ static double *load_all(enum thaw_number number, const void *from, size_t count)
 }
 
 /* Scratch memory is written to as long as a call runs: it may lie neither over what is read nor over what is written. */
-static void spoil(void *workspace, const char *what)
+static void spoil(void *workspace, size_t size_bytes, const char *what)
 {
-	memset(thaw_sim_at(workspace, WORKSPACE, 16, what), 0xff, WORKSPACE);
+	char *at = thaw_sim_at(workspace, size_bytes, 16, what);
+
+	memset(at, 0xff, SPOILED);
+	memset(at + size_bytes - SPOILED, 0xff, SPOILED);
 }
 
 /* --- convolutions ------------------------------------------------------------------------------------------------ */
@@ -74,6 +79,13 @@ static struct sizes sizes_of(const struct thaw_gpu_conv_spec *s)
 	};
 }
 
+static size_t workspace_of(const struct thaw_gpu_conv_spec *s)
+{
+	const char *large = s->n == 1 ? getenv("THAW_SIM_WORKSPACE") : NULL;
+
+	return large ? (size_t)atoll(large) : WORKSPACE;
+}
+
 thaw_status thaw_gpu_conv_new(struct thaw_gpu *gpu, const struct thaw_gpu_conv_spec *spec,
                               struct thaw_gpu_conv **conv_out)
 {
@@ -88,7 +100,7 @@ thaw_status thaw_gpu_conv_new(struct thaw_gpu *gpu, const struct thaw_gpu_conv_s
 		thaw_sim_refuse("a convolution of %dx%dx%d to %dx%dx%d with kernel %d, stride %d, pad %d, groups %d", spec->c,
 		                spec->h, spec->w, spec->k, spec->oh, spec->ow, spec->kernel, spec->stride, spec->pad,
 		                spec->groups);
-	if (spec->workspace_limit < WORKSPACE)
+	if (spec->workspace_limit < workspace_of(spec))
 		thaw_sim_refuse("a convolution with %zu bytes of workspace", spec->workspace_limit);
 	conv->spec = *spec;
 	*conv_out = conv;
@@ -102,8 +114,7 @@ void thaw_gpu_conv_free(struct thaw_gpu_conv *conv)
 
 size_t thaw_gpu_conv_workspace(const struct thaw_gpu_conv *conv)
 {
-	(void)conv;
-	return WORKSPACE;
+	return workspace_of(&conv->spec);
 }
 
 const char *thaw_gpu_conv_engine(const struct thaw_gpu_conv *conv)
@@ -176,9 +187,10 @@ static size_t turned(const struct thaw_gpu_conv_spec *s, size_t i)
 {
 	size_t ins = (size_t)(s->c / s->groups), outs = (size_t)(s->k / s->groups), taps = (size_t)(s->kernel * s->kernel);
 	size_t c = i % ins, tap = i / ins % taps, k = i / ins / taps;
-	size_t matrix = (tap * (size_t)s->groups + k / outs) * ins * outs;
 
-	return matrix + (s->pass == THAW_GPU_DATA ? k % outs * ins + c : c * outs + k % outs);
+	if (thaw_sim_fault("conv", "order"))
+		c = i / taps % ins, tap = i % taps;
+	return (tap * (size_t)s->groups + k / outs) * ins * outs + (s->pass == THAW_GPU_DATA ? k % outs * ins + c : c * outs + k % outs);
 }
 
 static double *load_weights(const struct thaw_gpu_conv_spec *s, const void *from)
@@ -204,7 +216,7 @@ static void finish_forward(const struct pass *pass, const double *y, void *to)
 		double value =
 			y[i] + (bias ? load(s->number, bias, i % (size_t)s->k) : 0) + (residual ? load(s->number, residual, i) : 0);
 
-		store(s->number, to, i, s->relu && value < 0 ? 0 : value);
+		store(s->number, to, i, s->relu && value < 0 && !thaw_sim_fault("conv", "relu") ? 0 : value);
 	}
 }
 
@@ -222,7 +234,7 @@ static void run_pass(const void *arguments)
 	xs = s->pass == THAW_GPU_DATA ? thaw_alloc(sizes.x, sizeof *xs) : load_all(s->number, x, sizes.x);
 	ws = s->pass == THAW_GPU_WEIGHTS ? thaw_alloc(sizes.w, sizeof *ws) : load_weights(s, w);
 	ys = s->pass == THAW_GPU_FORWARD ? thaw_alloc(sizes.y, sizeof *ys) : load_all(s->number, y, sizes.y);
-	spoil(pass->tensors.workspace, "a convolution's workspace");
+	spoil(pass->tensors.workspace, workspace_of(s), "a convolution's workspace");
 	switch (s->pass) {
 	case THAW_GPU_FORWARD:
 		visit_all(s, visit_forward, xs, ws, ys);
@@ -231,7 +243,7 @@ static void run_pass(const void *arguments)
 	case THAW_GPU_DATA:
 		visit_all(s, visit_data, xs, ws, ys);
 		for (size_t i = 0; i < sizes.x; i++)
-			store(s->number, x, i, xs[i]);
+			store(s->number, x, i, xs[i] + (thaw_sim_fault("conv", "add") ? load(s->number, x, i) : 0));
 		break;
 	case THAW_GPU_WEIGHTS:
 		visit_all(s, visit_weights, xs, ws, ys);
@@ -239,7 +251,7 @@ static void run_pass(const void *arguments)
 			store(s->number, w, i, ws[turned(s, i)]);
 		break;
 	}
-	spoil(pass->tensors.workspace, "a convolution's workspace");
+	spoil(pass->tensors.workspace, workspace_of(s), "a convolution's workspace");
 	free(xs);
 	free(ws);
 	free(ys);
@@ -309,7 +321,7 @@ static void run_product(const void *arguments)
 	const void *b = thaw_sim_at(product->b, b_bytes, 16, "a product's b");
 	void *c = thaw_sim_at(product->c, extent(s->rows, s->columns, s->c_stride, s->c_number), 16, "a product's c");
 
-	spoil(product->workspace, "a product's workspace");
+	spoil(product->workspace, WORKSPACE, "a product's workspace");
 	for (int row = 0; row < s->rows; row++)
 		for (int column = 0; column < s->columns; column++) {
 			double sum = 0;
@@ -324,7 +336,7 @@ static void run_product(const void *arguments)
 			}
 			store(s->c_number, c, (size_t)row * (size_t)s->c_stride + (size_t)column, sum);
 		}
-	spoil(product->workspace, "a product's workspace");
+	spoil(product->workspace, WORKSPACE, "a product's workspace");
 }
 
 thaw_status thaw_gpu_gemm_run(struct thaw_gpu_stream *stream, struct thaw_gpu_gemm *gemm, const void *a, const void *b,

@@ -41,6 +41,7 @@ struct thaw_gpu_stream {
 	struct thaw_gpu_graph *into; /* captured there; NULL: not */
 	int last[DEPENDENCIES];      /* nodes that the next one has to come after */
 	int last_count;
+	bool rash; /* a fault: it waits for no event */
 };
 
 struct thaw_gpu_event {
@@ -54,6 +55,7 @@ struct thaw_gpu_graph {
 	struct work *nodes; /* (count) */
 	int count, room;
 	struct thaw_gpu_stream *origin;
+	bool launched;
 };
 
 static struct thaw_gpu_stream *streams[STREAMS];
@@ -163,7 +165,7 @@ static bool run_work(struct work *work)
 
 static bool may_run(const struct work *node, const enum node_state *states)
 {
-	for (int i = 0; i < node->before_count; i++)
+	for (int i = 0; i < node->before_count && !thaw_sim_fault("graph", "edge"); i++)
 		if (states[node->before[i]] != RAN)
 			return false;
 	return true;
@@ -179,6 +181,8 @@ static bool run_graph(struct work *launched)
 
 	if (!states)
 		thaw_sim_refuse("out of memory");
+	if (thaw_sim_fault("graph", "node"))
+		states[graph->count - 1] = RAN;
 	for (;;) {
 		int could = 0, chosen, i;
 
@@ -211,6 +215,26 @@ static bool is_ready(const struct thaw_gpu_stream *stream)
 	return !work->waits || work->waits->come >= work->mark;
 }
 
+/* One of the streams that could go on, -1: none can. It stays the same for a drawn number of works: were each drawn by
+ * itself, a stream with one work would never be late beside one with hundreds. */
+static int draw_stream(const bool stuck[STREAMS])
+{
+	static int favourite, left;
+	int could = 0, chosen;
+
+	if (left-- > 0 && is_ready(streams[favourite]) && !stuck[favourite])
+		return favourite;
+	for (int i = 0; i < STREAMS; i++)
+		could += is_ready(streams[i]) && !stuck[i];
+	if (could == 0)
+		return -1;
+	chosen = (int)thaw_sim_draw((unsigned)could);
+	left = 1 << thaw_sim_draw(11);
+	for (favourite = 0; !is_ready(streams[favourite]) || stuck[favourite] || chosen-- > 0; favourite++)
+		;
+	return favourite;
+}
+
 /* Runs one work of a stream that could go on. If all that could wait for other processes, they get some time. */
 static void run_one(void)
 {
@@ -218,17 +242,12 @@ static void run_one(void)
 	bool stuck[STREAMS] = {false};
 
 	for (int stuck_count = 0;; stuck_count++) {
-		int could = 0, chosen, i;
+		int i = draw_stream(stuck);
 
-		for (i = 0; i < STREAMS; i++)
-			could += is_ready(streams[i]) && !stuck[i];
-		if (could == 0 && stuck_count == 0)
+		if (i < 0 && stuck_count == 0)
 			thaw_sim_refuse("all streams wait for events that nobody records");
-		if (could == 0)
+		if (i < 0)
 			break;
-		chosen = (int)thaw_sim_draw((unsigned)could);
-		for (i = 0; !is_ready(streams[i]) || stuck[i] || chosen-- > 0; i++)
-			;
 		if (run_work(&streams[i]->works[streams[i]->done])) {
 			streams[i]->done++;
 			return;
@@ -251,6 +270,7 @@ thaw_status thaw_gpu_stream_new(struct thaw_gpu *gpu, bool urgent, struct thaw_g
 	for (int i = 0; i < STREAMS; i++)
 		if (!streams[i]) {
 			*stream_out = streams[i] = stream;
+			stream->rash = thaw_sim_fault("order", (const char[]){(char)('0' + i % 10), '\0'});
 			return THAW_OK;
 		}
 	thaw_sim_refuse("more than %d streams", STREAMS);
@@ -272,7 +292,7 @@ void thaw_gpu_stream_free(struct thaw_gpu_stream *stream)
 thaw_status thaw_gpu_wait(struct thaw_gpu_stream *stream)
 {
 	thaw_sim_outside_capture("thaw_gpu_wait");
-	while (stream->done < stream->count)
+	while (!thaw_sim_fault("wait", "stream") && stream->done < stream->count)
 		run_one();
 	return THAW_OK;
 }
@@ -313,6 +333,10 @@ thaw_status thaw_gpu_event_order(struct thaw_gpu_event *event, struct thaw_gpu_s
 {
 	struct work work = {.waits = event, .mark = event->recorded};
 
+	if (waiting->rash) {
+		waiting->into = event->graph;
+		return THAW_OK;
+	}
 	if (!event->graph) {
 		if (waiting->into)
 			thaw_sim_refuse("a captured stream waits for an event from outside the capture");
@@ -333,7 +357,7 @@ thaw_status thaw_gpu_event_order(struct thaw_gpu_event *event, struct thaw_gpu_s
 thaw_status thaw_gpu_event_wait(struct thaw_gpu_event *event)
 {
 	thaw_sim_outside_capture("thaw_gpu_event_wait");
-	while (event->come < event->recorded)
+	while (!thaw_sim_fault("wait", "event") && event->come < event->recorded)
 		run_one();
 	return THAW_OK;
 }
@@ -344,7 +368,7 @@ thaw_status thaw_gpu_event_done(struct thaw_gpu_event *event, bool *done_out)
 	thaw_sim_outside_capture("thaw_gpu_event_done");
 	if (event->come < event->recorded)
 		run_one();
-	*done_out = event->come >= event->recorded;
+	*done_out = event->come >= event->recorded || thaw_sim_fault("wait", "event");
 	return THAW_OK;
 }
 
@@ -428,6 +452,8 @@ thaw_status thaw_gpu_graph_launch(struct thaw_gpu_stream *stream, struct thaw_gp
 	struct work work = {.graph = graph};
 
 	thaw_sim_outside_capture("thaw_gpu_graph_launch");
-	add(stream, &work);
+	if (!graph->launched || !thaw_sim_fault("graph", "once"))
+		add(stream, &work);
+	graph->launched = true;
 	return THAW_OK;
 }
