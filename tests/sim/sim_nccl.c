@@ -237,6 +237,10 @@ static void add_part(struct thaw_nccl *nccl, const struct sum *sum, float *value
 
 		for (int i = 1; i < nccl->ranks; i++)
 			total += nccl->seats[i].slot[k];
+		if (thaw_sim_fault("sum", "twice"))
+			total += nccl->seats[1].slot[k];
+		if (thaw_sim_fault("sum", "skip") && sum->number % 3 == 0)
+			continue;
 		values[nccl->at + k] = total;
 	}
 	nccl->added = true;

@@ -72,7 +72,7 @@ thaw_status thaw_gpu_zero(struct thaw_gpu_stream *stream, void *to, size_t size_
 	const struct zero zero = {to, size_bytes};
 
 	thaw_sim_at(to, size_bytes, 1, "zeroes");
-	return thaw_sim_enqueue(stream, run_zero, &zero, sizeof zero);
+	return thaw_sim_fault("skip", "zero") ? THAW_OK : thaw_sim_enqueue(stream, run_zero, &zero, sizeof zero);
 }
 
 /* --- kernels ----------------------------------------------------------------------------------------------------- */
@@ -117,11 +117,23 @@ static void run_launch(const void *arguments)
 	unsigned first = thaw_sim_draw(launch.blocks), up = thaw_sim_draw(2);
 
 	find_pointers(&launch);
-	for (unsigned i = 0; i < launch.blocks; i++) {
+	for (unsigned i = thaw_sim_fault("block", kernels[launch.kernel].name); i < launch.blocks; i++) {
 		unsigned block = (first + (up ? i : launch.blocks - i)) % launch.blocks;
 
 		kernels[launch.kernel].run(launch.arguments, block, launch.blocks);
 	}
+}
+
+/* Arguments that a cache, or a recording, did not renew. */
+static void make_faulty(struct launch *launch)
+{
+	static struct launch stale;
+
+	if (!thaw_sim_fault("stale", kernels[launch->kernel].name))
+		return;
+	if (stale.blocks)
+		*launch = stale;
+	stale = *launch;
 }
 
 thaw_status thaw_gpu_launch(struct thaw_gpu_stream *stream, enum thaw_kernel kernel, int64_t blocks,
@@ -137,7 +149,12 @@ thaw_status thaw_gpu_launch(struct thaw_gpu_stream *stream, enum thaw_kernel ker
 		thaw_sim_refuse("%s: %zu bytes of arguments, not %zu", kernels[kernel].name, arguments_bytes,
 		                kernels[kernel].arguments_bytes);
 	memcpy(launch.arguments, arguments, arguments_bytes);
+	make_faulty(&launch);
 	checked = launch;
 	find_pointers(&checked);
+	if (thaw_sim_fault("skip", kernels[kernel].name))
+		return THAW_OK;
+	if (thaw_sim_fault("twice", kernels[kernel].name))
+		thaw_sim_enqueue(stream, run_launch, &launch, sizeof launch);
 	return thaw_sim_enqueue(stream, run_launch, &launch, sizeof launch);
 }
