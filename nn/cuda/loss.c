@@ -100,8 +100,12 @@ static thaw_status forward(struct thaw_step *step)
 	};
 	thaw_status status = put_class_weights(step);
 
-	return status ? status
-	              : thaw_gpu_launch(cuda->stream, THAW_KERNEL_loss, arguments.n, &arguments, sizeof arguments);
+	if (!status)
+		status = thaw_gpu_launch(cuda->stream, THAW_KERNEL_loss, arguments.n, &arguments, sizeof arguments);
+	if (!status && run->predictions)
+		status = thaw_gpu_get(cuda->stream, run->predictions, state->predictions,
+		                      (size_t)step->x->n * (size_t)step->x->c * sizeof *run->predictions);
+	return status;
 }
 
 static thaw_status collect(struct thaw_step *step)
@@ -109,12 +113,9 @@ static thaw_status collect(struct thaw_step *step)
 	struct thaw_run *run = step->run;
 	const struct state *state = step->state;
 	const struct thaw_cuda *cuda = thaw_cuda_of(step);
-	size_t predictions = (size_t)step->x->n * (size_t)step->x->c * sizeof *run->predictions;
 	thaw_status status =
 		thaw_gpu_get(cuda->stream, state->read, thaw_cuda_score(cuda, run->row), THAW_SCORES * sizeof *state->read);
 
-	if (!status && run->predictions)
-		status = thaw_gpu_get(cuda->stream, run->predictions, state->predictions, predictions);
 	if (!status)
 		status = thaw_gpu_wait(cuda->stream);
 	if (!status)
