@@ -77,17 +77,28 @@ static thaw_status put_class_weights(struct thaw_step *step)
 	                    (size_t)step->x->c * sizeof *weights);
 }
 
+static struct thaw_targets targets_of(const struct thaw_step *step)
+{
+	const struct thaw_run *run = step->run;
+	const struct state *state = step->state;
+	const struct thaw_cuda_feed *feed = &thaw_cuda_of(step)->feed;
+
+	return (struct thaw_targets){
+		.x = step->x->data,
+		.labels = feed->labels,
+		.mixed = run->mixed ? feed->mixed : NULL,
+		.shares = run->mixed ? feed->shares : NULL,
+		.class_weights = run->class_weights ? state->class_weights : NULL,
+	};
+}
+
 static thaw_status forward(struct thaw_step *step)
 {
 	const struct thaw_run *run = step->run;
 	const struct thaw_cuda *cuda = thaw_cuda_of(step);
 	const struct state *state = step->state;
 	const struct thaw_loss_args arguments = {
-		.x = step->x->data,
-		.labels = cuda->feed.labels,
-		.mixed = run->mixed ? cuda->feed.mixed : NULL,
-		.shares = run->mixed ? cuda->feed.shares : NULL,
-		.class_weights = run->class_weights ? state->class_weights : NULL,
+		.targets = targets_of(step),
 		.log_sums = state->log_sums,
 		.scores = state->scores,
 		.tickets = cuda->tickets,
@@ -129,11 +140,7 @@ static thaw_status backward(struct thaw_step *step)
 	const struct thaw_cuda *cuda = thaw_cuda_of(step);
 	const struct state *state = step->state;
 	const struct thaw_loss_gradient_args arguments = {
-		.x = step->x->data,
-		.labels = cuda->feed.labels,
-		.mixed = run->mixed ? cuda->feed.mixed : NULL,
-		.shares = run->mixed ? cuda->feed.shares : NULL,
-		.class_weights = run->class_weights ? state->class_weights : NULL,
+		.targets = targets_of(step),
 		.log_sums = state->log_sums,
 		.scalars = cuda->feed.scalars,
 		.dx = step->dx->data,
