@@ -149,6 +149,9 @@ struct thaw_norm_running_args {
 	float epsilon;
 };
 
+/* The two that go over all numbers: a grid of a multiple of c / 8 blocks, so that a thread stays with its channels. What
+ * is kept of them, several times the bytes of the numbers, is then read once. */
+
 /* y = scale x + shift [+ residual], at least 0 if `relu`. Bit k of mask byte i: whether number 8 i + k was above 0, or
  * NaN. */
 struct thaw_norm_apply_args {
