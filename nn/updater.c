@@ -160,6 +160,8 @@ thaw_status thaw_updater_begin(struct thaw_updater *u, int64_t applied)
 	u->ahead = false;
 	if (!memory_of(u))
 		return THAW_OK;
+	/* Not only when a plan first runs: a rank may have no picture in the first step, or the average come before it. */
+	status = thaw_params_push(u->spec.params);
 	for (int i = 0; i < u->spec.optimizer->slots && !status; i++)
 		status = put_slab(u, u->slabs.slot[i], u->spec.optimizer->slot[i]);
 	/* What the first update copies it finds equal: numbers that no update reaches are the parameters' too. */

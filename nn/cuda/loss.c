@@ -1,5 +1,6 @@
 /* Softmax cross-entropy: one block for each picture. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "nn/cuda/cuda.h"
@@ -9,7 +10,7 @@ struct state {
 	double *log_sums, *scores; /* device (N), (N, THAW_SCORES) */
 	float *predictions;        /* device (N, classes) */
 	bool weighted;             /* class weights stand on the device: they never change */
-	double *read;              /* pinned (THAW_SCORES) */
+	double *read, *written;    /* pinned (THAW_SCORES), and (classes) behind it: class weights on their way */
 };
 
 /* Part of one allocation: so many bytes, aligned. Before there is one, only the size is found. */
@@ -47,9 +48,11 @@ static thaw_status prepare(struct thaw_step *step)
 	if (status)
 		return status;
 	divide(state, memory, n, classes);
-	status = thaw_gpu_alloc_pinned(gpu, THAW_SCORES * sizeof *state->read, "the score of a batch", &read);
-	if (!status)
+	status = thaw_gpu_alloc_pinned(gpu, (THAW_SCORES + classes) * sizeof *state->read, "the score of a batch", &read);
+	if (!status) {
 		state->read = read;
+		state->written = state->read + THAW_SCORES;
+	}
 	step->keeps_x = step->dx != NULL;
 	return status;
 }
@@ -65,16 +68,19 @@ static void release(struct thaw_step *step)
 	free(state);
 }
 
+/* From pinned memory: a plan may be new in the midst of an epoch, and a wait for what is on the stream would be one for
+ * the other ranks' gradients. */
 static thaw_status put_class_weights(struct thaw_step *step)
 {
 	struct state *state = step->state;
 	const double *weights = step->run->class_weights;
+	size_t size_bytes = (size_t)step->x->c * sizeof *weights;
 
 	if (!weights || state->weighted)
 		return THAW_OK;
 	state->weighted = true;
-	return thaw_gpu_put(thaw_cuda_of(step)->stream, state->class_weights, weights,
-	                    (size_t)step->x->c * sizeof *weights);
+	memcpy(state->written, weights, size_bytes);
+	return thaw_gpu_put(thaw_cuda_of(step)->stream, state->class_weights, state->written, size_bytes);
 }
 
 static struct thaw_targets targets_of(const struct thaw_step *step)

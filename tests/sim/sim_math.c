@@ -1,6 +1,6 @@
 /*
  * Convolutions and matrix products, as their formulas say: loops over numbers in double precision, independent of the
- * other backends. The innermost loop goes over output channels, which stand side by side.
+ * other backends. The innermost loop goes over channels that stand side by side, of what is added to.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -46,6 +46,12 @@ static double *load_all(enum thaw_number number, const void *from, size_t count)
 	for (size_t i = 0; i < count; i++)
 		values[i] = load(number, from, i);
 	return values;
+}
+
+/* Scratch memory is written to as long as a call runs: it may lie neither over what is read nor over what is written. */
+static void spoil(void *workspace, const char *what)
+{
+	memset(thaw_sim_at(workspace, WORKSPACE, 16, what), 0xff, WORKSPACE);
 }
 
 /* --- convolutions ------------------------------------------------------------------------------------------------ */
@@ -112,10 +118,10 @@ struct pass {
 };
 
 /* Calls `visit` for each output pixel, tap and input pixel that meet. */
-typedef void visit_fn(const struct thaw_gpu_conv_spec *s, double *x, double *w, double *y);
+typedef void visit_fn(const struct thaw_gpu_conv_spec *s, double *restrict x, double *restrict w, double *restrict y);
 
 /* y += x w, w as (C / groups, K / groups) of one tap and group, all at one pixel. */
-static void visit_forward(const struct thaw_gpu_conv_spec *s, double *x, double *w, double *y)
+static void visit_forward(const struct thaw_gpu_conv_spec *s, double *restrict x, double *restrict w, double *restrict y)
 {
 	int ins = s->c / s->groups, outs = s->k / s->groups;
 
@@ -124,16 +130,17 @@ static void visit_forward(const struct thaw_gpu_conv_spec *s, double *x, double 
 			y[k] += x[c] * w[c * outs + k];
 }
 
-static void visit_data(const struct thaw_gpu_conv_spec *s, double *x, double *w, double *y)
+/* w as (K / groups, C / groups) */
+static void visit_data(const struct thaw_gpu_conv_spec *s, double *restrict x, double *restrict w, double *restrict y)
 {
 	int ins = s->c / s->groups, outs = s->k / s->groups;
 
-	for (int c = 0; c < ins; c++)
-		for (int k = 0; k < outs; k++)
-			x[c] += y[k] * w[c * outs + k];
+	for (int k = 0; k < outs; k++)
+		for (int c = 0; c < ins; c++)
+			x[c] += y[k] * w[k * ins + c];
 }
 
-static void visit_weights(const struct thaw_gpu_conv_spec *s, double *x, double *w, double *y)
+static void visit_weights(const struct thaw_gpu_conv_spec *s, double *restrict x, double *restrict w, double *restrict y)
 {
 	int ins = s->c / s->groups, outs = s->k / s->groups;
 
@@ -164,13 +171,14 @@ static void visit_all(const struct thaw_gpu_conv_spec *s, visit_fn *visit, doubl
 	}
 }
 
-/* Place of weight (k, tap, c) among (taps, groups, C / groups, K / groups). */
+/* Place of weight (k, tap, c) among (taps, groups) matrices, as the pass visits them. */
 static size_t turned(const struct thaw_gpu_conv_spec *s, size_t i)
 {
 	size_t ins = (size_t)(s->c / s->groups), outs = (size_t)(s->k / s->groups), taps = (size_t)(s->kernel * s->kernel);
 	size_t c = i % ins, tap = i / ins % taps, k = i / ins / taps;
+	size_t matrix = (tap * (size_t)s->groups + k / outs) * ins * outs;
 
-	return ((tap * (size_t)s->groups + k / outs) * ins + c) * outs + k % outs;
+	return matrix + (s->pass == THAW_GPU_DATA ? k % outs * ins + c : c * outs + k % outs);
 }
 
 static double *load_weights(const struct thaw_gpu_conv_spec *s, const void *from)
@@ -214,7 +222,7 @@ static void run_pass(const void *arguments)
 	xs = s->pass == THAW_GPU_DATA ? thaw_alloc(sizes.x, sizeof *xs) : load_all(s->number, x, sizes.x);
 	ws = s->pass == THAW_GPU_WEIGHTS ? thaw_alloc(sizes.w, sizeof *ws) : load_weights(s, w);
 	ys = s->pass == THAW_GPU_FORWARD ? thaw_alloc(sizes.y, sizeof *ys) : load_all(s->number, y, sizes.y);
-	memset(thaw_sim_at(pass->tensors.workspace, WORKSPACE, 16, "a convolution's workspace"), 0xff, WORKSPACE);
+	spoil(pass->tensors.workspace, "a convolution's workspace");
 	switch (s->pass) {
 	case THAW_GPU_FORWARD:
 		visit_all(s, visit_forward, xs, ws, ys);
@@ -231,6 +239,7 @@ static void run_pass(const void *arguments)
 			store(s->number, w, i, ws[turned(s, i)]);
 		break;
 	}
+	spoil(pass->tensors.workspace, "a convolution's workspace");
 	free(xs);
 	free(ws);
 	free(ys);
@@ -300,7 +309,7 @@ static void run_product(const void *arguments)
 	const void *b = thaw_sim_at(product->b, b_bytes, 16, "a product's b");
 	void *c = thaw_sim_at(product->c, extent(s->rows, s->columns, s->c_stride, s->c_number), 16, "a product's c");
 
-	memset(thaw_sim_at(product->workspace, WORKSPACE, 16, "a product's workspace"), 0xff, WORKSPACE);
+	spoil(product->workspace, "a product's workspace");
 	for (int row = 0; row < s->rows; row++)
 		for (int column = 0; column < s->columns; column++) {
 			double sum = 0;
@@ -315,6 +324,7 @@ static void run_product(const void *arguments)
 			}
 			store(s->c_number, c, (size_t)row * (size_t)s->c_stride + (size_t)column, sum);
 		}
+	spoil(product->workspace, "a product's workspace");
 }
 
 thaw_status thaw_gpu_gemm_run(struct thaw_gpu_stream *stream, struct thaw_gpu_gemm *gemm, const void *a, const void *b,
