@@ -197,9 +197,27 @@ struct thaw_queue_ops {
 	void (*release_pinned)(struct thaw_device *device, void *memory);
 };
 
+/* What a backend has to work with on this machine. */
+enum { THAW_GPUS = 32 };
+struct thaw_found {
+	char versions[256];           /* of its libraries: "oneDNN 2.6.3 avx512_core" */
+	int gpus;                     /* that this process sees; 0: it computes with the host's processors */
+	uint32_t identity[THAW_GPUS]; /* of each: what tells it from the others of the host */
+};
+
+struct thaw_found_gpu {
+	char name[64];
+	int capability, processors; /* 10 * major + minor, multiprocessors */
+	size_t memory_bytes, available_bytes;
+};
+
 struct thaw_backend {
 	const char *name; /* "cpu" */
 	const char *(*describe)(const struct thaw_device *device);
+	/* What there is, without starting: THAW_FAILED says why that is nothing; `versions` are set all the same. `look` opens
+	 * a GPU for as long as it takes to see that it can be had. NULL: starting takes nothing away. */
+	thaw_status (*survey)(struct thaw_found *found);
+	thaw_status (*look)(int gpu, struct thaw_found_gpu *gpu_out);
 	/* Called once with the number of threads of this process. */
 	thaw_status (*start)(struct thaw_device *device);
 	void (*stop)(struct thaw_device *device); /* what start made; NULL: nothing */
