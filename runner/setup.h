@@ -15,6 +15,7 @@ struct thaw_setup {
 	struct thaw_comm *comm;     /* borrowed */
 	int rank, ranks;
 	int threads;                            /* compute threads of this rank */
+	int gpu;                                /* its number, where the device has some (runner/gpus.h) */
 	int replicas;                           /* micro-batches of a global batch */
 	struct thaw_dataset *train, *val;       /* train NULL: only evaluating */
 	const struct thaw_dataset_facts *facts; /* of val: classes and normalisation */
