@@ -208,6 +208,17 @@ void thaw_device_gpus(const char *name, struct thaw_found *found_out)
 
 /* --- memory ------------------------------------------------------------------------------------------------------ */
 
+thaw_status thaw_device_available(const struct thaw_device *device, size_t *bytes_out)
+{
+	const struct thaw_memory_ops *memory = device->backend->memory;
+	size_t available = (size_t)(thaw_memory_available("") / (uint64_t)device->sharers);
+	thaw_status status = memory ? memory->available(device, &available) : THAW_OK;
+
+	if (!status)
+		*bytes_out = available < SIZE_MAX - device->arena_bytes ? available + device->arena_bytes : SIZE_MAX;
+	return status;
+}
+
 thaw_status thaw_device_check(const struct thaw_device *device, size_t size_bytes, const char *what)
 {
 	const struct thaw_memory_ops *memory = device->backend->memory;

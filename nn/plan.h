@@ -42,6 +42,7 @@ struct thaw_plan_spec {
 	bool frozen_batch_statistics;
 	struct thaw_loss loss;            /* of training */
 	float mean[3], std[3];            /* normalisation of the input */
+	bool measures;                    /* memory is neither asked for nor taken: the plan has facts, but cannot be run */
 };
 
 /* Pictures of one forward pass. A picture mixed of two (Zhang et al., "mixup", 2018; Yun et al., "CutMix", 2019) has

@@ -107,7 +107,7 @@ for command in "plan job.yaml --no-time" "plan job.yaml" "train job.yaml --set n
     wait $launcher
     code=$?
     [ $code = 78 ] || fail "$command: exit code $code: $(cat said)"
-    says "out of memory: " " MiB, available are "
+    says "out of memory: batch: 65 needs 4" " GiB for activations, " " are free: "
     [ "$most" -lt 4000000 ] || fail "$command took $most KiB before it failed"
 done
 [ ! -e runs ] || fail "a run that has no memory left $(find runs)"
