@@ -123,6 +123,8 @@ struct thaw_step {
 	void *state;                /* the backend's own, made by prepare */
 };
 
+enum thaw_step_pass { THAW_STEP_FORWARD, THAW_STEP_DATA, THAW_STEP_WEIGHTS, THAW_STEP_PASSES };
+
 struct thaw_op_ops {
 	/* Chooses y's layout with thaw_tensor_layout() (x's and residual's are set), fills workspace_bytes, saved_bytes,
 	 * keeps_x, keeps_y, makes `state`. Which of dx, dresidual, d-parameters are wanted is known by their pointers,
@@ -137,6 +139,9 @@ struct thaw_op_ops {
 	/* Waits for what forward left on the device and brings it to the run: LOSS alone. NULL: forward did. */
 	thaw_status (*collect)(struct thaw_step *step);
 	void (*release)(struct thaw_step *step); /* `state`; NULL: there is none */
+	/* What computes a pass, where there was a choice: "engine 47 (kept)", "winograd". The words live as long as the step;
+	 * NULL: it has no such pass. The slot NULL: there is no choice. */
+	const char *(*engine)(const struct thaw_step *step, enum thaw_step_pass pass);
 	int gradients_limit;                     /* how many dy backward adds up itself, >= 1 */
 	bool overwrites_residual;                /* y may be the same memory as residual */
 	bool overwrites_dy;                      /* dresidual (dx if there is none) may be the same memory as dy[0] */

@@ -125,7 +125,11 @@ void thaw_plan_bind(struct thaw_plan *plan)
 
 struct thaw_plan_facts thaw_plan_facts(const struct thaw_plan *plan)
 {
-	struct thaw_plan_facts facts = {.steps = plan->steps_count, .arena_bytes = plan->arena_bytes};
+	struct thaw_plan_facts facts = {
+		.steps = plan->steps_count,
+		.arena_bytes = plan->arena_bytes,
+		.workspace_bytes = plan->workspace_bytes,
+	};
 
 	for (int i = 0; i < plan->steps_count; i++)
 		facts.backward_steps += thaw_step_has_backward(&plan->steps[i]);

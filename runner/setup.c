@@ -92,7 +92,9 @@ static thaw_status open_device(struct thaw_setup *setup)
 	setup->device->sharers = thaw_comm_local_size(setup->comm);
 	if (setup->device->number == THAW_FLOAT16)
 		setup->device->loss_scale = job->loss_scale;
-	return THAW_OK;
+	if (setup->device->backend->memory)
+		status = setup->device->backend->memory->available(setup->device, &setup->available_bytes);
+	return status;
 }
 
 static thaw_status build(struct thaw_setup *setup)
