@@ -75,7 +75,8 @@ struct thaw_run {
 	double share;              /* pictures in this batch / in the global batch: weight of its batch statistics */
 	int row;                   /* where a device of its own keeps the score: 0 .. THAW_ROWS - 1 */
 	struct thaw_score score;   /* written by LOSS, in forward or, where it has one, in collect */
-	float *predictions;        /* (N, classes) softmax probabilities wanted by the caller, or NULL */
+	float *predictions;        /* (N, classes) softmax probabilities wanted by the caller, or NULL; a device may still be
+	                            * at it until its score is known */
 };
 
 enum { THAW_ROWS = 1024 }; /* scores that a device keeps: of as many micro-batches of one step */
@@ -197,9 +198,9 @@ struct thaw_queue_ops {
 
 	thaw_status (*wait)(struct thaw_device *device); /* until all is done */
 
-	/* Host memory that the device reads without the host's help. */
-	thaw_status (*allocate_pinned)(struct thaw_device *device, size_t size_bytes, void **memory_out);
-	void (*release_pinned)(struct thaw_device *device, void *memory);
+	/* Host memory that the device reads and writes without the host's help. */
+	thaw_status (*allocate_pinned)(struct thaw_device *device, size_t size_bytes, const char *what, void **memory_out);
+	void (*release_pinned)(struct thaw_device *device, void *memory); /* NULL is fine */
 };
 
 /* What a backend has to work with on this machine. */

@@ -219,6 +219,27 @@ thaw_status thaw_device_available(const struct thaw_device *device, size_t *byte
 	return status;
 }
 
+static thaw_status allocate_pinned(void *context, size_t size_bytes, const char *what, void **memory_out)
+{
+	struct thaw_device *device = context;
+
+	return device->backend->queue->allocate_pinned(device, size_bytes, what, memory_out);
+}
+
+static void release_pinned(void *context, void *memory)
+{
+	struct thaw_device *device = context;
+
+	device->backend->queue->release_pinned(device, memory);
+}
+
+struct thaw_allocator thaw_device_allocator(struct thaw_device *device)
+{
+	if (!device->backend->queue)
+		return (struct thaw_allocator){.context = NULL};
+	return (struct thaw_allocator){allocate_pinned, release_pinned, device};
+}
+
 thaw_status thaw_device_check(const struct thaw_device *device, size_t size_bytes, const char *what)
 {
 	const struct thaw_memory_ops *memory = device->backend->memory;

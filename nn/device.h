@@ -5,6 +5,7 @@
 #ifndef THAW_NN_DEVICE_H
 #define THAW_NN_DEVICE_H
 
+#include "base/mem.h"
 #include "nn/backend.h"
 
 struct thaw_sums_ops; /* comm/sums.h */
@@ -37,6 +38,10 @@ void thaw_device_free(struct thaw_device *device); /* NULL is fine */
 
 /* Words for the head of a run: "oneDNN 2.6.3 avx512_core". They live as long as the device. */
 const char *thaw_device_describe(const struct thaw_device *device);
+
+/* Host memory that the device reads and writes without waiting for the host, for pictures and what is said of them; a
+ * slab where the device's memory is the host's. */
+struct thaw_allocator thaw_device_allocator(struct thaw_device *device);
 
 /* The i-th backend's name, NULL past the last. */
 const char *thaw_device_name(int i);
