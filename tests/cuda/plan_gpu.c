@@ -100,6 +100,12 @@ void thaw_gpu_conv_free(struct thaw_gpu_conv *conv)
 	free(conv);
 }
 
+const char *thaw_gpu_conv_engine(const struct thaw_gpu_conv *conv)
+{
+	(void)conv;
+	return "planned";
+}
+
 size_t thaw_gpu_conv_workspace(const struct thaw_gpu_conv *conv)
 {
 	return conv->workspace_bytes;
