@@ -46,6 +46,18 @@ struct thaw_allocator thaw_device_allocator(struct thaw_device *device);
 /* The i-th backend's name, NULL past the last. */
 const char *thaw_device_name(int i);
 
+/* What the i-th backend has here. THAW_FAILED says why it does not work; what is known is then set all the same. */
+thaw_status thaw_device_survey(int i, struct thaw_found *found_out);
+
+/* One of its GPUs, opened for a moment. */
+thaw_status thaw_device_look(int i, int gpu, struct thaw_found_gpu *gpu_out);
+
+/* The GPUs that thaw_device_open(name) chooses from; none for a name of something else, or where there are none. */
+void thaw_device_gpus(const char *name, struct thaw_found *found_out);
+
+/* Bytes that an arena of this process may have: what there is for each of the sharers, and the arena it has. */
+thaw_status thaw_device_available(const struct thaw_device *device, size_t *bytes_out);
+
 /* THAW_OUT_OF_MEMORY, naming `what`, if the machine could not give each of the sharers an arena of this size. */
 thaw_status thaw_device_check(const struct thaw_device *device, size_t size_bytes, const char *what);
 

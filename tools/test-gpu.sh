@@ -236,10 +236,10 @@ twice() {
     same_tensors runs/once/last.h5 runs/again/last.h5
 }
 
-# Each rank on a host of its own, as NCCL sees it: it refuses two on one GPU of one host.
+# Two ranks on one GPU, each on a host of its own as NCCL sees it: it refuses two on one GPU of one host.
 as_hosts() { # COMMAND...
     # shellcheck disable=SC2016
-    NCCL_SOCKET_IFNAME=lo NCCL_IB_DISABLE=1 NCCL_MAX_CTAS=2 within 120 mpirun -n 2 \
+    THAW_GPU=0 NCCL_SOCKET_IFNAME=lo NCCL_IB_DISABLE=1 NCCL_MAX_CTAS=2 within 120 mpirun -n 2 \
         sh -c 'NCCL_HOSTID=thaw-$OMPI_COMM_WORLD_RANK exec "$@"' - "$@"
 }
 
