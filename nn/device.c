@@ -94,6 +94,17 @@ static thaw_status start(struct thaw_device *device, const struct row *row)
 	return status;
 }
 
+/* Says nothing of why there are none: opening does. */
+static struct thaw_found find_gpus(const struct row *row)
+{
+	struct thaw_device device = {.backend = NULL};
+	struct thaw_found found = {.gpus = 0};
+
+	if (!row->find(&device) && device.backend->survey)
+		(void)device.backend->survey(&found);
+	return found;
+}
+
 thaw_status thaw_device_open(const char *name, int threads, int gpu, struct thaw_device **device_out)
 {
 	bool automatic = strcmp(name, "auto") == 0, known = false;
@@ -111,8 +122,9 @@ thaw_status thaw_device_open(const char *name, int threads, int gpu, struct thaw
 			continue;
 		known = true;
 		status = start(device, &backends[i]);
-		if (status == THAW_FAILED && automatic && i + 1 < BACKENDS && backends[i + 1].automatic)
-			status = THAW_OK; /* not at home here: the next may be */
+		if (status == THAW_FAILED && automatic && i + 1 < BACKENDS && backends[i + 1].automatic &&
+		    find_gpus(&backends[i]).gpus == 0)
+			status = THAW_OK; /* not at home here: the next may be; what is here and cannot be had is no reason */
 	}
 	if (!known)
 		status = fail_unknown(name);
@@ -196,14 +208,9 @@ void thaw_device_gpus(const char *name, struct thaw_found *found_out)
 	bool automatic = strcmp(name, "auto") == 0;
 
 	*found_out = (struct thaw_found){.gpus = 0};
-	for (int i = 0; i < BACKENDS && found_out->gpus == 0; i++) {
-		struct thaw_device device = {.backend = NULL};
-
-		if (!(automatic ? backends[i].automatic : strcmp(name, backends[i].name) == 0))
-			continue;
-		if (!backends[i].find(&device) && device.backend->survey)
-			(void)device.backend->survey(found_out); /* opening says why there are none */
-	}
+	for (int i = 0; i < BACKENDS && found_out->gpus == 0; i++)
+		if (automatic ? backends[i].automatic : strcmp(name, backends[i].name) == 0)
+			*found_out = find_gpus(&backends[i]);
 }
 
 /* --- memory ------------------------------------------------------------------------------------------------------ */

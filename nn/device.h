@@ -26,7 +26,8 @@ struct thaw_device {
 	void *own;             /* the backend's */
 };
 
-/* `name`: a backend in this build, or "auto" for the fastest that works here. `gpu`: which one, where the backend has
+/* `name`: a backend in this build, or "auto" for the fastest that is at home here: a GPU that is there but cannot be had
+ * is a failure. `gpu`: which one, where the backend has
  * several; the process' number on its host, from 0. THAW_BAD_JOB names those backends there are. */
 thaw_status thaw_device_open(const char *name, int threads, int gpu, struct thaw_device **device_out);
 

@@ -3,10 +3,10 @@
 #include "nn/device.h"
 
 enum {
-	SPARE = 32,  /* this part of what is available is left for what comes on top: pictures and labels on their way */
-	FEW = 9,     /* pictures from which to conclude where no plan for the asked batch can be made */
-	ROUNDS = 5,  /* plans that are tried on the way to the largest that fits */
-	ROUND = 8,   /* batches of two of these or more are multiples of it */
+	SPARE = 32, /* this part of what is available is left for what comes on top: pictures and labels on their way */
+	FEW = 9,    /* pictures from which to conclude where no plan for the asked batch can be made */
+	ROUNDS = 5, /* plans that are tried on the way to the largest that fits */
+	ROUND = 8,  /* batches of two of these or more are multiples of it */
 };
 
 /* Bytes of the arena for so many pictures. */

@@ -22,13 +22,15 @@ enum {
 static const char without_cuda[] =
 	"this build has no GPU backend: CUDA, cuDNN and NCCL are needed when thaw is built (-DTHAW_CUDA=ON)";
 
-/* What a rank tells of itself; a multiple of 8 bytes long. */
+/* What a rank tells of itself. */
 struct place {
 	struct thaw_gpu_view view;
 	struct thaw_found_gpu gpu; /* the one that it would take */
 	char why[WHY];             /* it cannot have it; "" */
 	int64_t cores;
 };
+
+_Static_assert(sizeof(struct place) % 8 == 0, "what thaw_world_gather() takes");
 
 struct backend {
 	const char *name;

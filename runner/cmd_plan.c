@@ -152,7 +152,8 @@ static void add_memory(const struct thaw_setup *setup, const struct thaw_forecas
 
 		thaw_text_add(lines, "%5d", phase + 1);
 		for (size_t i = 0; i < sizeof columns / sizeof *columns; i++)
-			thaw_text_add(lines, "  %*.1f", (int)strlen(columns[i].head), (double)f->memory[columns[i].kind] / 1048576.0);
+			thaw_text_add(lines, "  %*.1f", (int)strlen(columns[i].head),
+			              (double)f->memory[columns[i].kind] / 1048576.0);
 		if (gpu)
 			thaw_text_add(lines, "  %11.1f", (double)f->held_bytes / 1048576.0);
 		thaw_text_add(lines, "\n");

@@ -25,10 +25,11 @@ thaw_status thaw_fitting_words(const struct thaw_fitting_facts *f)
 	if (f->fits > 0)
 		snprintf(advice, sizeof advice, "a batch of %d would fit", f->fits * f->replicas);
 	else
-		snprintf(advice, sizeof advice, "not even one picture in each of %d replica%s fits, a smaller data.crop or network may",
-		         f->replicas, f->replicas == 1 ? "" : "s");
-	return thaw_fail(THAW_OUT_OF_MEMORY, "out of memory: batch: %d needs %s for activations%s, %s are free: %s", f->batch,
-	                 bytes_text(f->needed, needed), where, bytes_text(f->available, available), advice);
+		snprintf(advice, sizeof advice,
+		         "not even one picture in each of %d replica%s fits, a smaller data.crop or network may", f->replicas,
+		         f->replicas == 1 ? "" : "s");
+	return thaw_fail(THAW_OUT_OF_MEMORY, "out of memory: batch: %d needs %s for activations%s, %s are free: %s",
+	                 f->batch, bytes_text(f->needed, needed), where, bytes_text(f->available, available), advice);
 }
 
 thaw_status thaw_fitting_fail(struct thaw_setup *setup, const struct thaw_plan_spec *spec, int batch)

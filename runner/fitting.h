@@ -11,10 +11,10 @@ thaw_status thaw_fitting_fail(struct thaw_setup *setup, const struct thaw_plan_s
 
 /* The same words from what is known. Pure. */
 struct thaw_fitting_facts {
-	int batch, replicas, ranks;  /* ranks that share the memory of one host */
-	bool gpu;                    /* each has memory of its own */
-	double needed, available;    /* bytes, for each rank */
-	int fits;                    /* pictures of a replica; 0: not even one */
+	int batch, replicas, ranks; /* ranks that share the memory of one host */
+	bool gpu;                   /* each has memory of its own */
+	double needed, available;   /* bytes, for each rank */
+	int fits;                   /* pictures of a replica; 0: not even one */
 };
 thaw_status thaw_fitting_words(const struct thaw_fitting_facts *facts);
 

@@ -10,6 +10,8 @@
 #include "nn/device.h"
 #include "runner/world.h"
 
+_Static_assert(sizeof(struct thaw_gpu_view) % 8 == 0, "what thaw_world_gather() takes");
+
 static thaw_status read_asked(int32_t *asked_out)
 {
 	const char *text = getenv("THAW_GPU");

@@ -31,7 +31,10 @@ thaw_status thaw_gpu_check(const struct thaw_gpu *gpu, cudaError_t error, const 
 thaw_status thaw_gpu_count(int *count_out)
 {
 	cudaError_t error = cudaGetDeviceCount(count_out);
-	struct thaw_gpu_lack lack = {.old = error == cudaErrorInsufficientDriver, .visible = getenv("CUDA_VISIBLE_DEVICES")};
+	struct thaw_gpu_lack lack = {
+		.old = error == cudaErrorInsufficientDriver,
+		.visible = getenv("CUDA_VISIBLE_DEVICES"),
+	};
 
 	if (error == cudaSuccess && *count_out > 0)
 		return THAW_OK;
@@ -64,8 +67,7 @@ thaw_status thaw_gpu_identity(int number, uint32_t *identity_out)
 {
 	const struct thaw_gpu gpu = {.number = number};
 	struct cudaDeviceProp properties;
-	thaw_status status =
-		thaw_gpu_check(&gpu, cudaGetDeviceProperties(&properties, number), "cudaGetDeviceProperties");
+	thaw_status status = thaw_gpu_check(&gpu, cudaGetDeviceProperties(&properties, number), "cudaGetDeviceProperties");
 
 	if (!status) {
 		const int place[] = {properties.pciDomainID, properties.pciBusID, properties.pciDeviceID};

@@ -44,8 +44,8 @@ thaw_status thaw_gpu_identity(int number, uint32_t *identity_out);
 struct thaw_gpu_facts {
 	char name[64]; /* "NVIDIA H200" */
 	char versions[THAW_GPU_VERSIONS];
-	int capability;     /* 10 * major + minor: 90 */
-	int processors;     /* multiprocessors */
+	int capability; /* 10 * major + minor: 90 */
+	int processors; /* multiprocessors */
 	size_t memory_bytes;
 };
 

@@ -64,6 +64,18 @@ CUDA_VISIBLE_DEVICES=9|CUDA_VISIBLE_DEVICES='9' leaves none visible
 END
 expect 0 "oneDNN" env THAW_SIM_GPUS=0 "$thaw" plan job.yaml --no-time # device: auto
 
+# one of four cannot be had: nobody goes on without it
+export THAW_SIM_BROKEN=1
+broken="GPU 1 (simulated GPU): it is broken"
+expect 0 "           GPU 1: $broken" "$thaw" devices --require cuda
+says "^           GPU 2: $facts"
+expect 0 "rank 1 on $(hostname): GPU 1, which it cannot have: $broken" mpirun -n 2 "$thaw" devices
+expect 1 "thaw: rank 1: cuda does not work here: $broken" mpirun -n 2 "$thaw" devices --require cuda
+expect 1 "thaw: rank 1: $broken" mpirun -n 2 "$thaw" train job.yaml --set device=cuda
+expect 1 "thaw: rank 1: $broken" mpirun -n 2 "$thaw" train job.yaml
+expect 0 "simulated GPU" mpirun -n 2 env CUDA_VISIBLE_DEVICES=0,2 "$thaw" plan job.yaml --no-time
+unset THAW_SIM_BROKEN
+
 # --- in a job --------------------------------------------------------------------------------------------------------------------
 
 export THAW_SIM_GPUS=1

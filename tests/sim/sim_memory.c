@@ -163,6 +163,15 @@ static void reserve(void)
 	memory.limit = limit ? (size_t)atoll(limit) << 20 : (size_t)8 << 30;
 }
 
+/* THAW_SIM_BROKEN: the number on the machine of a GPU that cannot be had. */
+static bool is_broken(int number)
+{
+	const char *broken = getenv("THAW_SIM_BROKEN");
+	uint32_t identity = 0;
+
+	return broken && !thaw_gpu_identity(number, &identity) && identity == (uint32_t)atoi(broken);
+}
+
 thaw_status thaw_gpu_open(int number, struct thaw_gpu **gpu_out)
 {
 	struct thaw_gpu *gpu;
@@ -173,6 +182,8 @@ thaw_status thaw_gpu_open(int number, struct thaw_gpu **gpu_out)
 		return status;
 	if (number >= count)
 		return thaw_fail(THAW_FAILED, "no GPU %d: this process sees %d", number, count);
+	if (is_broken(number))
+		return thaw_fail(THAW_FAILED, "GPU %d (simulated GPU): it is broken", number);
 	gpu = thaw_alloc(1, sizeof *gpu);
 	if (!gpu)
 		return THAW_OUT_OF_MEMORY;

@@ -21,9 +21,10 @@ int main(void)
 	facts.gpu = false;
 	facts.available = 0.5 * 1073741824.0;
 	facts.fits = 0;
-	CHECK_FAILS(thaw_fitting_words(&facts), THAW_OUT_OF_MEMORY,
-	            "needs 212.3 GiB for activations in each of 4 ranks, 512.0 MiB are free: not even one picture in each of 8 "
-	            "replicas fits, a smaller data.crop or network may");
+	CHECK_FAILS(
+		thaw_fitting_words(&facts), THAW_OUT_OF_MEMORY,
+		"needs 212.3 GiB for activations in each of 4 ranks, 512.0 MiB are free: not even one picture in each of 8 "
+		"replicas fits, a smaller data.crop or network may");
 	facts.ranks = facts.replicas = 1;
 	CHECK_FAILS(thaw_fitting_words(&facts), THAW_OUT_OF_MEMORY,
 	            "needs 212.3 GiB for activations, 512.0 MiB are free: not even one picture in each of 1 replica fits");
