@@ -43,18 +43,6 @@ static thaw_status find_memory(const struct thaw_trainer *t, struct thaw_phase_f
 	return status;
 }
 
-/* What the GPU has given away since it was opened, to thaw and to libraries. */
-static thaw_status find_held(const struct thaw_setup *setup, size_t *held_out)
-{
-	const struct thaw_memory_ops *memory = setup->device->backend->memory;
-	size_t available;
-	thaw_status status = memory ? memory->available(setup->device, &available) : THAW_OK;
-
-	if (!status && memory)
-		*held_out = setup->available_bytes > available ? setup->available_bytes - available : 0;
-	return thaw_world_agree(status);
-}
-
 /* Plans of all sizes of micro-batches that this rank will see, the last batch's too. */
 static thaw_status compile_all(struct thaw_trainer *t)
 {
@@ -119,7 +107,7 @@ static thaw_status forecast_phase(struct thaw_trainer *t, int phase, bool measur
 	status = find_memory(t, forecast);
 	if (!status && measures)
 		status = time_steps(t, &forecast->seconds);
-	return status ? status : find_held(t->setup, &forecast->held_bytes);
+	return status ? status : thaw_world_agree(thaw_setup_held(t->setup, &forecast->held_bytes));
 }
 
 thaw_status thaw_forecast_job(struct thaw_trainer *t, bool measures, struct thaw_text *engines,

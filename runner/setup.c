@@ -80,6 +80,17 @@ static uint32_t data_checksum(const struct thaw_dataset *dataset)
 	return crc;
 }
 
+thaw_status thaw_setup_held(const struct thaw_setup *setup, size_t *held_out)
+{
+	const struct thaw_memory_ops *memory = setup->device->backend->memory;
+	size_t available = setup->available_bytes;
+	thaw_status status = memory ? memory->available(setup->device, &available) : THAW_OK;
+
+	if (!status)
+		*held_out = setup->available_bytes > available ? setup->available_bytes - available : 0;
+	return status;
+}
+
 static thaw_status open_device(struct thaw_setup *setup)
 {
 	const struct thaw_job *job = setup->job;

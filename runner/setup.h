@@ -39,6 +39,10 @@ thaw_status thaw_setup_compare(const char *path, uint32_t checksum);
 /* Of the parameters and running statistics. */
 uint32_t thaw_setup_checksum(const struct thaw_setup *setup);
 
+/* What the device has given away of its own memory since it was opened, to thaw and to libraries; 0: its memory is the
+ * host's. */
+thaw_status thaw_setup_held(const struct thaw_setup *setup, size_t *held_out);
+
 /* Opens and builds everything that `job` names; all ranks call it, and succeed or fail together. `training`: with the
  * training split, which must match the other. */
 thaw_status thaw_setup_open(const struct thaw_job *job, bool training, struct thaw_setup *setup_out);
