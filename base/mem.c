@@ -78,3 +78,20 @@ char *thaw_copy_text(const char *text)
 
 	return copy ? memcpy(copy, text, size_bytes) : NULL;
 }
+
+thaw_status thaw_allocator_take(const struct thaw_allocator *allocator, size_t size_bytes, const char *what,
+                                void **memory_out)
+{
+	if (allocator->allocate)
+		return allocator->allocate(allocator->context, size_bytes, what, memory_out);
+	*memory_out = thaw_alloc_slab(size_bytes, what);
+	return *memory_out ? THAW_OK : THAW_OUT_OF_MEMORY;
+}
+
+void thaw_allocator_give(const struct thaw_allocator *allocator, void *memory)
+{
+	if (allocator->release)
+		allocator->release(allocator->context, memory);
+	else
+		thaw_free_slab(memory);
+}

@@ -15,6 +15,8 @@
 
 #include <stddef.h>
 
+#include "base/status.h"
+
 /* `count` zeroed objects of `size_bytes` each; never NULL for a count of 0. NULL after thaw_fail(THAW_OUT_OF_MEMORY),
  * also when the product overflows. */
 void *thaw_alloc(size_t count, size_t size_bytes);
@@ -24,6 +26,19 @@ void *thaw_alloc(size_t count, size_t size_bytes);
  * refused (base/available.h). NULL after thaw_fail(THAW_OUT_OF_MEMORY), naming `what` ("activations"). */
 void *thaw_alloc_slab(size_t size_bytes, const char *what);
 void thaw_free_slab(void *slab); /* NULL is fine */
+
+/* Where bulk bytes come from when it matters to somebody else, such as a device that reads them by itself. All zero: a
+ * slab. */
+struct thaw_allocator {
+	thaw_status (*allocate)(void *context, size_t size_bytes, const char *what, void **memory_out);
+	void (*release)(void *context, void *memory); /* NULL is fine */
+	void *context;
+};
+
+/* THAW_OUT_OF_MEMORY names `what`. */
+thaw_status thaw_allocator_take(const struct thaw_allocator *allocator, size_t size_bytes, const char *what,
+                                void **memory_out);
+void thaw_allocator_give(const struct thaw_allocator *allocator, void *memory);
 
 /* Room for one more: a zeroed element of `size_bytes` behind the `count` that an array has, whose memory doubles where the
  * count is a power of two. The array begins as NULL, grows by this function only, and goes with free(); `array_inout` is

@@ -32,6 +32,9 @@ void thaw_comm_stop(struct thaw_comm *comm);
 /* Takes all ranks down with this exit code, at once; does not return. For a rank that cannot go on. */
 _Noreturn void thaw_comm_abort(struct thaw_comm *comm, int exit_code);
 
+/* The library that ranks are started with, whether they were or not: "Open MPI 4.1.4". */
+const char *thaw_comm_library(void);
+
 int thaw_comm_rank(const struct thaw_comm *comm);
 int thaw_comm_size(const struct thaw_comm *comm);
 

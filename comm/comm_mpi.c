@@ -79,6 +79,23 @@ static bool mpi_launched(void)
 	return getenv("OMPI_COMM_WORLD_SIZE") || getenv("PMIX_RANK") || getenv("PMI_RANK");
 }
 
+/* MPI may be asked for that before it starts: "Open MPI v4.1.4, package: ..." */
+const char *thaw_comm_library(void)
+{
+	static char words[64];
+	char text[MPI_MAX_LIBRARY_VERSION_STRING] = "";
+	int length;
+	char *version;
+
+	MPI_Get_library_version(text, &length);
+	text[strcspn(text, ",\n")] = '\0';
+	version = strstr(text, " v");
+	if (version)
+		memmove(version + 1, version + 2, strlen(version + 2) + 1);
+	snprintf(words, sizeof words, "%.63s", text);
+	return words;
+}
+
 static int find_ranks(struct thaw_comm *comm)
 {
 	MPI_Comm host;

@@ -195,14 +195,19 @@ static thaw_status allocate_slots(struct thaw_loader *loader)
 {
 	const struct thaw_loader_spec *spec = &loader->spec;
 	size_t ahead = (size_t)spec->ahead, limit = (size_t)spec->batch_limit, size = (size_t)spec->augment.size;
+	void *pixels;
+	thaw_status status;
 
 	loader->slots = thaw_alloc(ahead, sizeof *loader->slots);
 	loader->labels = thaw_alloc(ahead * limit, sizeof *loader->labels);
 	loader->labels2 = thaw_alloc(ahead * limit, sizeof *loader->labels2);
 	loader->share = thaw_alloc(ahead * limit, sizeof *loader->share);
-	loader->pixels = thaw_alloc_slab(ahead * limit * size * size * 3, "batches that are loaded ahead");
-	if (!loader->slots || !loader->labels || !loader->labels2 || !loader->share || !loader->pixels)
+	if (!loader->slots || !loader->labels || !loader->labels2 || !loader->share)
 		return THAW_OUT_OF_MEMORY;
+	status = thaw_allocator_take(&spec->memory, ahead * limit * size * size * 3, "batches that are loaded ahead", &pixels);
+	if (status)
+		return status;
+	loader->pixels = pixels;
 	for (size_t i = 0; i < ahead; i++) {
 		loader->slots[i].labels = loader->labels + i * limit;
 		loader->slots[i].labels2 = loader->labels2 + i * limit;
@@ -262,7 +267,7 @@ void thaw_loader_free(struct thaw_loader *loader)
 	free(loader->labels);
 	free(loader->labels2);
 	free(loader->share);
-	thaw_free_slab(loader->pixels);
+	thaw_allocator_give(&loader->spec.memory, loader->pixels);
 	free(loader);
 }
 

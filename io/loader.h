@@ -10,6 +10,7 @@
 #ifndef THAW_IO_LOADER_H
 #define THAW_IO_LOADER_H
 
+#include "base/mem.h"
 #include "io/augment.h"
 #include "io/dataset.h"
 
@@ -29,6 +30,7 @@ struct thaw_loader_spec {
 	int threads;      /* >= 1 */
 	int ahead;        /* batches in the ring, >= 2 */
 	int batch_limit;  /* pictures in the largest batch */
+	struct thaw_allocator memory; /* of the pixels */
 };
 
 /* Pictures order[first .. first + count - 1] are one batch. */

@@ -75,7 +75,8 @@ struct thaw_run {
 	double share;              /* pictures in this batch / in the global batch: weight of its batch statistics */
 	int row;                   /* where a device of its own keeps the score: 0 .. THAW_ROWS - 1 */
 	struct thaw_score score;   /* written by LOSS, in forward or, where it has one, in collect */
-	float *predictions;        /* (N, classes) softmax probabilities wanted by the caller, or NULL */
+	float *predictions;        /* (N, classes) softmax probabilities wanted by the caller, or NULL; a device may still be
+	                            * at it until its score is known */
 };
 
 enum { THAW_ROWS = 1024 }; /* scores that a device keeps: of as many micro-batches of one step */
@@ -123,6 +124,8 @@ struct thaw_step {
 	void *state;                /* the backend's own, made by prepare */
 };
 
+enum thaw_step_pass { THAW_STEP_FORWARD, THAW_STEP_DATA, THAW_STEP_WEIGHTS, THAW_STEP_PASSES };
+
 struct thaw_op_ops {
 	/* Chooses y's layout with thaw_tensor_layout() (x's and residual's are set), fills workspace_bytes, saved_bytes,
 	 * keeps_x, keeps_y, makes `state`. Which of dx, dresidual, d-parameters are wanted is known by their pointers,
@@ -137,6 +140,9 @@ struct thaw_op_ops {
 	/* Waits for what forward left on the device and brings it to the run: LOSS alone. NULL: forward did. */
 	thaw_status (*collect)(struct thaw_step *step);
 	void (*release)(struct thaw_step *step); /* `state`; NULL: there is none */
+	/* What computes a pass, where there was a choice: "engine 47 (kept)", "winograd". The words live as long as the step;
+	 * NULL: it has no such pass. The slot NULL: there is no choice. */
+	const char *(*engine)(const struct thaw_step *step, enum thaw_step_pass pass);
 	int gradients_limit;                     /* how many dy backward adds up itself, >= 1 */
 	bool overwrites_residual;                /* y may be the same memory as residual */
 	bool overwrites_dy;                      /* dresidual (dx if there is none) may be the same memory as dy[0] */
@@ -192,14 +198,32 @@ struct thaw_queue_ops {
 
 	thaw_status (*wait)(struct thaw_device *device); /* until all is done */
 
-	/* Host memory that the device reads without the host's help. */
-	thaw_status (*allocate_pinned)(struct thaw_device *device, size_t size_bytes, void **memory_out);
-	void (*release_pinned)(struct thaw_device *device, void *memory);
+	/* Host memory that the device reads and writes without the host's help. */
+	thaw_status (*allocate_pinned)(struct thaw_device *device, size_t size_bytes, const char *what, void **memory_out);
+	void (*release_pinned)(struct thaw_device *device, void *memory); /* NULL is fine */
+};
+
+/* What a backend has to work with on this machine. */
+enum { THAW_GPUS = 32 };
+struct thaw_found {
+	char versions[256];           /* of its libraries: "oneDNN 2.6.3 avx512_core" */
+	int gpus;                     /* that this process sees; 0: it computes with the host's processors */
+	uint32_t identity[THAW_GPUS]; /* of each: what tells it from the others of the host */
+};
+
+struct thaw_found_gpu {
+	char name[64];
+	int capability, processors; /* 10 * major + minor, multiprocessors */
+	size_t memory_bytes, available_bytes;
 };
 
 struct thaw_backend {
 	const char *name; /* "cpu" */
 	const char *(*describe)(const struct thaw_device *device);
+	/* What there is, without starting: THAW_FAILED says why that is nothing; `versions` are set all the same. `look` opens
+	 * a GPU for as long as it takes to see that it can be had. NULL: starting takes nothing away. */
+	thaw_status (*survey)(struct thaw_found *found);
+	thaw_status (*look)(int gpu, struct thaw_found_gpu *gpu_out);
 	/* Called once with the number of threads of this process. */
 	thaw_status (*start)(struct thaw_device *device);
 	void (*stop)(struct thaw_device *device); /* what start made; NULL: nothing */

@@ -1,5 +1,6 @@
 #include "nn/device.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,6 +9,7 @@
 #include "base/text.h"
 #include "nn/cuda/module.h"
 
+#ifdef THAW_HAVE_CUDA
 static thaw_status find_cuda(struct thaw_device *device)
 {
 	const struct thaw_cuda_module *module;
@@ -19,6 +21,22 @@ static thaw_status find_cuda(struct thaw_device *device)
 	device->sums = module->sums;
 	return THAW_OK;
 }
+
+/* Where there is no driver the module still tells the versions of its libraries. */
+static thaw_status survey_cuda(struct thaw_found *found)
+{
+	const struct thaw_cuda_module *module;
+	size_t length;
+	thaw_status status;
+
+	if (thaw_cuda_load(&module))
+		return thaw_cuda_find(&module); /* its words begin with the driver, without which the rest does not matter */
+	status = module->backend->survey(found);
+	length = strlen(found->versions);
+	snprintf(found->versions + length, sizeof found->versions - length, ", %s", module->sums_version());
+	return status;
+}
+#endif
 
 static thaw_status find_cpu(struct thaw_device *device)
 {
@@ -37,12 +55,13 @@ static const struct row {
 	const char *name;
 	thaw_status (*find)(struct thaw_device *device);
 	bool automatic;
+	thaw_status (*survey)(struct thaw_found *found); /* NULL: opening it tells all there is */
 } backends[] = {
 #ifdef THAW_HAVE_CUDA
-	{"cuda", find_cuda, true},
+	{"cuda", find_cuda, true, survey_cuda},
 #endif
-	{"cpu", find_cpu, true},
-	{"reference", find_reference, false}, /* thousands of times slower: only by name */
+	{"cpu", find_cpu, true, NULL},
+	{"reference", find_reference, false, NULL}, /* thousands of times slower: only by name */
 };
 enum { BACKENDS = sizeof backends / sizeof *backends };
 
@@ -75,6 +94,17 @@ static thaw_status start(struct thaw_device *device, const struct row *row)
 	return status;
 }
 
+/* Says nothing of why there are none: opening does. */
+static struct thaw_found find_gpus(const struct row *row)
+{
+	struct thaw_device device = {.backend = NULL};
+	struct thaw_found found = {.gpus = 0};
+
+	if (!row->find(&device) && device.backend->survey)
+		(void)device.backend->survey(&found);
+	return found;
+}
+
 thaw_status thaw_device_open(const char *name, int threads, int gpu, struct thaw_device **device_out)
 {
 	bool automatic = strcmp(name, "auto") == 0, known = false;
@@ -92,8 +122,9 @@ thaw_status thaw_device_open(const char *name, int threads, int gpu, struct thaw
 			continue;
 		known = true;
 		status = start(device, &backends[i]);
-		if (status == THAW_FAILED && automatic && i + 1 < BACKENDS && backends[i + 1].automatic)
-			status = THAW_OK; /* not at home here: the next may be */
+		if (status == THAW_FAILED && automatic && i + 1 < BACKENDS && backends[i + 1].automatic &&
+		    find_gpus(&backends[i]).gpus == 0)
+			status = THAW_OK; /* not at home here: the next may be; what is here and cannot be had is no reason */
 	}
 	if (!known)
 		status = fail_unknown(name);
@@ -144,6 +175,76 @@ void thaw_device_free(struct thaw_device *device)
 const char *thaw_device_describe(const struct thaw_device *device)
 {
 	return device->backend->describe(device);
+}
+
+/* --- what there is ----------------------------------------------------------------------------------------------- */
+
+thaw_status thaw_device_survey(int i, struct thaw_found *found_out)
+{
+	struct thaw_device *device;
+	thaw_status status;
+
+	*found_out = (struct thaw_found){.gpus = 0};
+	if (backends[i].survey)
+		return backends[i].survey(found_out);
+	status = thaw_device_open(backends[i].name, 1, 0, &device);
+	if (status)
+		return status;
+	snprintf(found_out->versions, sizeof found_out->versions, "%s", thaw_device_describe(device));
+	thaw_device_free(device);
+	return THAW_OK;
+}
+
+thaw_status thaw_device_look(int i, int gpu, struct thaw_found_gpu *gpu_out)
+{
+	struct thaw_device device = {.gpu = gpu};
+	thaw_status status = backends[i].find(&device);
+
+	return status ? status : device.backend->look(gpu, gpu_out);
+}
+
+void thaw_device_gpus(const char *name, struct thaw_found *found_out)
+{
+	bool automatic = strcmp(name, "auto") == 0;
+
+	*found_out = (struct thaw_found){.gpus = 0};
+	for (int i = 0; i < BACKENDS && found_out->gpus == 0; i++)
+		if (automatic ? backends[i].automatic : strcmp(name, backends[i].name) == 0)
+			*found_out = find_gpus(&backends[i]);
+}
+
+/* --- memory ------------------------------------------------------------------------------------------------------ */
+
+thaw_status thaw_device_available(const struct thaw_device *device, size_t *bytes_out)
+{
+	const struct thaw_memory_ops *memory = device->backend->memory;
+	size_t available = (size_t)(thaw_memory_available("") / (uint64_t)device->sharers);
+	thaw_status status = memory ? memory->available(device, &available) : THAW_OK;
+
+	if (!status)
+		*bytes_out = available < SIZE_MAX - device->arena_bytes ? available + device->arena_bytes : SIZE_MAX;
+	return status;
+}
+
+static thaw_status allocate_pinned(void *context, size_t size_bytes, const char *what, void **memory_out)
+{
+	struct thaw_device *device = context;
+
+	return device->backend->queue->allocate_pinned(device, size_bytes, what, memory_out);
+}
+
+static void release_pinned(void *context, void *memory)
+{
+	struct thaw_device *device = context;
+
+	device->backend->queue->release_pinned(device, memory);
+}
+
+struct thaw_allocator thaw_device_allocator(struct thaw_device *device)
+{
+	if (!device->backend->queue)
+		return (struct thaw_allocator){.context = NULL};
+	return (struct thaw_allocator){allocate_pinned, release_pinned, device};
 }
 
 thaw_status thaw_device_check(const struct thaw_device *device, size_t size_bytes, const char *what)

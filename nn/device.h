@@ -5,6 +5,7 @@
 #ifndef THAW_NN_DEVICE_H
 #define THAW_NN_DEVICE_H
 
+#include "base/mem.h"
 #include "nn/backend.h"
 
 struct thaw_sums_ops; /* comm/sums.h */
@@ -25,7 +26,8 @@ struct thaw_device {
 	void *own;             /* the backend's */
 };
 
-/* `name`: a backend in this build, or "auto" for the fastest that works here. `gpu`: which one, where the backend has
+/* `name`: a backend in this build, or "auto" for the fastest that is at home here: a GPU that is there but cannot be had
+ * is a failure. `gpu`: which one, where the backend has
  * several; the process' number on its host, from 0. THAW_BAD_JOB names those backends there are. */
 thaw_status thaw_device_open(const char *name, int threads, int gpu, struct thaw_device **device_out);
 
@@ -38,8 +40,24 @@ void thaw_device_free(struct thaw_device *device); /* NULL is fine */
 /* Words for the head of a run: "oneDNN 2.6.3 avx512_core". They live as long as the device. */
 const char *thaw_device_describe(const struct thaw_device *device);
 
+/* Host memory that the device reads and writes without waiting for the host, for pictures and what is said of them; a
+ * slab where the device's memory is the host's. */
+struct thaw_allocator thaw_device_allocator(struct thaw_device *device);
+
 /* The i-th backend's name, NULL past the last. */
 const char *thaw_device_name(int i);
+
+/* What the i-th backend has here. THAW_FAILED says why it does not work; what is known is then set all the same. */
+thaw_status thaw_device_survey(int i, struct thaw_found *found_out);
+
+/* One of its GPUs, opened for a moment. */
+thaw_status thaw_device_look(int i, int gpu, struct thaw_found_gpu *gpu_out);
+
+/* The GPUs that thaw_device_open(name) chooses from; none for a name of something else, or where there are none. */
+void thaw_device_gpus(const char *name, struct thaw_found *found_out);
+
+/* Bytes that an arena of this process may have: what there is for each of the sharers, and the arena it has. */
+thaw_status thaw_device_available(const struct thaw_device *device, size_t *bytes_out);
 
 /* THAW_OUT_OF_MEMORY, naming `what`, if the machine could not give each of the sharers an arena of this size. */
 thaw_status thaw_device_check(const struct thaw_device *device, size_t size_bytes, const char *what);

@@ -362,11 +362,14 @@ static thaw_status fill(struct thaw_plan *plan, const struct thaw_plan_spec *spe
 	if (status)
 		return status;
 	bind_gradients(plan, NULL);
-	status = thaw_device_check(plan->device, least_bytes(plan), "activations");
+	if (!spec->measures)
+		status = thaw_device_check(plan->device, least_bytes(plan), "activations");
 	if (!status)
 		status = prepare_steps(plan);
 	if (!status)
 		status = thaw_plan_place(plan);
+	if (!status && !spec->measures)
+		status = thaw_device_reserve(plan->device, plan->arena_bytes);
 	find_ready(plan);
 	return status;
 }

@@ -42,6 +42,7 @@ struct thaw_plan_spec {
 	bool frozen_batch_statistics;
 	struct thaw_loss loss;            /* of training */
 	float mean[3], std[3];            /* normalisation of the input */
+	bool measures;                    /* memory is neither asked for nor taken: the plan has facts, but cannot be run */
 };
 
 /* Pictures of one forward pass. A picture mixed of two (Zhang et al., "mixup", 2018; Yun et al., "CutMix", 2019) has
@@ -103,7 +104,12 @@ const bool *thaw_plan_updates(const struct thaw_plan *plan);
 struct thaw_plan_facts {
 	int steps, backward_steps;
 	size_t arena_bytes, kept_bytes; /* of which kept from forward to backward at most */
+	size_t workspace_bytes;         /* of the arena: scratch of one step at a time */
 };
 struct thaw_plan_facts thaw_plan_facts(const struct thaw_plan *plan);
+
+/* What computes the steps for which a backend had a choice, as a table of lines; like ones in one, with their number. */
+struct thaw_text;
+void thaw_plan_add_engines(const struct thaw_plan *plan, struct thaw_text *lines);
 
 #endif

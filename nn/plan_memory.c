@@ -102,7 +102,7 @@ thaw_status thaw_plan_place(struct thaw_plan *plan)
 			plan->workspace_bytes = (plan->steps[i].workspace_bytes + 63) / 64 * 64;
 	status = thaw_place(plan->blocks, plan->blocks_count, &placed);
 	plan->arena_bytes = plan->workspace_bytes + placed;
-	return status ? status : thaw_device_reserve(plan->device, plan->arena_bytes);
+	return status;
 }
 
 void thaw_plan_bind(struct thaw_plan *plan)
@@ -125,7 +125,11 @@ void thaw_plan_bind(struct thaw_plan *plan)
 
 struct thaw_plan_facts thaw_plan_facts(const struct thaw_plan *plan)
 {
-	struct thaw_plan_facts facts = {.steps = plan->steps_count, .arena_bytes = plan->arena_bytes};
+	struct thaw_plan_facts facts = {
+		.steps = plan->steps_count,
+		.arena_bytes = plan->arena_bytes,
+		.workspace_bytes = plan->workspace_bytes,
+	};
 
 	for (int i = 0; i < plan->steps_count; i++)
 		facts.backward_steps += thaw_step_has_backward(&plan->steps[i]);

@@ -46,7 +46,7 @@ static inline bool thaw_step_has_backward(const struct thaw_step *step)
 	return step->dy_count > 0 || step->dx;
 }
 
-/* Places all memory of a plan whose steps are prepared, and has the device reserve as much. */
+/* Places all memory of a plan whose steps are prepared, in an arena of plan->arena_bytes. */
 thaw_status thaw_plan_place(struct thaw_plan *plan);
 
 /* Sets addresses for where the arena stands now. */

@@ -20,7 +20,7 @@ enum {
 struct arguments {
 	const char *job;
 	struct thaw_texts sets;
-	bool rates, no_time;
+	bool rates, no_time, engines;
 	double begun; /* thaw_clock_seconds() */
 };
 
@@ -32,6 +32,8 @@ static thaw_status parse(const struct thaw_command *self, int argc, char **argv,
 	     "learning rates of every epoch, not of the first and last of each phase alone"},
 		{"no-time", 0, THAW_OPTION_FLAG, &a->no_time, 0, 0, NULL,
 	     "measure nothing, convolutions neither: quick, but without an estimate"},
+		{"engines", 0, THAW_OPTION_FLAG, &a->engines, 0, 0, NULL,
+	     "which implementation computes which convolution, in each phase"},
 	};
 	struct thaw_texts files = {0};
 	thaw_status status =
@@ -127,6 +129,37 @@ static void add_phases(const struct thaw_setup *setup, const struct thaw_forecas
 	}
 }
 
+/* What the memory of a phase is for, where rank 0 computes. */
+static void add_memory(const struct thaw_setup *setup, const struct thaw_forecast *forecast, struct thaw_text *lines)
+{
+	static const struct {
+		const char *head;
+		enum thaw_memory_kind kind;
+	} columns[] = {
+		{"parameters", THAW_MEMORY_PARAMETERS},   {"average", THAW_MEMORY_AVERAGE},
+		{"optimizer", THAW_MEMORY_SLOTS},         {"gradients", THAW_MEMORY_GRADIENTS},
+		{"activations", THAW_MEMORY_ACTIVATIONS}, {"workspace", THAW_MEMORY_WORKSPACE},
+		{"pictures", THAW_MEMORY_PICTURES},
+	};
+	bool gpu = setup->device->backend->memory != NULL;
+
+	thaw_text_add(lines, "MiB of %s\nphase", gpu ? "rank 0's GPU" : "rank 0");
+	for (size_t i = 0; i < sizeof columns / sizeof *columns; i++)
+		thaw_text_add(lines, "  %s", columns[i].head);
+	thaw_text_add(lines, "%s\n", gpu ? "  held in all" : "");
+	for (int phase = 0; phase < setup->job->phases_count; phase++) {
+		const struct thaw_phase_forecast *f = &forecast->phases[phase];
+
+		thaw_text_add(lines, "%5d", phase + 1);
+		for (size_t i = 0; i < sizeof columns / sizeof *columns; i++)
+			thaw_text_add(lines, "  %*.1f", (int)strlen(columns[i].head),
+			              (double)f->memory[columns[i].kind] / 1048576.0);
+		if (gpu)
+			thaw_text_add(lines, "  %11.1f", (double)f->held_bytes / 1048576.0);
+		thaw_text_add(lines, "\n");
+	}
+}
+
 /* "time    about 12 min 3 s for 16 epochs, 1,216 steps: an epoch validates in 0.6 s; checkpoints come on top" */
 static void add_total(const struct thaw_setup *setup, const struct thaw_forecast *forecast, struct thaw_text *lines)
 {
@@ -185,6 +218,8 @@ static thaw_status tell_phases(const struct thaw_setup *setup, const struct thaw
 	thaw_status status;
 
 	add_phases(setup, forecast, &lines);
+	thaw_text_add(&lines, "\n");
+	add_memory(setup, forecast, &lines);
 	thaw_text_add(&lines, "\nlearning rates at the first step of an epoch%s\n",
 	              follows_losses(setup->job) ? ", at most" : "");
 	status = thaw_rates_add(trainer, all_rates, &lines);
@@ -204,6 +239,7 @@ static thaw_status plan(struct thaw_setup *setup, const void *arguments)
 {
 	const struct arguments *a = arguments;
 	struct thaw_train_options options = {.begun_seconds = a->begun};
+	struct thaw_text engines = THAW_TEXT_EMPTY;
 	struct thaw_forecast forecast;
 	struct thaw_trainer *trainer;
 	thaw_status status;
@@ -214,9 +250,14 @@ static thaw_status plan(struct thaw_setup *setup, const void *arguments)
 		return status;
 	status = thaw_world_agree(tell_data(setup));
 	if (!status)
-		status = thaw_forecast_job(trainer, !a->no_time, &forecast);
+		status = thaw_forecast_job(trainer, !a->no_time, a->engines ? &engines : NULL, &forecast);
 	if (!status)
 		status = thaw_world_agree(tell_phases(setup, trainer, &forecast, a->rates));
+	if (!status)
+		status = thaw_world_agree(thaw_text_status(&engines));
+	if (!status)
+		thaw_log_lines(engines.data);
+	thaw_text_release(&engines);
 	if (!thaw_world_alone(status))
 		thaw_trainer_free(trainer);
 	return status;
@@ -248,8 +289,9 @@ const struct thaw_command thaw_command_plan = {
 	.notes =
 		"What `thaw train` checks of job and data is checked; no run folder is looked at, made or changed. With as many\n"
 		"ranks as the run will have, memory and time are those of the run: a few steps of each phase and a few batches of\n"
-		"validation are measured. Memory is that of parameters, gradients, optimizer and activations; libraries and\n"
-		"pictures on their way come on top.\n"
+		"validation are measured. Memory is that of parameters, gradients, optimizer and activations, where they are\n"
+		"computed with; libraries and pictures on their way come on top. What a GPU has given away since it was opened, to\n"
+		"all of these, is asked of it.\n"
 		"\n"
 		"    mpirun -n 2 thaw plan job.yaml --set batch=64\n",
 	.run = run,

@@ -4,6 +4,7 @@
 
 #include "base/options.h"
 
+extern const struct thaw_command thaw_command_devices; /* what there is to compute with */
 extern const struct thaw_command thaw_command_plan;    /* what a job would do */
 extern const struct thaw_command thaw_command_lr_find; /* a learning rate for it */
 extern const struct thaw_command thaw_command_train;   /* train as a job file says */

@@ -15,23 +15,37 @@
 #include "runner/world.h"
 
 enum {
-	BATCH = 32,
+	BATCH = 32,         /* pictures */
+	DEVICE_BATCH = 128, /* the same for a device with memory of its own, which likes more at once */
+	AHEAD = 2,          /* batches under way: such a device is at one while the host looks at the other */
 	MEASURED = 8, /* batches that are timed, after one that warms up */
+};
+
+/* A batch that the device is at, or has been. */
+struct under_way {
+	int64_t first;        /* picture */
+	int count;            /* of real ones */
+	int32_t *labels;      /* (batch) -1: fills up */
+	float *probabilities; /* (batch, classes) */
+	uint8_t *pixels;      /* (batch,H,W,3) where a last batch is filled up */
+	struct thaw_score score;
 };
 
 struct thaw_evaluator {
 	struct thaw_setup *setup;
 	struct thaw_plan *plan;
+	struct thaw_allocator memory;        /* that the device reads and writes */
+	int batch;                           /* pictures */
+	struct under_way under_way[AHEAD];   /* batch i of this rank in i % AHEAD */
 	struct thaw_loader *loader;
 	int64_t batches, mine;               /* of the split; of this rank: batch i belongs to rank i % ranks */
 	int32_t *order;                      /* (count) pictures in their own order */
 	struct thaw_batch_range *ranges;     /* (mine) */
 	double *losses;                      /* (batches) */
 	double *said;                        /* (count, 3) of each picture: class, its probability, loss */
-	float *probabilities;                /* (BATCH, classes) */
 	struct thaw_prediction *predictions; /* (count) */
 	struct thaw_class_counts *of;        /* (classes) of the predictions */
-	uint8_t *pixels;                     /* (BATCH,H,W,3) where a last batch is filled up */
+	double begun;                        /* thaw_clock_seconds() when what is measured began */
 	thaw_evaluated_fn *told;             /* NULL: nobody wants to know */
 	void *context;
 };
@@ -52,39 +66,59 @@ void thaw_evaluator_free(struct thaw_evaluator *evaluator)
 	free(evaluator->ranges);
 	free(evaluator->losses);
 	free(evaluator->said);
-	free(evaluator->probabilities);
 	free(evaluator->predictions);
 	free(evaluator->of);
-	free(evaluator->pixels);
+	for (int i = 0; i < AHEAD; i++) {
+		free(evaluator->under_way[i].labels);
+		thaw_allocator_give(&evaluator->memory, evaluator->under_way[i].probabilities);
+		thaw_allocator_give(&evaluator->memory, evaluator->under_way[i].pixels);
+	}
 	free(evaluator);
 }
 
 static thaw_status deal_out(struct thaw_evaluator *e)
 {
 	int64_t count = e->setup->facts->count;
-	size_t crop = (size_t)e->setup->job->data.crop;
+	int64_t batch = e->batch;
 
 	if (count > INT32_MAX / 3) /* what ranks exchange at once */
 		return thaw_fail(THAW_BAD_JOB, "data.val: %lld pictures, allowed are up to %d", (long long)count,
 		                 INT32_MAX / 3);
-	e->batches = (count + BATCH - 1) / BATCH;
+	e->batches = (count + batch - 1) / batch;
 	e->order = thaw_alloc((size_t)count, sizeof *e->order);
 	e->ranges = thaw_alloc((size_t)e->batches, sizeof *e->ranges);
 	e->losses = thaw_alloc((size_t)e->batches, sizeof *e->losses);
-	e->pixels = thaw_alloc(BATCH, crop * crop * 3);
 	e->said = thaw_alloc(3 * (size_t)count, sizeof *e->said);
-	e->probabilities = thaw_alloc(BATCH * (size_t)e->setup->facts->classes, sizeof *e->probabilities);
 	e->predictions = thaw_alloc((size_t)count, sizeof *e->predictions);
 	e->of = thaw_alloc((size_t)e->setup->facts->classes, sizeof *e->of);
-	if (!e->order || !e->ranges || !e->losses || !e->pixels || !e->said || !e->probabilities || !e->predictions ||
-	    !e->of)
+	if (!e->order || !e->ranges || !e->losses || !e->said || !e->predictions || !e->of)
 		return THAW_OUT_OF_MEMORY;
 	for (int64_t i = 0; i < count; i++)
 		e->order[i] = (int32_t)i;
 	for (int64_t i = e->setup->rank; i < e->batches; i += e->setup->ranks)
 		e->ranges[e->mine++] =
-			(struct thaw_batch_range){i * BATCH, (int)(count - i * BATCH < BATCH ? count - i * BATCH : BATCH)};
+			(struct thaw_batch_range){i * batch, (int)(count - i * batch < batch ? count - i * batch : batch)};
 	return THAW_OK;
+}
+
+static thaw_status make_room(struct thaw_evaluator *e, struct under_way *under_way)
+{
+	size_t batch = (size_t)e->batch, crop = (size_t)e->setup->job->data.crop;
+	void *probabilities, *pixels;
+	thaw_status status;
+
+	under_way->labels = thaw_alloc(batch, sizeof *under_way->labels);
+	status = under_way->labels ? THAW_OK : THAW_OUT_OF_MEMORY;
+	if (!status)
+		status = thaw_allocator_take(&e->memory, batch * (size_t)e->setup->facts->classes * sizeof(float),
+		                             "probabilities", &probabilities);
+	if (status)
+		return status;
+	under_way->probabilities = probabilities;
+	status = thaw_allocator_take(&e->memory, batch * crop * crop * 3, "pictures", &pixels);
+	if (!status)
+		under_way->pixels = pixels;
+	return status;
 }
 
 static thaw_status open_loader(struct thaw_evaluator *e)
@@ -98,22 +132,39 @@ static thaw_status open_loader(struct thaw_evaluator *e)
 			.seed = job->seed,
 			.threads = job->data.threads,
 			.ahead = 2,
-			.batch_limit = BATCH,
+			.batch_limit = e->batch,
+			.memory = e->memory,
 		},
 		&e->loader);
+}
+
+/* A device of its own gets no more than a rank has, in whole eights. */
+static int batch_of(const struct thaw_setup *setup)
+{
+	int64_t share = (setup->facts->count + setup->ranks - 1) / setup->ranks;
+
+	if (!setup->device->backend->queue)
+		return BATCH;
+	return share < DEVICE_BATCH ? (int)((share + 7) / 8 * 8) : DEVICE_BATCH;
 }
 
 thaw_status thaw_evaluator_new(struct thaw_setup *setup, struct thaw_evaluator **evaluator_out)
 {
 	struct thaw_evaluator *e = thaw_alloc(1, sizeof *e);
-	struct thaw_plan_spec spec = {.device = setup->device, .params = &setup->params, .batch = BATCH};
+	struct thaw_plan_spec spec = {.device = setup->device, .params = &setup->params};
 	thaw_status status;
 
 	memcpy(spec.mean, setup->facts->mean, sizeof spec.mean);
 	memcpy(spec.std, setup->facts->std, sizeof spec.std);
-	if (e)
+	if (e) {
 		e->setup = setup;
+		e->memory = thaw_device_allocator(setup->device);
+		e->batch = batch_of(setup);
+		spec.batch = e->batch;
+	}
 	status = e ? deal_out(e) : THAW_OUT_OF_MEMORY;
+	for (int i = 0; i < AHEAD && !status; i++)
+		status = make_room(e, &e->under_way[i]);
 	if (!status)
 		status = open_loader(e);
 	status = thaw_world_agree(status);
@@ -140,26 +191,91 @@ static void keep(struct thaw_evaluator *e, int64_t picture, int32_t label, const
 	said[2] = 0.0 - log(fmax(probabilities[label], FLT_MIN)); /* 0, never -0, which a sum over ranks does not keep */
 }
 
-/* One batch of this rank, filled up to BATCH pictures with labels of -1. */
-static thaw_status evaluate_batch(struct thaw_evaluator *e, int64_t first, struct thaw_score *score_out)
+static const struct thaw_queue_ops *queue_of(const struct thaw_evaluator *e)
 {
+	return e->setup->device->backend->queue;
+}
+
+/* Batch i of this rank, filled up with labels of -1. A device may still be at it. */
+static thaw_status submit(struct thaw_evaluator *e, int64_t i)
+{
+	const struct thaw_queue_ops *queue = queue_of(e);
+	struct under_way *u = &e->under_way[i % AHEAD];
+	struct thaw_input input = {
+		.labels = u->labels,
+		.global_count = e->batch,
+		.predictions = u->probabilities,
+		.row = (int)(i % AHEAD),
+	};
 	struct thaw_batch batch;
-	int32_t labels[BATCH];
-	struct thaw_input input = {.labels = labels, .global_count = BATCH, .predictions = e->probabilities};
-	thaw_status status = thaw_loader_get(e->loader, &batch);
+	thaw_status status = queue ? queue->fed(e->setup->device) : THAW_OK; /* the pictures before are then free */
+
+	if (!status)
+		status = thaw_loader_get(e->loader, &batch);
+	if (status)
+		return status;
+	u->first = e->ranges[i].first;
+	u->count = batch.count;
+	for (int n = 0; n < e->batch; n++)
+		u->labels[n] = n < batch.count ? batch.labels[n] : -1;
+	input.pixels = batch.pixels;
+	if (batch.count < e->batch) {
+		memcpy(u->pixels, batch.pixels, (size_t)batch.count * (size_t)batch.size * (size_t)batch.size * 3);
+		input.pixels = u->pixels;
+	}
+	if (!queue)
+		return thaw_plan_forward(e->plan, &input, NULL, &u->score);
+	status = thaw_plan_feed(e->plan, &input);
+	if (!status)
+		status = thaw_plan_run(e->plan, NULL);
+	return status ? status : queue->tell(e->setup->device, AHEAD);
+}
+
+/* Waits for batch i, and keeps what the network says of its pictures. */
+static thaw_status collect(struct thaw_evaluator *e, int64_t i, struct thaw_score *score_out)
+{
+	struct under_way *u = &e->under_way[i % AHEAD];
+	struct thaw_score scores[AHEAD];
+	struct thaw_told told;
+	thaw_status status = queue_of(e) ? queue_of(e)->told(e->setup->device, scores, &told) : THAW_OK;
 
 	if (status)
 		return status;
-	for (int i = 0; i < BATCH; i++)
-		labels[i] = i < batch.count ? batch.labels[i] : -1;
-	input.pixels = batch.pixels;
-	if (batch.count < BATCH) {
-		memcpy(e->pixels, batch.pixels, (size_t)batch.count * (size_t)batch.size * (size_t)batch.size * 3);
-		input.pixels = e->pixels;
+	*score_out = queue_of(e) ? scores[i % AHEAD] : u->score;
+	for (int n = 0; n < u->count; n++)
+		keep(e, u->first + n, u->labels[n], u->probabilities + (size_t)n * (size_t)e->setup->facts->classes);
+	return THAW_OK;
+}
+
+/* Whether batch i of this rank is wanted, said before it comes. */
+typedef bool wanted_fn(struct thaw_evaluator *e, int64_t i);
+
+/* Sees batches through in their order, as long as they are wanted; counts pictures. */
+static thaw_status run_batches(struct thaw_evaluator *e, wanted_fn *wanted, int64_t counts[3])
+{
+	int64_t submitted = 0, collected = 0;
+	int most = queue_of(e) ? AHEAD : 1;
+	bool more = true;
+	thaw_status status = THAW_OK;
+
+	while (!status) {
+		struct thaw_score score;
+
+		more = more && submitted < e->mine;
+		if (more && submitted - collected < most && (more = wanted(e, submitted))) {
+			status = submit(e, submitted++);
+			continue;
+		}
+		if (collected == submitted)
+			break;
+		status = collect(e, collected, &score);
+		if (status)
+			break;
+		e->losses[e->ranges[collected++].first / e->batch] = score.loss;
+		counts[0] += score.count;
+		counts[1] += score.top1;
+		counts[2] += score.top5;
 	}
-	status = thaw_plan_forward(e->plan, &input, NULL, score_out);
-	for (int i = 0; i < batch.count && !status; i++)
-		keep(e, first + i, labels[i], e->probabilities + (size_t)i * (size_t)e->setup->facts->classes);
 	return status;
 }
 
@@ -199,6 +315,16 @@ const struct thaw_prediction *thaw_evaluator_predictions(const struct thaw_evalu
 	return evaluator->predictions;
 }
 
+static bool until_stopped(struct thaw_evaluator *e, int64_t i)
+{
+	if (thaw_stop_asked())
+		return false;
+	thaw_watchdog_at(THAW_AT_VALIDATION, i + 1);
+	if (e->told)
+		e->told(e->context, i, e->mine);
+	return true;
+}
+
 thaw_status thaw_evaluate(struct thaw_evaluator *e, struct thaw_metrics *metrics_out)
 {
 	struct thaw_metrics metrics = {0};
@@ -207,20 +333,8 @@ thaw_status thaw_evaluate(struct thaw_evaluator *e, struct thaw_metrics *metrics
 
 	memset(e->losses, 0, (size_t)e->batches * sizeof *e->losses);
 	memset(e->said, 0, 3 * (size_t)e->setup->facts->count * sizeof *e->said);
-	for (int64_t i = 0; i < e->mine && !status && !thaw_stop_asked(); i++) {
-		struct thaw_score score;
-
-		thaw_watchdog_at(THAW_AT_VALIDATION, i + 1);
-		if (e->told)
-			e->told(e->context, i, e->mine);
-		status = evaluate_batch(e, e->ranges[i].first, &score);
-		if (status)
-			break;
-		e->losses[e->ranges[i].first / BATCH] = score.loss;
-		counts[0] += score.count;
-		counts[1] += score.top1;
-		counts[2] += score.top5;
-	}
+	if (!status)
+		status = run_batches(e, until_stopped, counts);
 	if (!status)
 		status = thaw_comm_gather_double(e->setup->comm, e->losses, (int)e->batches);
 	if (!status)
@@ -245,30 +359,32 @@ size_t thaw_evaluator_arena(const struct thaw_evaluator *evaluator)
 	return thaw_plan_facts(evaluator->plan).arena_bytes;
 }
 
+/* A few of them, timed behind the first. */
+static bool until_measured(struct thaw_evaluator *e, int64_t i)
+{
+	thaw_watchdog_at(THAW_AT_VALIDATION, i + 1);
+	if (i == 1)
+		e->begun = thaw_clock_seconds();
+	return i <= MEASURED;
+}
+
 /* Of this rank's batches alone, as far as it has any. */
 static thaw_status measure(struct thaw_evaluator *e, double *seconds_out)
 {
+	int64_t counts[3] = {0}, timed = e->mine - 1 < MEASURED ? e->mine - 1 : MEASURED;
 	thaw_status status = thaw_loader_start(e->loader, 0, e->order, e->ranges, e->mine);
-	double begun = thaw_clock_seconds();
-	int64_t done = 0;
 
-	*seconds_out = 0;
-	for (; done < e->mine && done <= MEASURED && !status; done++) {
-		struct thaw_score score;
-
-		if (done == 1)
-			begun = thaw_clock_seconds();
-		thaw_watchdog_at(THAW_AT_VALIDATION, done + 1);
-		status = evaluate_batch(e, e->ranges[done].first, &score);
-	}
-	if (!status && done > 0)
-		*seconds_out = (thaw_clock_seconds() - begun) * (double)e->mine / (double)(done > 1 ? done - 1 : 1);
+	e->begun = thaw_clock_seconds();
+	if (!status)
+		status = run_batches(e, until_measured, counts);
+	if (!status)
+		*seconds_out = (thaw_clock_seconds() - e->begun) * (double)e->mine / (double)(timed > 0 ? timed : 1);
 	return status;
 }
 
 thaw_status thaw_evaluator_measure(struct thaw_evaluator *e, double *seconds_out)
 {
-	double seconds;
+	double seconds = 0;
 	thaw_status status = thaw_world_agree(measure(e, &seconds));
 
 	return status ? status : thaw_world_largest(seconds, seconds_out);

@@ -139,6 +139,7 @@ static void json_speed(const struct thaw_speed *speed)
 	thaw_json_fixed(&json, "first_step_seconds", speed->first_step_seconds, 3);
 	thaw_json_fixed(&json, "images_per_second", speed->images_per_second, 2);
 	thaw_json_fixed(&json, "memory_mib", speed->memory_mib, 0);
+	thaw_json_fixed(&json, "gpu_memory_mib", speed->gpu_memory_mib, 0);
 	close_event(&json);
 }
 

@@ -34,7 +34,8 @@ struct thaw_speed {
 	int64_t steps;
 	double first_step_seconds;     /* from the program's start to the end of the first step */
 	double images_per_second;      /* of the steps after the first; NaN: there was none */
-	double memory_mib;             /* the most that this rank used */
+	double memory_mib;             /* the most that this rank used, */
+	double gpu_memory_mib;         /* and what it holds of its GPU's; 0: there is none */
 };
 
 struct thaw_format {

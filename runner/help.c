@@ -114,6 +114,8 @@ static const struct {
 	{"THAW_CACHE",
      "Folder in which the timing of convolutions is kept, so that a later run chooses the same; empty: it "
      "is not kept. Without it, that is XDG_CACHE_HOME/thaw or HOME/.cache/thaw."},
+	{"THAW_GPU",
+     "Number of the GPU to take, instead of the first that no other rank on the host takes: to try two ranks on one."},
 	{"THAW_CONVOLUTION",
      "An implementation that all convolutions take instead of what timing chooses: direct, for one."},
 };

@@ -21,7 +21,7 @@
 static const struct thaw_command *const commands[] = {
 	&thaw_command_demo,    &thaw_command_pack,  &thaw_command_show, &thaw_command_plan,
 	&thaw_command_lr_find, &thaw_command_train, &thaw_command_eval, &thaw_command_report,
-	&thaw_command_models,  &thaw_command_predict, &thaw_command_weights,
+	&thaw_command_models,  &thaw_command_predict, &thaw_command_weights, &thaw_command_devices,
 };
 static const struct thaw_commands all = {commands, sizeof commands / sizeof *commands};
 

@@ -11,6 +11,7 @@
 #include "nn/models.h"
 #include "nn/plan.h"
 #include "runner/fit.h"
+#include "runner/gpus.h"
 
 struct member {
 	struct thaw_net *net;
@@ -193,11 +194,14 @@ thaw_status thaw_predictor_new(const struct thaw_predictor_spec *spec, struct th
 {
 	struct thaw_predictor *p = thaw_alloc(1, sizeof *p);
 	thaw_status status = p ? THAW_OK : THAW_OUT_OF_MEMORY;
+	struct thaw_gpu_view view;
 
 	if (p) {
 		p->spec = *spec;
 		p->members = thaw_alloc((size_t)spec->count, sizeof *p->members);
-		status = p->members ? thaw_device_open(spec->device, spec->threads, 0, &p->device) : THAW_OUT_OF_MEMORY;
+		status = p->members ? thaw_gpu_look_around(spec->device, &view) : THAW_OUT_OF_MEMORY;
+		if (!status)
+			status = thaw_device_open(spec->device, spec->threads, view.asked < 0 ? 0 : view.asked, &p->device);
 	}
 	for (int i = 0; i < spec->count && !status; i++)
 		status = open_member(p, spec->files[i], &p->members[i]);

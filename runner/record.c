@@ -333,13 +333,15 @@ thaw_status thaw_record_curves(struct thaw_events *events, const struct thaw_row
 
 void thaw_record_speed(const struct thaw_speed *speed)
 {
-	if (isnan(speed->images_per_second))
-		thaw_log("start to first step %.3f s  peak memory %.0f MiB a rank", speed->first_step_seconds,
-		         speed->memory_mib);
-	else
-		thaw_log("start to first step %.3f s  then %.2f img/s over %lld step%s  peak memory %.0f MiB a rank",
-		         speed->first_step_seconds, speed->images_per_second, (long long)speed->steps - 1,
-		         thaw_plural(speed->steps - 1), speed->memory_mib);
+	char steps[80] = "", gpu[64] = "";
+
+	if (!isnan(speed->images_per_second))
+		snprintf(steps, sizeof steps, "  then %.2f img/s over %lld step%s", speed->images_per_second,
+		         (long long)speed->steps - 1, thaw_plural(speed->steps - 1));
+	if (speed->gpu_memory_mib > 0)
+		snprintf(gpu, sizeof gpu, ", %.0f MiB of its GPU", speed->gpu_memory_mib);
+	thaw_log("start to first step %.3f s%s  peak memory %.0f MiB a rank%s", speed->first_step_seconds, steps,
+	         speed->memory_mib, gpu);
 	if (thaw_format()->speed)
 		thaw_format()->speed(speed);
 }

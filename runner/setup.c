@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "nn/models.h"
 #include "nn/plan.h"
+#include "runner/gpus.h"
 #include "runner/watchdog.h"
 #include "runner/world.h"
 
@@ -79,11 +80,21 @@ static uint32_t data_checksum(const struct thaw_dataset *dataset)
 	return crc;
 }
 
+thaw_status thaw_setup_held(const struct thaw_setup *setup, size_t *held_out)
+{
+	const struct thaw_memory_ops *memory = setup->device->backend->memory;
+	size_t available = setup->available_bytes;
+	thaw_status status = memory ? memory->available(setup->device, &available) : THAW_OK;
+
+	if (!status)
+		*held_out = setup->available_bytes > available ? setup->available_bytes - available : 0;
+	return status;
+}
+
 static thaw_status open_device(struct thaw_setup *setup)
 {
 	const struct thaw_job *job = setup->job;
-	thaw_status status =
-		thaw_device_open(job->device, setup->threads, thaw_comm_local_rank(setup->comm), &setup->device);
+	thaw_status status = thaw_device_open(job->device, setup->threads, setup->gpu, &setup->device);
 
 	if (!status)
 		status = thaw_device_compute(setup->device, job->precision, job->tf32);
@@ -92,7 +103,9 @@ static thaw_status open_device(struct thaw_setup *setup)
 	setup->device->sharers = thaw_comm_local_size(setup->comm);
 	if (setup->device->number == THAW_FLOAT16)
 		setup->device->loss_scale = job->loss_scale;
-	return THAW_OK;
+	if (setup->device->backend->memory)
+		status = setup->device->backend->memory->available(setup->device, &setup->available_bytes);
+	return status;
 }
 
 static thaw_status build(struct thaw_setup *setup)
@@ -125,7 +138,10 @@ thaw_status thaw_setup_open(const struct thaw_job *job, bool training, struct th
 	if (!setup.threads)
 		status = thaw_world_threads(&setup.threads);
 	if (!status)
-		status = open_data(&setup, training);
+		status = thaw_gpus_choose(job->device, &setup.gpu);
+	if (status)
+		return status;
+	status = open_data(&setup, training);
 	if (!status)
 		status = build(&setup);
 	status = thaw_world_agree(status);

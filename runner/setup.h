@@ -15,11 +15,13 @@ struct thaw_setup {
 	struct thaw_comm *comm;     /* borrowed */
 	int rank, ranks;
 	int threads;                            /* compute threads of this rank */
+	int gpu;                                /* its number, where the device has some (runner/gpus.h) */
 	int replicas;                           /* micro-batches of a global batch */
 	struct thaw_dataset *train, *val;       /* train NULL: only evaluating */
 	const struct thaw_dataset_facts *facts; /* of val: classes and normalisation */
 	uint32_t train_data, val_data;          /* checksums of the splits (docs/formats.md): not of where they lie */
 	struct thaw_device *device;
+	size_t available_bytes; /* of the device's own memory, when nothing was taken yet */
 	struct thaw_sums *sums; /* NULL: only evaluating */
 	struct thaw_net *net;
 	struct thaw_params params; /* zero; thaw_pretrained_begin() or a checkpoint fills them, */
@@ -36,6 +38,10 @@ thaw_status thaw_setup_compare(const char *path, uint32_t checksum);
 
 /* Of the parameters and running statistics. */
 uint32_t thaw_setup_checksum(const struct thaw_setup *setup);
+
+/* What the device has given away of its own memory since it was opened, to thaw and to libraries; 0: its memory is the
+ * host's. */
+thaw_status thaw_setup_held(const struct thaw_setup *setup, size_t *held_out);
 
 /* Opens and builds everything that `job` names; all ranks call it, and succeed or fail together. `training`: with the
  * training split, which must match the other. */

@@ -199,11 +199,15 @@ static thaw_status train_epoch(struct thaw_trainer *t)
 /* --- the run ----------------------------------------------------------------------------------------------------- */
 
 /* Speed of the steps after the first, which also warmed up. */
-static void tell_speed(const struct thaw_trainer *t)
+static thaw_status tell_speed(const struct thaw_trainer *t)
 {
 	double seconds = thaw_clock_seconds() - t->options.begun_seconds - t->first_step_seconds;
 	struct rusage usage;
+	size_t held;
+	thaw_status status = thaw_setup_held(t->setup, &held);
 
+	if (status)
+		return status;
 	getrusage(RUSAGE_SELF, &usage);
 	if (t->step < t->options.measure_steps)
 		thaw_warn("the job ended after %lld of %lld steps", (long long)t->step, (long long)t->options.measure_steps);
@@ -212,7 +216,9 @@ static void tell_speed(const struct thaw_trainer *t)
 		.first_step_seconds = t->first_step_seconds,
 		.images_per_second = t->step > 1 ? (double)(t->pictures - t->first_pictures) / seconds : NAN,
 		.memory_mib = (double)usage.ru_maxrss / 1024.0,
+		.gpu_memory_mib = (double)held / (1024.0 * 1024.0),
 	});
+	return THAW_OK;
 }
 
 /* The next epoch's phase, if it is another. */
@@ -266,7 +272,7 @@ thaw_status thaw_trainer_run(struct thaw_trainer *t, const char *folder)
 		thaw_log("stopped early: %d epochs without a better one", t->epoch - t->best.epoch);
 	thaw_fault_strike_at("end", t->setup->rank, t->step);
 	if (!status && measures)
-		tell_speed(t);
+		status = tell_speed(t);
 	else if (!status && t->setup->rank == 0)
 		thaw_record_end(t->setup, folder, &t->best, thaw_trainer_merit(t, &t->best), &t->average_best);
 	return status;

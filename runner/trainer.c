@@ -7,6 +7,7 @@
 #include "base/checksum.h"
 #include "base/mem.h"
 #include "nn/lower.h"
+#include "runner/fitting.h"
 #include "runner/pretrained.h"
 #include "runner/snapshot.h"
 #include "runner/world.h"
@@ -102,6 +103,8 @@ thaw_status thaw_trainer_begin_phase(struct thaw_trainer *t, int phase)
 		return status;
 	spec = training_spec(t, t->plan_batch[0]);
 	status = thaw_setup_compile(t->setup, &spec, &t->plans[0]);
+	if (status == THAW_OUT_OF_MEMORY)
+		status = thaw_fitting_fail(t->setup, &spec, t->job->phases[phase].recipe.batch);
 	if (!status)
 		status = thaw_world_agree(thaw_updater_select(t->updater, t->trains, thaw_plan_updates(t->plans[0])));
 	return status;

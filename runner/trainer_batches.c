@@ -103,6 +103,7 @@ static thaw_status open_loader(struct thaw_trainer *t, int phase)
 		.threads = job->data.threads,
 		.ahead = 3,
 		.batch_limit = thaw_trainer_micro_batch(t, phase),
+		.memory = thaw_device_allocator(t->setup->device),
 	};
 
 	if (t->loader && t->loader_phase == phase)

@@ -1,4 +1,5 @@
 #define _POSIX_C_SOURCE 200809L
+#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -75,6 +76,7 @@ static struct thaw_trainer_recording *find_recording(struct thaw_trainer *t, int
 
 	if (recording->pictures != 0 && recording->pictures != pictures)
 		recording++;
+	assert(recording->pictures == 0 || recording->pictures == pictures);
 	recording->pictures = pictures;
 	return recording;
 }

@@ -67,6 +67,24 @@ thaw_status thaw_world_largest(double mine, double *largest_out)
 	return status;
 }
 
+/* Whole numbers that all other ranks leave 0: their sum is exact. */
+thaw_status thaw_world_gather(const void *mine, size_t size, void *all_out)
+{
+	size_t ranks = world ? (size_t)thaw_comm_size(world) : 1, rank = world ? (size_t)thaw_comm_rank(world) : 0;
+	int64_t *all = thaw_alloc(ranks, size);
+	thaw_status status = all ? THAW_OK : THAW_OUT_OF_MEMORY;
+
+	status = world ? thaw_world_agree(status) : status;
+	if (!status) {
+		memcpy((char *)all + rank * size, mine, size);
+		status = world ? thaw_comm_sum_int64(world, all, (int)(ranks * size / sizeof *all)) : THAW_OK;
+	}
+	if (!status)
+		memcpy(all_out, all, ranks * size);
+	free(all);
+	return status;
+}
+
 /* A number for the processors that this rank may use, and the host they are of. */
 static double place(void)
 {

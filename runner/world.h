@@ -27,6 +27,10 @@ bool thaw_world_alone(thaw_status status);
 /* The largest of what the ranks have, on all of them. */
 thaw_status thaw_world_largest(double mine, double *largest_out);
 
+/* What each rank has: `size` bytes, a multiple of 8, in the order of the ranks, on all of them: all_out (ranks, size). One
+ * process alone where nothing was started. */
+thaw_status thaw_world_gather(const void *mine, size_t size, void *all_out);
+
 /* Compute threads for this rank: the processors it may use, divided by the ranks on this host that may use the same
  * ones; at least 1. */
 thaw_status thaw_world_threads(int *threads_out);

@@ -60,6 +60,10 @@ static int test_failures;
 
 #define SKIP(why) (printf("skipped: %s\n", why), exit(77))
 
+/* Skips the test where a device could not be opened for want of a GPU. */
+#define SKIP_WITHOUT_GPU(status)                                                                          \
+	((status) && strncmp(thaw_fail_text(), "no GPU", strlen("no GPU")) == 0 ? SKIP(thaw_fail_text()) : (void)0)
+
 #define TEST_END() (printf("%s\n", test_failures ? "FAILED" : "passed"), test_failures != 0)
 
 #endif

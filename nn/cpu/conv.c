@@ -333,6 +333,14 @@ static thaw_status prepare(struct thaw_step *step)
 	return status;
 }
 
+static const char *engine(const struct thaw_step *step, enum thaw_step_pass pass)
+{
+	const struct state *state = step->state;
+	const struct pass *const passes[THAW_STEP_PASSES] = {&state->forward, &state->data, &state->weights};
+
+	return passes[pass]->conv ? passes[pass]->implementation->name : NULL;
+}
+
 /* weight * gamma / sqrt(variance + epsilon), and beta - mean * that: the norm as a part of the convolution. */
 static thaw_status fold(const struct thaw_step *step, struct state *state)
 {
@@ -476,6 +484,7 @@ const struct thaw_op_ops thaw_cpu_conv = {
 	.forward = forward,
 	.backward = backward,
 	.release = release,
+	.engine = engine,
 	.gradients_limit = 1,
 	.overwrites_residual = true,
 };

@@ -169,6 +169,14 @@ static void release(struct thaw_step *step)
 	free(state);
 }
 
+static const char *engine(const struct thaw_step *step, enum thaw_step_pass pass)
+{
+	const struct state *state = step->state;
+	const struct thaw_gpu_conv *const convs[THAW_STEP_PASSES] = {state->forward, state->data, state->weights};
+
+	return convs[pass] ? thaw_gpu_conv_engine(convs[pass]) : NULL;
+}
+
 /* --- running ----------------------------------------------------------------------------------------------------- */
 
 static thaw_status refresh(struct thaw_step *step)
@@ -288,6 +296,7 @@ const struct thaw_op_ops thaw_cuda_conv = {
 	.forward = forward,
 	.backward = backward,
 	.release = release,
+	.engine = engine,
 	.gradients_limit = 1,
 	.overwrites_residual = true,
 };

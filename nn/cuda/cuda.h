@@ -110,6 +110,13 @@ thaw_status thaw_cuda_make_room(struct thaw_device *device, int n, size_t pixels
 /* The rate of the next update. */
 thaw_status thaw_cuda_send_rate(struct thaw_device *device, double rate);
 
+/* --- nn/cuda/survey.c -------------------------------------------------------------------------------------------- */
+
+thaw_status thaw_cuda_survey(struct thaw_found *found);
+thaw_status thaw_cuda_look(int number, struct thaw_found_gpu *gpu_out);
+
+/* --- nn/cuda/plan_cache.c ---------------------------------------------------------------------------------------- */
+
 /* Plans of convolutions that this process chose or found, as text; and taking over those of another, which then win
  * over its own timing and over what is kept. Those for another kind of GPU do nothing. */
 thaw_status thaw_cuda_choices(struct thaw_text *text);

@@ -3,9 +3,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/checksum.h"
 #include "base/mem.h"
 #include "nn/cuda/choice.h"
 #include "nn/cuda/gpu_real.h"
+#include "nn/cuda/lack.h"
 
 struct thaw_gpu_event {
 	struct thaw_gpu *gpu;
@@ -29,32 +31,60 @@ thaw_status thaw_gpu_check(const struct thaw_gpu *gpu, cudaError_t error, const 
 thaw_status thaw_gpu_count(int *count_out)
 {
 	cudaError_t error = cudaGetDeviceCount(count_out);
-	int driver = 0, runtime = 0;
+	struct thaw_gpu_lack lack = {
+		.old = error == cudaErrorInsufficientDriver,
+		.visible = getenv("CUDA_VISIBLE_DEVICES"),
+	};
 
 	if (error == cudaSuccess && *count_out > 0)
 		return THAW_OK;
+	if (error && error != cudaErrorNoDevice && !lack.old) { /* then it is no matter of what is visible */
+		lack.error = cudaGetErrorString(error);
+		lack.visible = NULL;
+	}
+	(void)cudaDriverGetVersion(&lack.driver);
+	(void)cudaRuntimeGetVersion(&lack.runtime);
+	return thaw_gpu_fail_lack(&lack);
+}
+
+void thaw_gpu_versions(char text_out[THAW_GPU_VERSIONS])
+{
+	size_t cudnn = cudnnGetVersion(), cublas = cublasLtGetVersion();
+	int driver = 0, runtime = 0;
+	char of_driver[40] = "";
+
 	(void)cudaDriverGetVersion(&driver);
 	(void)cudaRuntimeGetVersion(&runtime);
-	if (driver == 0)
-		return thaw_fail(THAW_FAILED, "no GPU: there is no NVIDIA driver here");
-	if (error == cudaErrorInsufficientDriver)
-		return thaw_fail(THAW_FAILED, "no GPU: the driver is for CUDA %d.%d, thaw was built with %d.%d", driver / 1000,
-		                 driver % 1000 / 10, runtime / 1000, runtime % 1000 / 10);
-	return thaw_fail(THAW_FAILED, "no GPU: %s", error ? cudaGetErrorString(error) : "CUDA_VISIBLE_DEVICES hides all");
+	if (driver)
+		snprintf(of_driver, sizeof of_driver, ", driver %d.%d", driver / 1000, driver % 1000 / 10);
+	snprintf(text_out, THAW_GPU_VERSIONS, "CUDA %d.%d%s, cuDNN %zu.%zu.%zu, cuBLASLt %zu.%zu", runtime / 1000,
+	         runtime % 1000 / 10, of_driver, cudnn / 10000, cudnn / 100 % 100, cudnn % 100, cublas / 10000,
+	         cublas / 100 % 100);
+}
+
+/* The place on the bus too: what a virtual machine makes up for the other may be all zeroes. */
+thaw_status thaw_gpu_identity(int number, uint32_t *identity_out)
+{
+	const struct thaw_gpu gpu = {.number = number};
+	struct cudaDeviceProp properties;
+	thaw_status status = thaw_gpu_check(&gpu, cudaGetDeviceProperties(&properties, number), "cudaGetDeviceProperties");
+
+	if (!status) {
+		const int place[] = {properties.pciDomainID, properties.pciBusID, properties.pciDeviceID};
+
+		*identity_out = thaw_crc32c(thaw_crc32c(0, &properties.uuid, sizeof properties.uuid), place, sizeof place);
+	}
+	return status;
 }
 
 static void describe(struct thaw_gpu *gpu, const struct cudaDeviceProp *properties)
 {
-	size_t cudnn = cudnnGetVersion(), cublas = cublasLtGetVersion();
-	int driver = 0, runtime = 0;
+	size_t cudnn = cudnnGetVersion();
+	int driver = 0;
 
 	(void)cudaDriverGetVersion(&driver);
-	(void)cudaRuntimeGetVersion(&runtime);
+	thaw_gpu_versions(gpu->facts.versions);
 	snprintf(gpu->facts.name, sizeof gpu->facts.name, "%.63s", properties->name);
-	snprintf(gpu->facts.versions, sizeof gpu->facts.versions,
-	         "CUDA %d.%d, driver %d.%d, cuDNN %zu.%zu.%zu, cuBLASLt %zu.%zu", runtime / 1000, runtime % 1000 / 10,
-	         driver / 1000, driver % 1000 / 10, cudnn / 10000, cudnn / 100 % 100, cudnn % 100, cublas / 10000,
-	         cublas / 100 % 100);
 	gpu->facts.capability = 10 * properties->major + properties->minor;
 	gpu->facts.processors = properties->multiProcessorCount;
 	gpu->facts.memory_bytes = properties->totalGlobalMem;

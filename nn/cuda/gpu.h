@@ -34,11 +34,18 @@ struct thaw_gpu_graph;
 /* GPUs that this process sees. THAW_FAILED says why there are none: no driver, a driver too old, none visible. */
 thaw_status thaw_gpu_count(int *count_out);
 
+/* "CUDA 13.0, driver 13.0, cuDNN 9.19.0, cuBLASLt 13.0"; without a driver that is left out. Needs no GPU. */
+enum { THAW_GPU_VERSIONS = 160 };
+void thaw_gpu_versions(char text_out[THAW_GPU_VERSIONS]);
+
+/* What tells the GPU with this number from every other of the host, for all processes that see it. Does not open it. */
+thaw_status thaw_gpu_identity(int number, uint32_t *identity_out);
+
 struct thaw_gpu_facts {
-	char name[64];      /* "NVIDIA H200" */
-	char versions[160]; /* "CUDA 13.0, driver 13.0, cuDNN 9.19.0, cuBLASLt 13.0" */
-	int capability;     /* 10 * major + minor: 90 */
-	int processors;     /* multiprocessors */
+	char name[64]; /* "NVIDIA H200" */
+	char versions[THAW_GPU_VERSIONS];
+	int capability; /* 10 * major + minor: 90 */
+	int processors; /* multiprocessors */
 	size_t memory_bytes;
 };
 

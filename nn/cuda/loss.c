@@ -83,17 +83,28 @@ static thaw_status put_class_weights(struct thaw_step *step)
 	return thaw_gpu_put(thaw_cuda_of(step)->stream, state->class_weights, state->written, size_bytes);
 }
 
+static struct thaw_targets targets_of(const struct thaw_step *step)
+{
+	const struct thaw_run *run = step->run;
+	const struct state *state = step->state;
+	const struct thaw_cuda_feed *feed = &thaw_cuda_of(step)->feed;
+
+	return (struct thaw_targets){
+		.x = step->x->data,
+		.labels = feed->labels,
+		.mixed = run->mixed ? feed->mixed : NULL,
+		.shares = run->mixed ? feed->shares : NULL,
+		.class_weights = run->class_weights ? state->class_weights : NULL,
+	};
+}
+
 static thaw_status forward(struct thaw_step *step)
 {
 	const struct thaw_run *run = step->run;
 	const struct thaw_cuda *cuda = thaw_cuda_of(step);
 	const struct state *state = step->state;
 	const struct thaw_loss_args arguments = {
-		.x = step->x->data,
-		.labels = cuda->feed.labels,
-		.mixed = run->mixed ? cuda->feed.mixed : NULL,
-		.shares = run->mixed ? cuda->feed.shares : NULL,
-		.class_weights = run->class_weights ? state->class_weights : NULL,
+		.targets = targets_of(step),
 		.log_sums = state->log_sums,
 		.scores = state->scores,
 		.tickets = cuda->tickets,
@@ -106,8 +117,12 @@ static thaw_status forward(struct thaw_step *step)
 	};
 	thaw_status status = put_class_weights(step);
 
-	return status ? status
-	              : thaw_gpu_launch(cuda->stream, THAW_KERNEL_loss, arguments.n, &arguments, sizeof arguments);
+	if (!status)
+		status = thaw_gpu_launch(cuda->stream, THAW_KERNEL_loss, arguments.n, &arguments, sizeof arguments);
+	if (!status && run->predictions)
+		status = thaw_gpu_get(cuda->stream, run->predictions, state->predictions,
+		                      (size_t)step->x->n * (size_t)step->x->c * sizeof *run->predictions);
+	return status;
 }
 
 static thaw_status collect(struct thaw_step *step)
@@ -115,12 +130,9 @@ static thaw_status collect(struct thaw_step *step)
 	struct thaw_run *run = step->run;
 	const struct state *state = step->state;
 	const struct thaw_cuda *cuda = thaw_cuda_of(step);
-	size_t predictions = (size_t)step->x->n * (size_t)step->x->c * sizeof *run->predictions;
 	thaw_status status =
 		thaw_gpu_get(cuda->stream, state->read, thaw_cuda_score(cuda, run->row), THAW_SCORES * sizeof *state->read);
 
-	if (!status && run->predictions)
-		status = thaw_gpu_get(cuda->stream, run->predictions, state->predictions, predictions);
 	if (!status)
 		status = thaw_gpu_wait(cuda->stream);
 	if (!status)
@@ -134,11 +146,7 @@ static thaw_status backward(struct thaw_step *step)
 	const struct thaw_cuda *cuda = thaw_cuda_of(step);
 	const struct state *state = step->state;
 	const struct thaw_loss_gradient_args arguments = {
-		.x = step->x->data,
-		.labels = cuda->feed.labels,
-		.mixed = run->mixed ? cuda->feed.mixed : NULL,
-		.shares = run->mixed ? cuda->feed.shares : NULL,
-		.class_weights = run->class_weights ? state->class_weights : NULL,
+		.targets = targets_of(step),
 		.log_sums = state->log_sums,
 		.scalars = cuda->feed.scalars,
 		.dx = step->dx->data,

@@ -16,6 +16,7 @@ struct thaw_cuda_module {
 	const char *version; /* of thaw: the program's own */
 	const struct thaw_backend *backend;
 	const struct thaw_sums_ops *sums;
+	const char *(*sums_version)(void); /* "NCCL 2.28.9" */
 };
 
 /* Loads the file. THAW_FAILED says what is missing. */

@@ -59,6 +59,18 @@ static uint8_t *mask_of(const struct thaw_step *step)
 	return keeps_mask(step) ? (uint8_t *)step->saved + kept_bytes(step) : NULL;
 }
 
+/* A pass over all numbers of y, or of its gradient. */
+static thaw_status pass_over(const struct thaw_step *step, enum thaw_kernel kernel, const void *arguments,
+                             size_t arguments_bytes)
+{
+	const struct thaw_cuda *cuda = thaw_cuda_of(step);
+	int64_t eights = step->y->block / 8, blocks = (thaw_cuda_eights(step->y) + THAW_BLOCK - 1) / THAW_BLOCK;
+	int64_t most = (int64_t)16 * thaw_gpu_facts(cuda->gpu)->processors;
+
+	blocks = blocks < most ? blocks : most;
+	return thaw_gpu_launch(cuda->stream, kernel, (blocks + eights - 1) / eights * eights, arguments, arguments_bytes);
+}
+
 /* --- forward ----------------------------------------------------------------------------------------------------- */
 
 static thaw_status sum_batch(const struct thaw_step *step)
@@ -117,7 +129,7 @@ static thaw_status forward(struct thaw_step *step)
 	};
 	thaw_status status = step->batch_statistics ? sum_batch(step) : take_running(step);
 
-	return status ? status : THAW_CUDA_EACH(step, norm_apply, thaw_cuda_eights(step->y), &arguments);
+	return status ? status : pass_over(step, THAW_KERNEL_norm_apply, &arguments, sizeof arguments);
 }
 
 /* --- backward ---------------------------------------------------------------------------------------------------- */
@@ -181,7 +193,7 @@ static thaw_status backward(struct thaw_step *step)
 	}
 	if (status || (!arguments.dx && !arguments.g))
 		return status;
-	return THAW_CUDA_EACH(step, norm_gradient, thaw_cuda_eights(step->y), &arguments);
+	return pass_over(step, THAW_KERNEL_norm_gradient, &arguments, sizeof arguments);
 }
 
 const struct thaw_op_ops thaw_cuda_batch_norm = {

@@ -346,9 +346,9 @@ static thaw_status replay(struct thaw_device *device, struct thaw_recording *rec
 
 /* --- the host's own memory --------------------------------------------------------------------------------------- */
 
-static thaw_status allocate_pinned(struct thaw_device *device, size_t size_bytes, void **memory_out)
+static thaw_status allocate_pinned(struct thaw_device *device, size_t size_bytes, const char *what, void **memory_out)
 {
-	return thaw_gpu_alloc_pinned(cuda_of(device)->gpu, size_bytes, "pictures", memory_out);
+	return thaw_gpu_alloc_pinned(cuda_of(device)->gpu, size_bytes, what, memory_out);
 }
 
 static void release_pinned(struct thaw_device *device, void *memory)

@@ -86,7 +86,7 @@ for launcher in mpirun mpiexec srun; do
     launched "job.yaml" $launcher -n 2 "$thaw" train j
     launched "--fresh" $launcher -n 2 --bind-to none "$thaw" train job.yaml --fr
     launched "train" $launcher "$thaw" tra
-    launched "cpu" $launcher -n 2 "$thaw" train job.yaml --set device = c
+    launched "cpu cuda" $launcher -n 2 "$thaw" train job.yaml --set device = c
     launched "" $launcher -n 2 other train j
     launched "" $launcher -n 2 "$thaw"
     launched "" $launcher -n ""
@@ -97,9 +97,9 @@ done
 wants "data.crop= data.sampling= data.threads= data.train= data.val=" train job.yaml --set data.
 wants "batch= batchnorm=" train job.yaml --set bat
 wants "batch= batchnorm=" train job.yaml --set=bat
-wants "auto cpu reference" train job.yaml --set device =
-wants "cpu" train job.yaml --set device = c
-wants "cpu" eval job.yaml --set = device = c
+wants "auto cpu cuda reference" train job.yaml --set device =
+wants "cpu cuda" train job.yaml --set device = c
+wants "cpu cuda" eval job.yaml --set = device = c
 wants "false true" train job.yaml --set optimizer.nesterov =
 wants "multi_step" train job.yaml --set schedule.kind = m
 wants "" train job.yaml --set optimizer.lr =

@@ -168,7 +168,7 @@ mkdir runs/notes && touch runs/notes/notes.tmp
 expect 2 "'runs/notes' is there already and holds no run" "$thaw" train job.yaml --set name=notes
 [ "$(ls runs/notes)" = notes.tmp ] || fail "somebody's file was removed"
 
-expect 1 "metrics.csv' is gone" sh -c "'$thaw' train job.yaml --set name=cut & sleep 0.7; kill -TERM \$!; wait
+expect 1 "metrics.csv' is gone" sh -c "'$thaw' train job.yaml --set name=cut & until [ -s runs/cut/metrics.csv ]; do sleep 0.02; done; kill -TERM \$!; wait
     rm runs/cut/metrics.csv; '$thaw' train job.yaml --set name=cut"
 
 

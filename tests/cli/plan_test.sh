@@ -59,15 +59,37 @@ says "resnet18 11,177,538 parameters" "1 1-3 fc 1,026 0.0% 2 " "2 4-6 layer4 fc 
 memory() {
     sed -n 's/.* \([0-9]*\) MiB  .*/\1/p' said | tail -n 1
 }
+# kind COLUMN: of the last phase, in tenths of MiB
+kind() {
+    sed -n '/^MiB of rank 0$/,/^$/s/^ *3 //p' said | awk -v column="$1" '{print $column * 10}'
+}
 sgd=$(memory)
+sum=$(sed -n '/^MiB of rank 0$/,/^$/s/^ *3 //p' said | awk '{print int($1 + $2 + $3 + $4 + $5 + $6 + $7 + 0.5)}')
+[ $((sum - sgd)) -ge -1 ] && [ $((sum - sgd)) -le 1 ] || fail "parts of $sgd MiB make $sum: $(cat said)"
+[ "$(kind 1)" = 427 ] && [ "$(kind 2)" = 0 ] && [ "$(kind 3)" = 426 ] && [ "$(kind 4)" = 427 ] && [ "$(kind 7)" = 0 ] ||
+    fail "parameters, average, optimizer, gradients, pictures: $(cat said)"
 [ "$sgd" -ge 128 ] && [ "$sgd" -le 200 ] || fail "SGD needs $sgd MiB"
 expect 0 "" "${resnet18[@]}" --set optimizer.kind=adam --set optimizer.lr=1e-3
 [ $(($(memory) - sgd)) -ge 42 ] && [ $(($(memory) - sgd)) -le 44 ] || fail "Adam needs $(memory) MiB, SGD $sgd"
+[ "$(kind 3)" = 853 ] || fail "optimizer of Adam: $(cat said)"
 expect 0 "" "${resnet18[@]}" --set replicas=2
+[ "$(kind 4)" = 854 ] || fail "gradients of two replicas: $(cat said)"
 two=$(memory)
 expect 0 "batch 16 = 2 x 8" mpirun -n 2 "${resnet18[@]}" --set replicas=2
 [ $((two - $(memory))) -ge 42 ] && [ $((two - $(memory))) -le 44 ] || fail "two replicas: one rank $two MiB, two ranks $(memory)"
 [ "$(grep -c '^total' said)" = 1 ] || fail "told more than once: $(cat said)"
+
+# which implementation: ResNet-20 has 19 convolutions and no projections; the first makes no gradient by its input
+expect 0 "" "$thaw" plan job.yaml --no-time --engines
+[ "$(grep -cE '^phase [123], batches of 1[62]$' said)" = 3 ] || fail "not a table for each phase: $(cat said)"
+sed -n '/^phase 3, batches of 12$/,$p' said >phase3
+[ "$(awk '/^ +[0-9]+  /{sum += $1} END{print sum}' phase3)" = 19 ] || fail "not 19 convolutions: $(cat phase3)"
+grep -qE '^    1  3 to 16, 32x32, kernel 3 +(direct|winograd) +- +(direct|winograd)$' phase3 || fail "conv1: $(cat phase3)"
+grep -qE '^    1  32 to 64, 16x16 to 8x8, kernel 3, stride 2 +direct +direct +direct$' phase3 || fail "layer3.0: $(cat phase3)"
+sed -n '/^phase 1, batches of 16$/,/^$/p' said | grep -E '^ +[0-9]' | grep -qvE ' +- +-$' && fail "a frozen layer makes gradients: $(cat said)"
+expect 0 "" env THAW_CONVOLUTION=plain "$thaw" plan job.yaml --no-time --engines
+grep -qE '^    6  16 to 16, 32x32, kernel 3 +plain +plain +plain$' said || fail "plain: $(cat said)"
+rm phase3
 
 # --- time, and many classes --------------------------------------------------------------------------------------------------
 
@@ -107,7 +129,7 @@ for command in "plan job.yaml --no-time" "plan job.yaml" "train job.yaml --set n
     wait $launcher
     code=$?
     [ $code = 78 ] || fail "$command: exit code $code: $(cat said)"
-    says "out of memory: " " MiB, available are "
+    says "out of memory: batch: 65 needs 4" " GiB for activations, " " are free: "
     [ "$most" -lt 4000000 ] || fail "$command took $most KiB before it failed"
 done
 [ ! -e runs ] || fail "a run that has no memory left $(find runs)"

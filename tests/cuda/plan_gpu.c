@@ -100,12 +100,35 @@ void thaw_gpu_conv_free(struct thaw_gpu_conv *conv)
 	free(conv);
 }
 
+const char *thaw_gpu_conv_engine(const struct thaw_gpu_conv *conv)
+{
+	(void)conv;
+	return "planned";
+}
+
 size_t thaw_gpu_conv_workspace(const struct thaw_gpu_conv *conv)
 {
 	return conv->workspace_bytes;
 }
 
 /* --- what is not there ------------------------------------------------------------------------------------------- */
+
+thaw_status thaw_gpu_count(int *count_out)
+{
+	*count_out = 1;
+	return THAW_OK;
+}
+
+void thaw_gpu_versions(char text_out[THAW_GPU_VERSIONS])
+{
+	text_out[0] = '\0';
+}
+
+thaw_status thaw_gpu_identity(int number, uint32_t *identity_out)
+{
+	*identity_out = (uint32_t)number;
+	return THAW_OK;
+}
 
 thaw_status thaw_gpu_open(int number, struct thaw_gpu **gpu_out)
 {

@@ -10,9 +10,10 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "nn/cuda/lack.h"
 
 static const size_t reserved = (size_t)1 << 38; /* of addresses; memory is what is written to */
-enum { PIECES = 65536, ALIGNMENT = 256, GAP = 256 };
+enum { GPUS_LIMIT = 32, PIECES = 65536, ALIGNMENT = 256, GAP = 256 };
 
 struct piece {
 	char *begin;
@@ -93,11 +94,57 @@ void *thaw_sim_at(const void *device, size_t size_bytes, size_t alignment, const
 
 /* --- the device -------------------------------------------------------------------------------------------------- */
 
+enum { GPUS_USUAL = 4, RUNTIME = 13000 };
+
+/* GPUs of the machine that this process sees, in its order: those of THAW_SIM_GPUS that CUDA_VISIBLE_DEVICES lists. */
+static int find_visible(uint32_t numbers_out[GPUS_LIMIT])
+{
+	const char *all = getenv("THAW_SIM_GPUS"), *list = getenv("CUDA_VISIBLE_DEVICES");
+	int count = 0, limit = all ? atoi(all) : GPUS_USUAL;
+
+	if (!list)
+		for (; count < limit && count < GPUS_LIMIT; count++)
+			numbers_out[count] = (uint32_t)count;
+	for (; list && *list && count < GPUS_LIMIT; list += *list == ',') {
+		char *end;
+		long number = strtol(list, &end, 10);
+
+		if (end == list || number < 0 || number >= limit) /* CUDA ends at what is no GPU, too */
+			break;
+		numbers_out[count++] = (uint32_t)number;
+		list = end;
+	}
+	return count;
+}
+
+/* THAW_SIM_DRIVER: a driver for this version of CUDA, 12020 for 12.2; 0: there is none. */
 thaw_status thaw_gpu_count(int *count_out)
 {
-	const char *count = getenv("THAW_SIM_GPUS");
+	const char *driver = getenv("THAW_SIM_DRIVER");
+	struct thaw_gpu_lack lack = {
+		.driver = driver ? atoi(driver) : RUNTIME,
+		.runtime = RUNTIME,
+		.visible = getenv("CUDA_VISIBLE_DEVICES"),
+	};
+	uint32_t numbers[GPUS_LIMIT];
 
-	*count_out = count ? atoi(count) : 4;
+	lack.old = lack.driver < lack.runtime;
+	*count_out = lack.old ? 0 : find_visible(numbers);
+	return *count_out > 0 ? THAW_OK : thaw_gpu_fail_lack(&lack);
+}
+
+void thaw_gpu_versions(char text_out[THAW_GPU_VERSIONS])
+{
+	snprintf(text_out, THAW_GPU_VERSIONS, "no CUDA");
+}
+
+thaw_status thaw_gpu_identity(int number, uint32_t *identity_out)
+{
+	uint32_t numbers[GPUS_LIMIT];
+
+	if (number >= find_visible(numbers))
+		thaw_sim_refuse("thaw_gpu_identity: there is no GPU %d", number);
+	*identity_out = numbers[number];
 	return THAW_OK;
 }
 
@@ -116,27 +163,39 @@ static void reserve(void)
 	memory.limit = limit ? (size_t)atoll(limit) << 20 : (size_t)8 << 30;
 }
 
+/* THAW_SIM_BROKEN: the number on the machine of a GPU that cannot be had. */
+static bool is_broken(int number)
+{
+	const char *broken = getenv("THAW_SIM_BROKEN");
+	uint32_t identity = 0;
+
+	return broken && !thaw_gpu_identity(number, &identity) && identity == (uint32_t)atoi(broken);
+}
+
 thaw_status thaw_gpu_open(int number, struct thaw_gpu **gpu_out)
 {
-	struct thaw_gpu *gpu = thaw_alloc(1, sizeof *gpu);
+	struct thaw_gpu *gpu;
 	int count;
+	thaw_status status = thaw_gpu_count(&count);
 
-	thaw_gpu_count(&count);
+	if (status)
+		return status;
+	if (number >= count)
+		return thaw_fail(THAW_FAILED, "no GPU %d: this process sees %d", number, count);
+	if (is_broken(number))
+		return thaw_fail(THAW_FAILED, "GPU %d (simulated GPU): it is broken", number);
+	gpu = thaw_alloc(1, sizeof *gpu);
 	if (!gpu)
 		return THAW_OUT_OF_MEMORY;
-	if (number >= count) {
-		free(gpu);
-		return thaw_fail(THAW_FAILED, "no GPU %d: this process sees %d", number, count);
-	}
 	if (!memory.host)
 		reserve();
 	gpu->facts = (struct thaw_gpu_facts){
 		.name = "simulated GPU",
-		.versions = "no CUDA",
 		.capability = 90,
 		.processors = 3,
 		.memory_bytes = memory.limit,
 	};
+	thaw_gpu_versions(gpu->facts.versions);
 	*gpu_out = gpu;
 	return THAW_OK;
 }

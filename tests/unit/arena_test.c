@@ -3,6 +3,7 @@
 #include "base/available.h"
 #include "base/text.h"
 #include "nn/device.h"
+#include "nn/fitting.h"
 #include "nn/models.h"
 #include "nn/plan.h"
 #include "tests/test.h"
@@ -85,6 +86,40 @@ static void test_least(const char *name)
 	thaw_device_free(device);
 }
 
+/* A batch that is said to fit does, and one half as large again does not; nothing is taken to find out. */
+static void test_fitting(const char *name)
+{
+	struct thaw_device *device;
+	struct thaw_plan_spec spec = {.params = &params, .batch = 1000, .trains = trains, .std = {1, 1, 1}};
+	struct thaw_fitting fitting;
+
+	CHECK_OK(thaw_device_open(name, 1, 0, &device));
+	device->untimed = true;
+	device->sharers = 2;
+	spec.device = device;
+	available = 200 * MIB;
+	CHECK_OK(thaw_plan_fitting(net, &spec, &fitting));
+	CHECK_INT(fitting.available_bytes, 100 * MIB);
+	CHECK(fitting.needed_bytes > fitting.available_bytes);
+	CHECK_INT(device->arena_bytes, 0);
+	CHECK(fitting.batch > 16 && fitting.batch % 8 == 0);
+	CHECK_FAILS(compile(device, true, fitting.batch * 3 / 2), THAW_OUT_OF_MEMORY, "for each of 2 ranks");
+	CHECK_OK(compile(device, true, fitting.batch));
+	/* at least what convolutions keep of each picture (below): 749,568 bytes */
+	CHECK(fitting.needed_bytes > (size_t)1000 * 749568);
+	spec.batch = 4; /* more than that is not said to fit, nor less than one */
+	CHECK_OK(thaw_plan_fitting(net, &spec, &fitting));
+	CHECK_INT(fitting.batch, 4);
+	thaw_device_free(device);
+	CHECK_OK(thaw_device_open(name, 1, 0, &device));
+	spec.device = device;
+	available = 749567;
+	CHECK_OK(thaw_plan_fitting(net, &spec, &fitting));
+	CHECK_INT(fitting.batch, 0);
+	CHECK(!device->untimed);
+	thaw_device_free(device);
+}
+
 /* How many lines of what is chosen name this implementation. */
 static int chosen(const struct thaw_device *device, const char *name)
 {
@@ -130,6 +165,7 @@ int main(void)
 	for (int i = 0; i < 2; i++) {
 		test_reserve(devices[i]);
 		test_least(devices[i]);
+		test_fitting(devices[i]);
 	}
 	thaw_params_release(&params);
 	thaw_net_free(net);

@@ -149,6 +149,9 @@ struct thaw_norm_running_args {
 	float epsilon;
 };
 
+/* The two that go over all numbers: a grid of a multiple of c / 8 blocks, so that a thread stays with its channels. What
+ * is kept of them, several times the bytes of the numbers, is then read once. */
+
 /* y = scale x + shift [+ residual], at least 0 if `relu`. Bit k of mask byte i: whether number 8 i + k was above 0, or
  * NaN. */
 struct thaw_norm_apply_args {
@@ -311,26 +314,28 @@ struct thaw_bias_gradient_args {
 /* Sums over the pictures of a batch: struct thaw_score. */
 enum { THAW_SCORE_LOSS, THAW_SCORE_WEIGHT, THAW_SCORE_COUNT, THAW_SCORE_TOP1, THAW_SCORE_TOP5, THAW_SCORES };
 
-/* Softmax cross-entropy as nn/plan.h has it; one block for each picture. The last one adds up. */
-struct thaw_loss_args {
+/* What the loss is of: logits, and what they should have been. */
+struct thaw_targets {
 	const float *x;                /* (N, c) logits */
 	const int32_t *labels, *mixed; /* (N); mixed NULL */
 	const double *shares;          /* (N) with mixed */
 	const double *class_weights;   /* (classes) or NULL */
-	double *log_sums;              /* (N) log sum exp(x), for the gradient */
-	double *scores;                /* (N, THAW_SCORES) scratch */
-	uint32_t *tickets;             /* (1) */
-	double *score;                 /* (THAW_SCORES) */
-	float *predictions;            /* (N, classes) or NULL */
+};
+
+/* Softmax cross-entropy as nn/plan.h has it; one block for each picture. The last one adds up. */
+struct thaw_loss_args {
+	struct thaw_targets targets;
+	double *log_sums;   /* (N) log sum exp(x), for the gradient */
+	double *scores;     /* (N, THAW_SCORES) scratch */
+	uint32_t *tickets;  /* (1) */
+	double *score;      /* (THAW_SCORES) */
+	float *predictions; /* (N, classes) or NULL */
 	int n, classes, c;
 	double smoothing;
 };
 
 struct thaw_loss_gradient_args {
-	const float *x;
-	const int32_t *labels, *mixed;
-	const double *shares;
-	const double *class_weights;
+	struct thaw_targets targets;
 	const double *log_sums;
 	const struct thaw_scalars *scalars;
 	float *dx; /* (N, c) */

@@ -13,6 +13,19 @@ struct labels {
 	double share, smoothing;
 };
 
+DEVICE struct labels labels_of(const struct thaw_targets *t, int n, int classes, double smoothing)
+{
+	struct labels l;
+
+	l.class_weights = t->class_weights;
+	l.classes = classes;
+	l.label = t->labels[n];
+	l.mixed = t->mixed ? t->mixed[n] : -1;
+	l.share = t->mixed ? t->shares[n] : 1.0;
+	l.smoothing = smoothing;
+	return l;
+}
+
 DEVICE double part_of(struct labels l, int c)
 {
 	return l.share * (double)(c == l.label) + (1 - l.share) * (double)(c == l.mixed);
@@ -74,9 +87,8 @@ DEVICE void score_picture(struct thaw_at at, const struct thaw_loss_args *a, con
 KERNEL(loss)
 {
 	int n = (int)at.block;
-	const float *x = a.x + (size_t)n * (size_t)a.c;
-	struct labels l = {a.class_weights, a.classes, a.labels[n], a.mixed ? a.mixed[n] : -1, a.mixed ? a.shares[n] : 1.0,
-	                   a.smoothing};
+	const float *x = a.targets.x + (size_t)n * (size_t)a.c;
+	struct labels l = labels_of(&a.targets, n, a.classes, a.smoothing);
 	double log_all = log_sum(at, x, a.classes);
 
 	for (int c = (int)at.thread; a.predictions && c < a.classes; c += (int)at.threads)
@@ -100,10 +112,9 @@ KERNEL(loss)
 KERNEL(loss_gradient)
 {
 	int n = (int)at.block;
-	const float *x = a.x + (size_t)n * (size_t)a.c;
+	const float *x = a.targets.x + (size_t)n * (size_t)a.c;
 	float *dx = a.dx + (size_t)n * (size_t)a.c;
-	struct labels l = {a.class_weights, a.classes, a.labels[n], a.mixed ? a.mixed[n] : -1, a.mixed ? a.shares[n] : 1.0,
-	                   a.smoothing};
+	struct labels l = labels_of(&a.targets, n, a.classes, a.smoothing);
 	double scale = l.label < 0 ? 0 : a.scalars->gradient_scale, all = 0;
 
 	for (int c = (int)at.thread; c < a.classes; c += (int)at.threads)

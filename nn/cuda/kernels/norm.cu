@@ -194,19 +194,26 @@ KERNEL(norm_running)
 		     (double)channel_of(a.gamma, i, a.channels), (double)channel_of(a.beta, i, a.channels));
 }
 
+/* What of row `which` of what is kept belongs to eight channels. */
+DEVICE void load_kept(const float *kept, int which, size_t c, size_t eight, float x[8])
+{
+	thaw_load8(THAW_FLOAT32, kept + (size_t)which * c, eight, x);
+}
+
 DEVICE void norm_apply(enum thaw_number number, const struct thaw_norm_apply_args *a, struct thaw_at at)
 {
-	size_t c = (size_t)a->c, eights = c / 8, all = (size_t)a->rows * eights;
+	size_t c = (size_t)a->c, eights = c / 8, all = (size_t)a->rows * eights, first = thaw_first(at);
+	float scale[8], shift[8];
 
-	for (size_t i = thaw_first(at); i < all; i += thaw_stride(at)) {
-		float x[8], residual[8] = {0}, scale[8], shift[8];
+	load_kept(a->kept, THAW_NORM_SCALE, c, first % eights, scale);
+	load_kept(a->kept, THAW_NORM_SHIFT, c, first % eights, shift);
+	for (size_t i = first; i < all; i += thaw_stride(at)) {
+		float x[8], residual[8] = {0};
 		unsigned above = 0;
 
 		thaw_load8(number, a->x, i, x);
 		if (a->residual)
 			thaw_load8(number, a->residual, i, residual);
-		thaw_load8(THAW_FLOAT32, a->kept + THAW_NORM_SCALE * c, i % eights, scale);
-		thaw_load8(THAW_FLOAT32, a->kept + THAW_NORM_SHIFT * c, i % eights, shift);
 		for (int k = 0; k < 8; k++) {
 			float y = x[k] * scale[k] + shift[k] + residual[k];
 
@@ -226,25 +233,36 @@ KERNEL(norm_apply)
 
 /* --- backward ---------------------------------------------------------------------------------------------------- */
 
-/* The gradient behind the clamp at the i-th eight. `x`: numbers there, read with THAW_CLAMP_X alone. */
-DEVICE void gradient_at(enum thaw_number number, const void *dy0, const void *dy1, enum thaw_clamp clamp,
-                        const uint8_t *mask, const float *kept, size_t c, size_t i, const float x[8], float g[8])
+/* How gradients of eight channels come through the clamp. */
+struct gate {
+	enum thaw_clamp clamp;
+	const uint8_t *mask;
+	float scale[8], shift[8]; /* with THAW_CLAMP_X */
+};
+
+DEVICE void load_gate(struct gate *gate, const float *kept, size_t c, size_t eight)
 {
-	unsigned above = clamp == THAW_CLAMP_MASK ? mask[i] : 255;
-	float scale[8], shift[8], more[8] = {0};
+	if (gate->clamp != THAW_CLAMP_X)
+		return;
+	load_kept(kept, THAW_NORM_SCALE, c, eight, gate->scale);
+	load_kept(kept, THAW_NORM_SHIFT, c, eight, gate->shift);
+}
+
+/* The gradient behind the clamp at the i-th eight. `x`: numbers there, read with THAW_CLAMP_X alone. */
+DEVICE void gradient_at(enum thaw_number number, const void *dy0, const void *dy1, const struct gate *gate, size_t i,
+                        const float x[8], float g[8])
+{
+	unsigned above = gate->clamp == THAW_CLAMP_MASK ? gate->mask[i] : 255;
+	float more[8] = {0};
 
 	thaw_load8(number, dy0, i, g);
 	if (dy1)
 		thaw_load8(number, dy1, i, more);
-	if (clamp == THAW_CLAMP_X) {
-		thaw_load8(THAW_FLOAT32, kept + THAW_NORM_SCALE * c, i % (c / 8), scale);
-		thaw_load8(THAW_FLOAT32, kept + THAW_NORM_SHIFT * c, i % (c / 8), shift);
-	}
 	for (int k = 0; k < 8; k++) {
 		bool passes = above >> k & 1;
 
-		if (clamp == THAW_CLAMP_X)
-			passes = !(x[k] * scale[k] + shift[k] <= 0);
+		if (gate->clamp == THAW_CLAMP_X)
+			passes = !(x[k] * gate->scale[k] + gate->shift[k] <= 0);
 		g[k] = passes ? g[k] + more[k] : 0;
 	}
 }
@@ -253,11 +271,13 @@ DEVICE void sum_gradients(enum thaw_number number, const struct thaw_norm_gradie
                           unsigned from, float sums[VALUES])
 {
 	size_t c = (size_t)a->grid.c, eight = p.first + from + p.lane;
+	struct gate gate = {a->clamp, a->mask, {0}, {0}};
 	float mean[8];
 
 	for (int v = 0; v < VALUES; v++)
 		sums[v] = 0;
-	thaw_load8(THAW_FLOAT32, a->kept + THAW_NORM_MEAN * c, eight, mean);
+	load_kept(a->kept, THAW_NORM_MEAN, c, eight, mean);
+	load_gate(&gate, a->kept, c, eight);
 	for (int64_t row = begin_of(a->grid, p.split) + p.team; row < begin_of(a->grid, p.split + 1) && p.team < p.teams;
 	     row += p.teams) {
 		size_t i = (size_t)row * (c / 8) + eight;
@@ -265,7 +285,7 @@ DEVICE void sum_gradients(enum thaw_number number, const struct thaw_norm_gradie
 
 		if (a->x)
 			thaw_load8(number, a->x, i, x);
-		gradient_at(number, a->dy0, a->dy1, a->clamp, a->mask, a->kept, c, i, x, g);
+		gradient_at(number, a->dy0, a->dy1, &gate, i, x, g);
 		if (a->g)
 			thaw_store8(number, a->g, i, g);
 		for (int k = 0; k < 8; k++) {
@@ -319,28 +339,44 @@ KERNEL(norm_gradient_sums)
 	BY_NUMBER(a.number, norm_gradient_sums, &a, at, pile);
 }
 
+/* dx = by_g g + by_x (x - mean) + rest, of eight channels. */
+struct slope {
+	float by_g[8], by_x[8], mean[8], rest[8]; /* the last three with statistics of the batch */
+};
+
+DEVICE void load_slope(struct slope *slope, const struct thaw_norm_gradient_args *a, size_t eight)
+{
+	size_t c = (size_t)a->c;
+
+	load_kept(a->kept, a->batch_statistics ? THAW_NORM_A : THAW_NORM_SCALE, c, eight, slope->by_g);
+	if (!a->batch_statistics)
+		return;
+	load_kept(a->kept, THAW_NORM_B, c, eight, slope->by_x);
+	load_kept(a->kept, THAW_NORM_D, c, eight, slope->rest);
+	load_kept(a->kept, THAW_NORM_MEAN, c, eight, slope->mean);
+}
+
 DEVICE void norm_gradient(enum thaw_number number, const struct thaw_norm_gradient_args *a, struct thaw_at at)
 {
-	size_t c = (size_t)a->c, eights = c / 8, all = (size_t)a->rows * eights;
+	size_t c = (size_t)a->c, eights = c / 8, all = (size_t)a->rows * eights, first = thaw_first(at);
+	struct gate gate = {a->clamp, a->mask, {0}, {0}};
+	struct slope slope;
 
-	for (size_t i = thaw_first(at); i < all; i += thaw_stride(at)) {
-		float x[8] = {0}, g[8], by_g[8], by_x[8], mean[8], rest[8];
+	load_gate(&gate, a->kept, c, first % eights);
+	load_slope(&slope, a, first % eights);
+	for (size_t i = first; i < all; i += thaw_stride(at)) {
+		float x[8] = {0}, g[8];
 
 		if (a->x)
 			thaw_load8(number, a->x, i, x);
-		gradient_at(number, a->dy0, a->dy1, a->clamp, a->mask, a->kept, c, i, x, g);
+		gradient_at(number, a->dy0, a->dy1, &gate, i, x, g);
 		if (a->g)
 			thaw_store8(number, a->g, i, g);
 		if (!a->dx)
 			continue;
-		thaw_load8(THAW_FLOAT32, a->kept + (a->batch_statistics ? THAW_NORM_A : THAW_NORM_SCALE) * c, i % eights, by_g);
-		if (a->batch_statistics) {
-			thaw_load8(THAW_FLOAT32, a->kept + THAW_NORM_B * c, i % eights, by_x);
-			thaw_load8(THAW_FLOAT32, a->kept + THAW_NORM_D * c, i % eights, rest);
-			thaw_load8(THAW_FLOAT32, a->kept + THAW_NORM_MEAN * c, i % eights, mean);
-		}
 		for (int k = 0; k < 8; k++)
-			g[k] = by_g[k] * g[k] + (a->batch_statistics ? by_x[k] * (x[k] - mean[k]) + rest[k] : 0);
+			g[k] = slope.by_g[k] * g[k] +
+			       (a->batch_statistics ? slope.by_x[k] * (x[k] - slope.mean[k]) + slope.rest[k] : 0);
 		thaw_store8(number, a->dx, i, g);
 	}
 }
