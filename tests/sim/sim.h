@@ -10,6 +10,8 @@
  * real libraries refuse is refused with a line that begins with "sim:" and ends the process with code 99: addresses
  * that belong to nothing, are freed or misaligned, calls that a capture forbids, scratch memory that is too small.
  *
+ * A convolution makes the statistics that it is asked for if the environment has THAW_SIM_STATISTICS=1.
+ *
  * Ranks of one machine sum over their simulated GPUs (comm/nccl.h) in shared memory: sim_nccl.c.
  */
 #ifndef THAW_TESTS_SIM_SIM_H
