@@ -1,7 +1,7 @@
 /*
  * Whole networks against PyTorch: ten training steps, everything trained or parts frozen (tests/golden/make_nets.py).
  *
- *     net_golden_test <tests/golden> <backend> <multiple>
+ *     net_golden_test <tests/golden> <backend> <multiple> [fp32|bf16|fp16]
  *
  * The reference backend is slow, and so is a simulated GPU: they run one network through and another one for a step.
  */
@@ -498,13 +498,15 @@ int main(int argc, char **argv)
 {
 	struct thaw_device *device = NULL;
 	struct golden *golden;
-	bool slow = argc == 4 && strcmp(argv[2], "cpu") != 0;
+	bool slow = argc >= 4 && strcmp(argv[2], "cpu") != 0;
 
-	if (argc != 4 || thaw_device_open(argv[2], 2, 0, &device)) {
-		printf("usage: net_golden_test <tests/golden> <backend>; %s\n", thaw_fail_text());
+	if (argc < 4 || argc > 5 || thaw_device_open(argv[2], 2, 0, &device) ||
+	    thaw_device_compute(device, argc == 5 ? argv[4] : "fp32", false)) {
+		printf("usage: net_golden_test <tests/golden> <backend> <multiple> [<precision>]; %s\n", thaw_fail_text());
 		return 1;
 	}
 	multiple = atof(argv[3]);
+	device->fused_statistics = true;
 	golden = golden_open(argv[1], "nets.h5");
 	for (size_t i = 0; i < sizeof networks / sizeof *networks; i++) {
 		int steps = slow ? networks[i].reference_steps : STEPS;

@@ -311,6 +311,7 @@ int main(int argc, char **argv)
 		if (!tested)
 			break;
 		tested->number = number;
+		tested->fused_statistics = true;
 		test_inputs();
 		test_convs();
 		test_norms();
@@ -323,6 +324,7 @@ int main(int argc, char **argv)
 		tested = NULL;
 	}
 	CHECK(runs > 1000);
+	CHECK((op_sums_made() > 0) == (getenv("THAW_SIM_STATISTICS") != NULL));
 	thaw_device_free(reference);
 	return TEST_END();
 }
