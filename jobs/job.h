@@ -98,6 +98,7 @@ struct thaw_job {
 	char precision[8];                 /* precision: fp32 | bf16 | fp16 */
 	bool tf32;                         /* tf32: with fp32 on a GPU */
 	double loss_scale;                 /* loss_scale: with fp16 */
+	bool fused_statistics;             /* fused_statistics: convolutions may sum for norms, with fp16 */
 	char comm[8];                      /* comm: auto | nccl | mpi */
 	bool graphs;                       /* graphs: steps are recorded and replayed, on a GPU */
 	int threads;                       /* threads: compute threads per rank, 0 = what the rank may use */

@@ -129,6 +129,8 @@ static const struct thaw_key job_keys[] = {
 	 .meaning = "cuda, fp32: products of 10 bits, which tensor cores make"},
 	{"loss_scale", &thaw_type_number, JOB(loss_scale), "1024", .low = 1, .high = 16777216,
 	 .meaning = "fp16: factor that keeps small gradients from becoming 0"},
+	{"fused_statistics", &thaw_type_bool, JOB(fused_statistics), "false",
+	 .meaning = "cuda, fp16: convolutions sum for norms if faster; bits may differ between runs"},
 	{"comm", &thaw_type_choice, JOB(comm), "auto", .choices = CHOICES("auto", "nccl", "mpi"),
 	 .meaning = "how gradients are summed; cuda: auto is nccl, mpi goes through host memory"},
 	{"graphs", &thaw_type_bool, JOB(graphs), "true", .anytime = true,

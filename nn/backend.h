@@ -39,6 +39,8 @@ struct thaw_tensor {
 	enum thaw_number number;
 	size_t size_bytes; /* set by thaw_tensor_layout() */
 	float *data;       /* placed by the plan; in a device's own memory an address the host cannot follow */
+	float *sums;       /* (2, channels with their padding) of each channel's numbers, and of their squares, if the step
+	                    * that made the value made them too; else NULL. In its saved memory, set by its forward */
 };
 
 /* Sets block, and size_bytes by it and the number. */
@@ -99,6 +101,7 @@ struct thaw_step {
 	bool fold;              /* CONV: gamma .. variance are folded into weight and bias */
 	bool batch_statistics;  /* BATCH_NORM: the batch's, contributed to batch_mean and batch_variance; else running ones */
 	bool frozen;            /* parameters never change while the plan lives */
+	bool wants_sums;        /* a norm takes the batch's statistics of y: sums made with it (y->sums) are of use */
 	double epsilon;         /* BATCH_NORM, folded CONV: 1e-5 */
 
 	struct thaw_tensor *x, *residual, *y; /* x NULL: INPUT; residual NULL: none; y NULL: LOSS */
@@ -117,7 +120,7 @@ struct thaw_step {
 
 	/* Set by prepare: what the plan must provide. */
 	size_t workspace_bytes;     /* scratch within one call; one block, shared by all steps */
-	size_t saved_bytes;         /* kept from forward to backward, its own */
+	size_t saved_bytes;         /* kept from forward to backward, and while y is read; its own */
 	bool keeps_x, keeps_y;      /* backward reads x, y */
 
 	void *workspace, *saved;    /* placed by the plan, 64-byte aligned */

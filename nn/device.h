@@ -19,6 +19,7 @@ struct thaw_device {
 	int gpu;               /* number of the GPU, for a backend that has some */
 	enum thaw_number number; /* in which activations stand; THAW_FLOAT32 at first */
 	bool tf32;             /* with THAW_FLOAT32: products of 10 bits are allowed, where the backend has them */
+	bool fused_statistics; /* sums for norms may be made in ways that do not give the same bits on every run */
 	double loss_scale;     /* factor on all gradients until they are applied; 1, but with THAW_FLOAT16 */
 	char *arena;           /* activations and gradients of the plan that runs, in the device's memory */
 	size_t arena_bytes;

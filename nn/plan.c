@@ -123,6 +123,15 @@ static struct thaw_tensor *tensor_of(struct thaw_plan *plan, thaw_value value)
 	return value == THAW_NO_VALUE ? NULL : &plan->values[value].tensor;
 }
 
+/* The step that makes `value`. */
+static struct thaw_step *maker_of(struct thaw_plan *plan, thaw_value value)
+{
+	for (int i = 0; i < plan->steps_count; i++)
+		if (plan->chains[i].out == value && plan->steps[i].y)
+			return &plan->steps[i];
+	return NULL;
+}
+
 static void make_step(struct thaw_plan *plan, int i, const struct thaw_plan_spec *spec)
 {
 	const struct thaw_chain *chain = &plan->chains[i];
@@ -148,6 +157,8 @@ static void make_step(struct thaw_plan *plan, int i, const struct thaw_plan_spec
 	set_parameters(plan, i);
 	step->batch_statistics =
 		op->kind == THAW_OP_BATCH_NORM && thaw_uses_batch_statistics(op, spec->trains, spec->frozen_batch_statistics);
+	if (step->batch_statistics)
+		maker_of(plan, op->in[0])->wants_sums = true;
 	for (int p = op->param; p < op->param + op->params; p++) {
 		step->frozen &= !plan->trains[p];
 		plan->updates[p] = step->batch_statistics && thaw_role_is_state(thaw_net_param(plan->net, p)->role);
@@ -198,15 +209,6 @@ static void bind_gradients(struct thaw_plan *plan, const struct thaw_gradients *
 				                     thaw_net_param(plan->net, param)->offset;
 		}
 	}
-}
-
-/* The step that makes `value`. */
-static struct thaw_step *maker_of(struct thaw_plan *plan, thaw_value value)
-{
-	for (int i = 0; i < plan->steps_count; i++)
-		if (plan->chains[i].out == value && plan->steps[i].y)
-			return &plan->steps[i];
-	return NULL;
 }
 
 /* A new gradient of `value`, handed to the step that made it. */

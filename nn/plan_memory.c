@@ -44,6 +44,17 @@ static int last_read(const struct thaw_plan *plan, int maker)
 	return last;
 }
 
+/* The last moment at which somebody may look at what the step saves: its backward or, as what it says of y, those who
+ * read y. */
+static int last_saved(const struct thaw_plan *plan, int i)
+{
+	const struct thaw_step *step = &plan->steps[i];
+
+	if (thaw_step_has_backward(step))
+		return backward_moment(plan, step);
+	return step->y ? last_read(plan, i) : i;
+}
+
 /* A value lives from the step that makes it to its last reader. A step that may write over its residual does, if it
  * is the residual's last reader. */
 static void find_value_lives(struct thaw_plan *plan)
@@ -59,10 +70,7 @@ static void find_value_lives(struct thaw_plan *plan)
 		} else if (step->y) {
 			slot_of(step->y)->block = add_block(plan, step->y->size_bytes, i, last_read(plan, i));
 		}
-		plan->saved_block[i] =
-			step->saved_bytes
-				? add_block(plan, step->saved_bytes, i, thaw_step_has_backward(step) ? backward_moment(plan, step) : i)
-				: -1;
+		plan->saved_block[i] = step->saved_bytes ? add_block(plan, step->saved_bytes, i, last_saved(plan, i)) : -1;
 	}
 }
 

@@ -101,6 +101,7 @@ static thaw_status open_device(struct thaw_setup *setup)
 	if (status)
 		return status;
 	setup->device->sharers = thaw_comm_local_size(setup->comm);
+	setup->device->fused_statistics = job->fused_statistics;
 	if (setup->device->number == THAW_FLOAT16)
 		setup->device->loss_scale = job->loss_scale;
 	if (setup->device->backend->memory)

@@ -14,9 +14,9 @@ thaw_status thaw_choice_key(const struct thaw_gpu_conv_spec *s, const char *mach
 	thaw_text_add(key, "%s | %s %s, x %dx%dx%dx%d, y %dx%dx%d, kernel %d, stride %d, pad %d, groups %d", machine,
 	              passes[s->pass], numbers[s->number], s->n, s->h, s->w, s->c, s->oh, s->ow, s->k, s->kernel, s->stride,
 	              s->pad, s->groups);
-	thaw_text_add(key, "%s%s%s%s%s, workspace %zu", s->bias ? ", bias" : "", s->residual ? ", residual" : "",
-	              s->relu ? ", relu" : "", s->tf32 ? ", tf32" : "", s->deterministic ? ", deterministic" : "",
-	              s->workspace_limit);
+	thaw_text_add(key, "%s%s%s%s%s%s, workspace %zu", s->bias ? ", bias" : "", s->residual ? ", residual" : "",
+	              s->relu ? ", relu" : "", s->statistics ? ", statistics" : "", s->tf32 ? ", tf32" : "",
+	              s->deterministic ? ", deterministic" : "", s->workspace_limit);
 	return thaw_text_status(key);
 }
 

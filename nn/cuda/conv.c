@@ -4,6 +4,9 @@
  * Where the parameters stand so already, without padding, they are taken from their slab or, in 16 bits, from its copy;
  * as float32 their gradient is written to its own. Else a kernel casts, pads and folds them into memory of the step's,
  * and another brings the gradient back.
+ *
+ * Where a norm takes the batch's statistics of y, and the device has fused_statistics, the forward pass may make their
+ * sums from what it has in registers. They are all that is saved: `saved` is NULL where it does not.
  */
 #include <stdlib.h>
 
@@ -54,6 +57,13 @@ static bool has_bias(const struct thaw_step *step)
 
 /* --- preparing --------------------------------------------------------------------------------------------------- */
 
+/* Whether this pass may make the sums of y that a norm would take. */
+static bool may_sum(const struct thaw_step *step, enum thaw_gpu_pass pass)
+{
+	return pass == THAW_GPU_FORWARD && step->wants_sums && step->device->fused_statistics && !has_bias(step) &&
+	       !step->residual && !step->relu;
+}
+
 static thaw_status plan_pass(struct thaw_step *step, enum thaw_gpu_pass pass, struct thaw_gpu_conv **conv_out)
 {
 	const struct thaw_gpu_conv_spec spec = {
@@ -73,6 +83,7 @@ static thaw_status plan_pass(struct thaw_step *step, enum thaw_gpu_pass pass, st
 		.bias = pass == THAW_GPU_FORWARD && has_bias(step),
 		.residual = pass == THAW_GPU_FORWARD && step->residual,
 		.relu = pass == THAW_GPU_FORWARD && step->relu,
+		.statistics = may_sum(step, pass),
 		.tf32 = step->device->tf32,
 		.deterministic = true,
 		.untimed = step->device->untimed,
@@ -152,6 +163,8 @@ static thaw_status prepare(struct thaw_step *step)
 		status = make_own(step);
 	if (!status)
 		size_workspace(step);
+	if (!status && thaw_gpu_conv_has_statistics(state->forward))
+		step->saved_bytes = 2 * (size_t)step->y->block * sizeof(float);
 	step->keeps_x = step->dweight != NULL;
 	return status;
 }
@@ -223,9 +236,11 @@ static thaw_status forward(struct thaw_step *step)
 		.y = step->y->data,
 		.bias = state->own_weights ? state->own_bias : step->bias,
 		.residual = step->residual ? step->residual->data : NULL,
+		.sums = step->saved,
 		.workspace = step->workspace,
 	};
 
+	step->y->sums = tensors.sums;
 	return thaw_gpu_conv_run(thaw_cuda_of(step)->stream, state->forward, &tensors);
 }
 

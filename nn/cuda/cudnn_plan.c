@@ -190,7 +190,24 @@ static cudnnBackendDescriptor_t pointwise(struct parts *parts, cudnnPointwiseMod
 	return d;
 }
 
-/* The operations in the one order that engines are precompiled for: convolution, residual, bias, clamp. */
+/* Sums over y by channel, and over its squares. */
+static cudnnBackendDescriptor_t statistics(struct parts *parts, cudnnBackendDescriptor_t y, struct shape channels)
+{
+	cudnnBackendDescriptor_t d = part(parts, CUDNN_BACKEND_OPERATION_GEN_STATS_DESCRIPTOR);
+	cudnnGenStatsMode_t mode = CUDNN_GENSTATS_SUM_SQSUM;
+	cudnnDataType_t sums = CUDNN_DATA_FLOAT;
+
+	set(parts, d, CUDNN_ATTR_OPERATION_GENSTATS_MODE, CUDNN_TYPE_GENSTATS_MODE, 1, &mode);
+	set(parts, d, CUDNN_ATTR_OPERATION_GENSTATS_MATH_PREC, CUDNN_TYPE_DATA_TYPE, 1, &sums);
+	set_part(parts, d, CUDNN_ATTR_OPERATION_GENSTATS_XDESC, y);
+	set_part(parts, d, CUDNN_ATTR_OPERATION_GENSTATS_SUMDESC, tensor(parts, THAW_CUDNN_SUMS, sums, channels));
+	set_part(parts, d, CUDNN_ATTR_OPERATION_GENSTATS_SQSUMDESC, tensor(parts, THAW_CUDNN_SQUARES, sums, channels));
+	finish(parts, d);
+	return d;
+}
+
+/* The operations in the one order that engines are precompiled for: convolution, residual, bias, clamp; or convolution,
+ * statistics. */
 static cudnnBackendDescriptor_t graph(struct parts *parts, const struct thaw_gpu_conv_spec *s)
 {
 	const struct shape y = {s->n, s->k, s->oh, s->ow}, channels = {1, s->k, 1, 1};
@@ -215,6 +232,8 @@ static cudnnBackendDescriptor_t graph(struct parts *parts, const struct thaw_gpu
 	}
 	if (s->relu)
 		operations[count++] = pointwise(parts, CUDNN_POINTWISE_RELU_FWD, at, NULL, NEXT());
+	if (s->statistics)
+		operations[count++] = statistics(parts, at, channels);
 #undef NEXT
 	d = part(parts, CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR);
 	set(parts, d, CUDNN_ATTR_OPERATIONGRAPH_OPS, CUDNN_TYPE_BACKEND_DESCRIPTOR, count, operations);
@@ -297,9 +316,17 @@ static cudnnStatus_t look_at_engine(cudnnBackendDescriptor_t config, struct thaw
 	return parts.status;
 }
 
-/* By what its engine says. */
+/*
+ * By what its engine says. The precompiled ones that make statistics, half precision's alone, say nothing: they have no
+ * note at all, and neither cuDNN's header nor its documentation tell whether the sums of their blocks meet in a fixed
+ * order. A missing NONDETERMINISTIC proves nothing there, which is why only those get them who can do without the same
+ * bits on every run (thaw_device.fused_statistics). What is compiled at run time costs a second or more for each layer,
+ * and needs the driver's compiler.
+ */
 static bool is_wanted(const struct thaw_gpu_conv_spec *spec, const struct thaw_cudnn_plan *plan)
 {
+	if (spec->statistics && plan->compiled)
+		return false;
 	if (spec->number == THAW_FLOAT32 && !spec->tf32 && plan->tensor_core)
 		return false;
 	return plan->deterministic || !spec->deterministic;
@@ -378,9 +405,10 @@ static thaw_status fail_conv(const struct thaw_gpu_conv_spec *s, const char *why
 
 	return thaw_fail(
 		THAW_FAILED,
-		"cuDNN has no %s plan for a convolution %dx%dx%dx%d to %d, kernel %d, stride %d, groups %d, %s%s%s%s: %s",
+		"cuDNN has no %s plan for a convolution %dx%dx%dx%d to %d, kernel %d, stride %d, groups %d, %s%s%s%s%s: %s",
 		passes[s->pass], s->n, s->h, s->w, s->c, s->k, s->kernel, s->stride, s->groups, numbers[s->number],
-		s->bias ? ", bias" : "", s->residual ? ", residual" : "", s->relu ? ", relu" : "", why);
+		s->bias ? ", bias" : "", s->residual ? ", residual" : "", s->relu ? ", relu" : "",
+		s->statistics ? ", statistics" : "", why);
 }
 
 thaw_status thaw_cudnn_plan_conv(const struct thaw_cudnn_target *target, const struct thaw_gpu_conv_spec *spec,
@@ -397,7 +425,7 @@ thaw_status thaw_cudnn_plan_conv(const struct thaw_cudnn_target *target, const s
 	propose(target, d, CUDNN_HEUR_MODE_A, configs, &count);
 	propose(target, d, CUDNN_HEUR_MODE_FALLBACK, configs, &count);
 	for (int i = 0; i < count && made < limit; i++) {
-		struct thaw_cudnn_plan plan = {.plan = NULL};
+		struct thaw_cudnn_plan plan = {.statistics = spec->statistics};
 
 		if (look_at_engine(configs[i], &plan) || !is_wanted(spec, &plan) || make_plan(target, configs[i], NULL, &plan))
 			continue;
@@ -445,7 +473,7 @@ thaw_status thaw_cudnn_plan_write(const struct thaw_cudnn_plan *plan, struct tha
 thaw_status thaw_cudnn_plan_read(const struct thaw_cudnn_target *target, const struct thaw_gpu_conv_spec *spec,
                                  const char *json, struct thaw_cudnn_plan *plan_out)
 {
-	struct thaw_cudnn_plan plan = {.plan = NULL};
+	struct thaw_cudnn_plan plan = {.statistics = spec->statistics};
 	thaw_status status = THAW_OK;
 	cudnnStatus_t error;
 

@@ -32,12 +32,15 @@ enum thaw_cudnn_tensor {
 	THAW_CUDNN_Y,
 	THAW_CUDNN_BIAS,
 	THAW_CUDNN_RESIDUAL,
+	THAW_CUDNN_SUMS,
+	THAW_CUDNN_SQUARES,
 	THAW_CUDNN_BETWEEN, /* and above: what is nowhere in memory */
 };
 
 struct thaw_cudnn_plan {
 	cudnnBackendDescriptor_t plan;
 	size_t workspace_bytes;
+	bool statistics;    /* it makes them, as its spec says */
 	int engine;         /* cuDNN's number of it */
 	bool tensor_core;   /* what its engine says of itself: products of fewer bits, */
 	bool deterministic; /* the same bits on every run */
@@ -45,8 +48,8 @@ struct thaw_cudnn_plan {
 };
 void thaw_cudnn_plan_release(struct thaw_cudnn_plan *plan);
 
-/* Makes the first `limit` plans, best first, that keep to what the spec asks for: precision, determinism and
- * workspace. THAW_FAILED says that there is none, with cuDNN's reason. */
+/* Makes the first `limit` plans, best first, that keep to what the spec asks for: precision, determinism, workspace;
+ * with statistics they are precompiled. THAW_FAILED says that there is none, with cuDNN's reason. */
 thaw_status thaw_cudnn_plan_conv(const struct thaw_cudnn_target *target, const struct thaw_gpu_conv_spec *spec,
                                  struct thaw_cudnn_plan *plans_out, int limit, int *count_out);
 

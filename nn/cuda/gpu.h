@@ -119,6 +119,8 @@ struct thaw_gpu_conv_spec {
 	int n, c, h, w, k, oh, ow;
 	int kernel, stride, pad, groups;
 	bool bias, residual, relu; /* FORWARD */
+	bool statistics;           /* FORWARD with none of these: sums over y are of use, where they cost less than another
+	                            * look at y. What `deterministic` asks for does not hold for them */
 	bool tf32;                 /* with THAW_FLOAT32: products of 10 bits are allowed */
 	bool deterministic;        /* the same bits on every run */
 	bool untimed;              /* time nothing: take what was chosen before, else what is proposed first */
@@ -136,6 +138,9 @@ thaw_status thaw_gpu_conv_new(struct thaw_gpu *gpu, const struct thaw_gpu_conv_s
 void thaw_gpu_conv_free(struct thaw_gpu_conv *conv);
 size_t thaw_gpu_conv_workspace(const struct thaw_gpu_conv *conv);
 
+/* Whether it makes the statistics that the spec asked for. If not, it is the one without them. */
+bool thaw_gpu_conv_has_statistics(const struct thaw_gpu_conv *conv);
+
 /* Words for a table: "engine 47", and where that comes from: " (timed 0.123 ms)" chosen just now, " (kept)" chosen by
  * timing before, " (proposed)" without timing. */
 const char *thaw_gpu_conv_engine(const struct thaw_gpu_conv *conv);
@@ -144,6 +149,7 @@ const char *thaw_gpu_conv_engine(const struct thaw_gpu_conv *conv);
 struct thaw_gpu_conv_tensors {
 	void *x, *w, *y;
 	const void *bias, *residual; /* as in the spec */
+	float *sums;                 /* with statistics: (2, K) sums over y (N*OH*OW, K) and over its squares, written */
 	void *workspace;
 };
 thaw_status thaw_gpu_conv_run(struct thaw_gpu_stream *stream, struct thaw_gpu_conv *conv,

@@ -2,6 +2,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "nn/cuda/choice.h"
@@ -9,6 +10,10 @@
 #include "nn/cuda/gpu_real.h"
 
 enum { CANDIDATES = 10 }; /* plans that are timed: later ones of the heuristics' order hardly ever win */
+enum { TENSORS = 7 };
+
+/* What is kept in place of a plan with statistics, where one without them and a norm's own sums are faster. */
+static const char apart[] = "apart";
 
 struct thaw_gpu_conv {
 	struct thaw_gpu *gpu;
@@ -21,8 +26,8 @@ struct thaw_gpu_conv {
 static cudnnStatus_t execute(const struct thaw_gpu_conv *conv, const struct thaw_cudnn_plan *plan,
                              const struct thaw_gpu_conv_tensors *t)
 {
-	int64_t numbers[5] = {THAW_CUDNN_X, THAW_CUDNN_W, THAW_CUDNN_Y};
-	const void *addresses[5] = {t->x, t->w, t->y};
+	int64_t numbers[TENSORS] = {THAW_CUDNN_X, THAW_CUDNN_W, THAW_CUDNN_Y};
+	const void *addresses[TENSORS] = {t->x, t->w, t->y};
 	int64_t count = 3;
 	cudnnBackendDescriptor_t pack;
 	cudnnStatus_t status = cudnnBackendCreateDescriptor(CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR, &pack);
@@ -36,6 +41,12 @@ static cudnnStatus_t execute(const struct thaw_gpu_conv *conv, const struct thaw
 	if (conv->spec.residual) {
 		numbers[count] = THAW_CUDNN_RESIDUAL;
 		addresses[count++] = t->residual;
+	}
+	if (plan->statistics) {
+		numbers[count] = THAW_CUDNN_SUMS;
+		addresses[count++] = t->sums;
+		numbers[count] = THAW_CUDNN_SQUARES;
+		addresses[count++] = t->sums + conv->spec.k;
 	}
 	status = cudnnBackendSetAttribute(pack, CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, CUDNN_TYPE_INT64, count, numbers);
 	if (!status)
@@ -59,6 +70,13 @@ static thaw_status fail_cudnn(const struct thaw_gpu *gpu, cudnnStatus_t status)
 
 /* --- timing ------------------------------------------------------------------------------------------------------ */
 
+/* What follows a convolution whose statistics are of use: one of two kernels (nn/cuda/norm.c). */
+struct norm {
+	struct thaw_norm_finish_args finish; /* the plan made the sums */
+	struct thaw_norm_sums_args sums;     /* it did not */
+	void *memory;
+};
+
 /* Where the plans of one convolution are timed: all zeroes, as what the numbers are makes little difference. */
 struct bench {
 	const struct thaw_gpu_conv *conv;
@@ -67,10 +85,12 @@ struct bench {
 	void *memory; /* of the tensors */
 	struct thaw_gpu_conv_tensors tensors;
 	size_t workspace_bytes;
+	struct norm norm; /* with statistics */
 };
 
 static void close_bench(struct bench *bench)
 {
+	thaw_gpu_free(bench->conv->gpu, bench->norm.memory);
 	thaw_gpu_free(bench->conv->gpu, bench->memory);
 	thaw_gpu_free(bench->conv->gpu, bench->tensors.workspace);
 	for (int i = 0; i <= THAW_CHOICE_RUNS; i++)
@@ -106,6 +126,47 @@ static thaw_status make_tensors(struct bench *bench)
 	return thaw_gpu_zero(bench->stream, at, all);
 }
 
+/* Rows of floats, one for each channel, in a norm's memory. */
+enum { PARAMETER, BATCH, SUMS, KEPT = SUMS + 2, TICKETS = KEPT + THAW_NORM_ROWS, SCALARS, PARTIALS };
+
+static thaw_status make_norm(struct bench *bench)
+{
+	const struct thaw_gpu_conv_spec *s = &bench->conv->spec;
+	struct thaw_gpu *gpu = bench->conv->gpu;
+	struct thaw_grid grid = thaw_grid_of((int64_t)s->n * s->oh * s->ow, s->k, gpu->facts.processors);
+	size_t row = ((size_t)s->k + 63) / 64 * 64, all = row * (PARTIALS + 2 * (size_t)grid.splits) * sizeof(float);
+	thaw_status status = thaw_gpu_alloc(gpu, all, "convolutions being timed", &bench->norm.memory);
+	float *at = bench->norm.memory;
+	struct thaw_norm_channels to;
+
+	if (status)
+		return status;
+	to = (struct thaw_norm_channels){
+		.gamma = at + PARAMETER * row,
+		.beta = at + PARAMETER * row,
+		.mean = at + PARAMETER * row,
+		.variance = at + PARAMETER * row,
+		.scalars = (const struct thaw_scalars *)(void *)(at + SCALARS * row),
+		.batch_mean = at + BATCH * row,
+		.batch_variance = at + BATCH * row,
+		.kept = at + KEPT * row,
+	};
+	bench->norm.finish =
+		(struct thaw_norm_finish_args){to, at + SUMS * row, grid.rows, s->k, .channels = s->k, .epsilon = 1};
+	bench->norm.sums = (struct thaw_norm_sums_args){
+		.to = to,
+		.x = bench->tensors.y,
+		.partials = at + PARTIALS * row,
+		.tickets = (uint32_t *)(void *)(at + TICKETS * row),
+		.grid = grid,
+		.channels = s->k,
+		.number = s->number,
+		.epsilon = 1,
+	};
+	bench->tensors.sums = at + SUMS * row;
+	return thaw_gpu_zero(bench->stream, at, all);
+}
+
 static thaw_status open_bench(struct bench *bench)
 {
 	struct thaw_gpu *gpu = bench->conv->gpu;
@@ -117,7 +178,10 @@ static thaw_status open_bench(struct bench *bench)
 	if (status)
 		return status;
 	error = cudnnSetStream(gpu->cudnn, bench->stream->stream);
-	return error ? fail_cudnn(gpu, error) : make_tensors(bench);
+	if (error)
+		return fail_cudnn(gpu, error);
+	status = make_tensors(bench);
+	return status || !bench->conv->spec.statistics ? status : make_norm(bench);
 }
 
 /* At least as much of it. */
@@ -136,6 +200,23 @@ static thaw_status make_workspace(struct bench *bench, size_t size_bytes)
 	return status;
 }
 
+/* The plan and, where statistics are of use, what a norm has to do for them behind it. */
+static thaw_status run_timed(struct bench *bench, const struct thaw_cudnn_plan *plan)
+{
+	const struct norm *norm = &bench->norm;
+	cudnnStatus_t error = execute(bench->conv, plan, &bench->tensors);
+
+	if (error)
+		return fail_cudnn(bench->conv->gpu, error);
+	if (!bench->conv->spec.statistics)
+		return THAW_OK;
+	if (plan->statistics)
+		return thaw_gpu_launch(bench->stream, THAW_KERNEL_norm_finish, (norm->finish.c + THAW_BLOCK - 1) / THAW_BLOCK,
+		                       &norm->finish, sizeof norm->finish);
+	return thaw_gpu_launch(bench->stream, THAW_KERNEL_norm_sums, norm->sums.grid.columns * norm->sums.grid.splits,
+	                       &norm->sums, sizeof norm->sums);
+}
+
 /* One plan. It leaves `times` as they are where it cannot be run: for want of memory, or because cuDNN refuses. */
 static thaw_status time_plan(struct bench *bench, const struct thaw_cudnn_plan *plan, struct thaw_choice_times *times)
 {
@@ -143,16 +224,15 @@ static thaw_status time_plan(struct bench *bench, const struct thaw_cudnn_plan *
 
 	if (status)
 		return status == THAW_OUT_OF_MEMORY ? THAW_OK : status;
-	if (execute(bench->conv, plan, &bench->tensors))
+	if (run_timed(bench, plan))
 		return THAW_OK;
 	status = thaw_gpu_wait(bench->stream); /* for what only the first run does, such as loading its code */
 	if (!status)
 		status = thaw_gpu_event_record(bench->events[0], bench->stream);
 	for (int i = 0; i < THAW_CHOICE_RUNS && !status; i++) {
-		cudnnStatus_t error = execute(bench->conv, plan, &bench->tensors);
-
-		status =
-			error ? fail_cudnn(bench->conv->gpu, error) : thaw_gpu_event_record(bench->events[i + 1], bench->stream);
+		status = run_timed(bench, plan);
+		if (!status)
+			status = thaw_gpu_event_record(bench->events[i + 1], bench->stream);
 	}
 	if (!status)
 		status = thaw_gpu_event_wait(bench->events[THAW_CHOICE_RUNS]);
@@ -183,7 +263,8 @@ static thaw_status time_plans(const struct thaw_gpu_conv *conv, const struct tha
 
 static void name_engine(struct thaw_gpu_conv *conv, const char *origin)
 {
-	snprintf(conv->engine, sizeof conv->engine, "engine %d (%s)", conv->plan.engine, origin);
+	snprintf(conv->engine, sizeof conv->engine, "engine %d%s (%s)", conv->plan.engine,
+	         conv->plan.statistics ? " with sums" : "", origin);
 }
 
 /* Remembers the plan, so that the same convolution gets it again, here and on other ranks. One that cuDNN cannot write
@@ -192,12 +273,24 @@ static thaw_status remember(const struct thaw_gpu_conv *conv, struct thaw_plan_c
                             enum thaw_plan_origin origin)
 {
 	struct thaw_text json = THAW_TEXT_EMPTY;
-	thaw_status status = thaw_cudnn_plan_write(&conv->plan, &json);
+	thaw_status status;
 
+	if (conv->spec.statistics && !conv->plan.statistics)
+		return thaw_plan_cache_add(cache, key, apart, origin);
+	status = thaw_cudnn_plan_write(&conv->plan, &json);
 	if (!status)
 		status = thaw_plan_cache_add(cache, key, json.data, origin);
 	thaw_text_release(&json);
 	return status == THAW_OUT_OF_MEMORY ? status : THAW_OK;
+}
+
+/* Keeps one of several plans. */
+static void keep_one(struct thaw_gpu_conv *conv, struct thaw_cudnn_plan *plans, int count, int which)
+{
+	conv->plan = plans[which];
+	for (int i = 0; i < count; i++)
+		if (i != which)
+			thaw_cudnn_plan_release(&plans[i]);
 }
 
 static thaw_status choose(struct thaw_gpu_conv *conv, struct thaw_plan_cache *cache, const char *key)
@@ -215,29 +308,73 @@ static thaw_status choose(struct thaw_gpu_conv *conv, struct thaw_plan_cache *ca
 		status = time_plans(conv, plans, count, &fastest, &seconds);
 	if (fastest >= 0)
 		snprintf(origin, sizeof origin, "timed %.3f ms", 1e3 * seconds);
-	conv->plan = plans[fastest >= 0 ? fastest : 0];
-	for (int i = 0; i < count; i++)
-		if (plans[i].plan != conv->plan.plan)
-			thaw_cudnn_plan_release(&plans[i]);
+	keep_one(conv, plans, count, fastest >= 0 ? fastest : 0);
 	name_engine(conv, origin);
 	return status ? status : remember(conv, cache, key, fastest >= 0 ? THAW_PLAN_TIMED : THAW_PLAN_PROPOSED);
 }
 
-/* Takes what was chosen before, or chooses. */
-static thaw_status find_plan(struct thaw_gpu_conv *conv, const char *key)
+/* Whether the plan that the convolution has, without statistics, is better than one with them. Where there is none that
+ * is an answer too, and one to be kept. Times are with what a norm has to do behind each. */
+static thaw_status choose_statistics(struct thaw_gpu_conv *conv, struct thaw_plan_cache *cache, const char *key)
 {
 	const struct thaw_cudnn_target target = {.handle = conv->gpu->cudnn};
-	const struct thaw_plan_record *record;
-	struct thaw_plan_cache *cache;
-	thaw_status status = thaw_choice_cache(&cache);
+	struct thaw_cudnn_plan plans[CANDIDATES] = {conv->plan};
+	int count = 0, fastest = conv->spec.untimed ? -1 : 0;
+	double seconds = 0;
+	char origin[32];
+	thaw_status status = THAW_OK;
 
-	if (status)
-		return status;
-	record = thaw_plan_cache_find(cache, key);
-	if (!record || thaw_cudnn_plan_read(&target, &conv->spec, record->plan, &conv->plan))
-		return choose(conv, cache, key);
-	name_engine(conv, record->origin == THAW_PLAN_PROPOSED ? "proposed" : "kept");
-	return THAW_OK;
+	if (!conv->spec.untimed && !thaw_cudnn_plan_conv(&target, &conv->spec, plans + 1, CANDIDATES - 1, &count))
+		status = time_plans(conv, plans, count + 1, &fastest, &seconds);
+	keep_one(conv, plans, count + 1, fastest > 0 ? fastest : 0);
+	snprintf(origin, sizeof origin, "timed %.3f ms", 1e3 * seconds);
+	if (fastest > 0)
+		name_engine(conv, origin);
+	return status ? status : remember(conv, cache, key, fastest >= 0 ? THAW_PLAN_TIMED : THAW_PLAN_PROPOSED);
+}
+
+/* Takes what was chosen before. */
+static thaw_status take(struct thaw_gpu_conv *conv, const struct thaw_plan_record *record)
+{
+	const struct thaw_cudnn_target target = {.handle = conv->gpu->cudnn};
+	thaw_status status = thaw_cudnn_plan_read(&target, &conv->spec, record->plan, &conv->plan);
+
+	if (!status)
+		name_engine(conv, record->origin == THAW_PLAN_PROPOSED ? "proposed" : "kept");
+	return status;
+}
+
+/* Takes what was chosen before, or chooses. */
+static thaw_status find_plan(struct thaw_gpu_conv *conv, struct thaw_plan_cache *cache)
+{
+	struct thaw_text key = THAW_TEXT_EMPTY;
+	thaw_status status = thaw_choice_key(&conv->spec, conv->gpu->machine, &key);
+	const struct thaw_plan_record *record = status ? NULL : thaw_plan_cache_find(cache, key.data);
+
+	if (!status && (!record || take(conv, record)))
+		status = choose(conv, cache, key.data);
+	thaw_text_release(&key);
+	return status;
+}
+
+/* The same for a convolution whose statistics are of use: a plan with them, or the one without. */
+static thaw_status find_statistics(struct thaw_gpu_conv *conv, struct thaw_plan_cache *cache)
+{
+	struct thaw_text key = THAW_TEXT_EMPTY;
+	thaw_status status = thaw_choice_key(&conv->spec, conv->gpu->machine, &key);
+	const struct thaw_plan_record *record = status ? NULL : thaw_plan_cache_find(cache, key.data);
+	bool is_apart = record && strcmp(record->plan, apart) == 0;
+
+	if (status || (record && !is_apart && !take(conv, record)))
+		goto release;
+	conv->spec.statistics = false;
+	status = find_plan(conv, cache);
+	conv->spec.statistics = true;
+	if (!status && !is_apart)
+		status = choose_statistics(conv, cache, key.data);
+release:
+	thaw_text_release(&key);
+	return status;
 }
 
 /* --- convolutions ------------------------------------------------------------------------------------------------ */
@@ -246,17 +383,16 @@ thaw_status thaw_gpu_conv_new(struct thaw_gpu *gpu, const struct thaw_gpu_conv_s
                               struct thaw_gpu_conv **conv_out)
 {
 	struct thaw_gpu_conv *conv = thaw_alloc(1, sizeof *conv);
-	struct thaw_text key = THAW_TEXT_EMPTY;
+	struct thaw_plan_cache *cache;
 	thaw_status status;
 
 	if (!conv)
 		return THAW_OUT_OF_MEMORY;
 	conv->gpu = gpu;
 	conv->spec = *spec;
-	status = thaw_choice_key(spec, gpu->machine, &key);
+	status = thaw_choice_cache(&cache);
 	if (!status)
-		status = find_plan(conv, key.data);
-	thaw_text_release(&key);
+		status = spec->statistics ? find_statistics(conv, cache) : find_plan(conv, cache);
 	if (status)
 		thaw_gpu_conv_free(conv);
 	else
@@ -274,6 +410,11 @@ void thaw_gpu_conv_free(struct thaw_gpu_conv *conv)
 size_t thaw_gpu_conv_workspace(const struct thaw_gpu_conv *conv)
 {
 	return conv->plan.workspace_bytes;
+}
+
+bool thaw_gpu_conv_has_statistics(const struct thaw_gpu_conv *conv)
+{
+	return conv->plan.statistics;
 }
 
 const char *thaw_gpu_conv_engine(const struct thaw_gpu_conv *conv)

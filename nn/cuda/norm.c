@@ -1,7 +1,8 @@
 /*
  * Batch norm with what follows it, residual and clamp, in two kernels each way.
  *
- * Forward: sums over the batch, from which the last block makes scale and shift; then one pass that applies them.
+ * Forward: sums over the batch, from which the last block makes scale and shift; then one pass that applies them. Sums
+ * that came with x (struct thaw_tensor) are taken instead, so that x is read once.
  * Backward: sums of g and g z, which also write g where a residual wants it; then one pass. Of what was clamped a bit
  * each is kept where x alone does not tell it.
  */
@@ -23,17 +24,9 @@ static size_t kept_bytes(const struct thaw_step *step)
 	return (size_t)THAW_NORM_ROWS * (size_t)step->y->block * sizeof(float);
 }
 
-/* Blocks for two rounds of the processors, but no piece below 16 rows. */
 static struct thaw_grid grid_of(const struct thaw_step *step)
 {
-	struct thaw_grid grid = {.rows = thaw_cuda_rows(step->y), .c = step->y->block};
-	int64_t most = (grid.rows + 15) / 16;
-	int processors = thaw_gpu_facts(thaw_cuda_of(step)->gpu)->processors;
-
-	grid.columns = (grid.c / 8 + THAW_LANES - 1) / THAW_LANES;
-	grid.splits = (2 * processors + grid.columns - 1) / grid.columns;
-	grid.splits = most < grid.splits ? (int)most : grid.splits;
-	return grid;
+	return thaw_grid_of(thaw_cuda_rows(step->y), step->y->block, thaw_gpu_facts(thaw_cuda_of(step)->gpu)->processors);
 }
 
 static thaw_status prepare(struct thaw_step *step)
@@ -73,21 +66,28 @@ static thaw_status pass_over(const struct thaw_step *step, enum thaw_kernel kern
 
 /* --- forward ----------------------------------------------------------------------------------------------------- */
 
-static thaw_status sum_batch(const struct thaw_step *step)
+static struct thaw_norm_channels channels_of(const struct thaw_step *step)
 {
-	const struct thaw_cuda *cuda = thaw_cuda_of(step);
-	const struct thaw_norm_sums_args arguments = {
-		.x = step->x->data,
+	return (struct thaw_norm_channels){
 		.gamma = step->gamma,
 		.beta = step->beta,
 		.mean = step->mean,
 		.variance = step->variance,
-		.scalars = cuda->feed.scalars,
-		.partials = step->workspace,
-		.tickets = cuda->tickets,
+		.scalars = thaw_cuda_of(step)->feed.scalars,
 		.batch_mean = step->batch_mean,
 		.batch_variance = step->batch_variance,
 		.kept = step->saved,
+	};
+}
+
+static thaw_status sum_batch(const struct thaw_step *step)
+{
+	const struct thaw_cuda *cuda = thaw_cuda_of(step);
+	const struct thaw_norm_sums_args arguments = {
+		.to = channels_of(step),
+		.x = step->x->data,
+		.partials = step->workspace,
+		.tickets = cuda->tickets,
 		.grid = grid_of(step),
 		.channels = step->y->c,
 		.number = step->y->number,
@@ -96,6 +96,25 @@ static thaw_status sum_batch(const struct thaw_step *step)
 
 	return thaw_gpu_launch(cuda->stream, THAW_KERNEL_norm_sums, arguments.grid.columns * arguments.grid.splits,
 	                       &arguments, sizeof arguments);
+}
+
+static thaw_status finish_sums(const struct thaw_step *step)
+{
+	const struct thaw_norm_finish_args arguments = {
+		.to = channels_of(step),
+		.sums = step->x->sums,
+		.rows = thaw_cuda_rows(step->x),
+		.c = step->x->block,
+		.channels = step->x->c,
+		.epsilon = (float)step->epsilon,
+	};
+
+	return THAW_CUDA_EACH(step, norm_finish, arguments.c, &arguments);
+}
+
+static thaw_status take_statistics(const struct thaw_step *step)
+{
+	return step->x->sums ? finish_sums(step) : sum_batch(step);
 }
 
 static thaw_status take_running(const struct thaw_step *step)
@@ -127,7 +146,7 @@ static thaw_status forward(struct thaw_step *step)
 		.relu = step->relu,
 		.number = step->y->number,
 	};
-	thaw_status status = step->batch_statistics ? sum_batch(step) : take_running(step);
+	thaw_status status = step->batch_statistics ? take_statistics(step) : take_running(step);
 
 	return status ? status : pass_over(step, THAW_KERNEL_norm_apply, &arguments, sizeof arguments);
 }

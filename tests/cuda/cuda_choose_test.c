@@ -14,23 +14,35 @@
 #include "nn/cuda/gpu_real.h"
 #include "tests/test.h"
 
-enum { PLANS = 4 };
+enum { PLANS = 4, FUSED = 2, ALL = PLANS + FUSED }; /* those with statistics stand behind the others */
 
 static struct machine {
-	double milliseconds[PLANS]; /* of a run; negative: it cannot be run */
-	size_t workspace_bytes[PLANS];
-	size_t memory_bytes; /* that there are */
-	int refused;         /* the number of the plan that cannot be read; -1: none */
+	double milliseconds[ALL]; /* of a run; negative: it cannot be run */
+	size_t workspace_bytes[ALL];
+	double sums_ms, finish_ms; /* of a norm's kernels */
+	size_t memory_bytes;       /* that there are */
+	int refused;               /* the number of the plan that cannot be read; -1: none */
+	int fused;                 /* plans with statistics that there are */
 } machine;
 
 static struct thaw_gpu gpu = {.facts.name = "invented", .machine = "invented GPU"};
 static const struct thaw_gpu_conv_spec spec = {
 	.n = 2, .c = 8, .h = 5, .w = 5, .k = 16, .oh = 5, .ow = 5, .kernel = 1, .stride = 1, .groups = 1, .bias = true};
 
+/* The same, without a bias, in front of a norm. */
+static const struct thaw_gpu_conv_spec summed = {
+	.n = 2, .c = 8, .h = 5, .w = 5, .k = 16, .oh = 5, .ow = 5, .kernel = 1, .stride = 1, .groups = 1,
+	.statistics = true};
+
 static double clock_ms;
 static int proposals, runs; /* times that plans were asked for, and run */
+static int launches[2];     /* of norm_sums, norm_finish */
 static int held;            /* plans, streams, events and blocks that nobody gave back */
 static size_t used_bytes;
+
+static bool asked_bias;       /* by the convolution at hand */
+static int64_t tensors_given; /* to the plan that is to be run */
+static int last_run;          /* plan */
 
 /* --- the library ------------------------------------------------------------------------------------------------- */
 
@@ -46,18 +58,24 @@ static cudnnBackendDescriptor_t invent_plan(int number)
 static void describe_plan(struct thaw_cudnn_plan *plan, int number)
 {
 	*plan = (struct thaw_cudnn_plan){
-		.plan = invent_plan(number), .engine = 40 + number, .workspace_bytes = machine.workspace_bytes[number]};
+		.plan = invent_plan(number),
+		.engine = 40 + number,
+		.workspace_bytes = machine.workspace_bytes[number],
+		.statistics = number >= PLANS,
+	};
 }
 
 thaw_status thaw_cudnn_plan_conv(const struct thaw_cudnn_target *target, const struct thaw_gpu_conv_spec *asked,
                                  struct thaw_cudnn_plan *plans_out, int limit, int *count_out)
 {
-	(void)target, (void)asked;
+	int first = asked->statistics ? PLANS : 0, count = asked->statistics ? machine.fused : PLANS;
+
+	(void)target;
 	proposals++;
-	*count_out = limit < PLANS ? limit : PLANS;
+	*count_out = limit < count ? limit : count;
 	for (int i = 0; i < *count_out; i++)
-		describe_plan(&plans_out[i], i);
-	return THAW_OK;
+		describe_plan(&plans_out[i], first + i);
+	return *count_out > 0 ? THAW_OK : thaw_fail(THAW_FAILED, "none");
 }
 
 void thaw_cudnn_plan_release(struct thaw_cudnn_plan *plan)
@@ -78,7 +96,8 @@ thaw_status thaw_cudnn_plan_read(const struct thaw_cudnn_target *target, const s
 {
 	int number = atoi(json + strlen("plan "));
 
-	(void)target, (void)asked;
+	(void)target;
+	CHECK_INT(number >= PLANS, asked->statistics);
 	if (number == machine.refused)
 		return thaw_fail(THAW_FAILED, "refused");
 	describe_plan(plan_out, number);
@@ -104,7 +123,7 @@ cudnnStatus_t cudnnBackendSetAttribute(cudnnBackendDescriptor_t pack, cudnnBacke
 {
 	(void)pack, (void)type;
 	if (name == CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS) {
-		CHECK_INT(count, 4); /* x, w, y, bias */
+		tensors_given = count;
 		for (int64_t i = 0; i < count; i++)
 			CHECK(((void *const *)values)[i] && (uintptr_t)((void *const *)values)[i] % 16 == 0);
 	}
@@ -119,12 +138,15 @@ cudnnStatus_t cudnnBackendFinalize(cudnnBackendDescriptor_t pack)
 
 cudnnStatus_t cudnnBackendExecute(cudnnHandle_t handle, cudnnBackendDescriptor_t plan, cudnnBackendDescriptor_t pack)
 {
-	double milliseconds = machine.milliseconds[*(const int *)plan];
+	int number = *(const int *)plan;
+	double milliseconds = machine.milliseconds[number];
 
 	(void)handle, (void)pack;
+	CHECK_INT(tensors_given, number >= PLANS ? 5 : asked_bias ? 4 : 3); /* x, w, y and sums, squares or bias */
 	if (milliseconds < 0)
 		return CUDNN_STATUS_NOT_SUPPORTED;
 	clock_ms += milliseconds * (runs++ % 4 == 0 ? 50 : 1); /* the first run of a plan loads its code */
+	last_run = number;
 	return CUDNN_STATUS_SUCCESS;
 }
 
@@ -206,6 +228,31 @@ thaw_status thaw_gpu_zero(struct thaw_gpu_stream *stream, void *to, size_t size_
 	return THAW_OK;
 }
 
+/* Sums of the whole tensor behind a plan that made none, and the last of the work behind one that did. */
+thaw_status thaw_gpu_launch(struct thaw_gpu_stream *stream, enum thaw_kernel kernel, int64_t blocks,
+                            const void *arguments, size_t arguments_bytes)
+{
+	const struct thaw_norm_sums_args *sums = arguments;
+	const struct thaw_norm_finish_args *finish = arguments;
+
+	(void)stream;
+	CHECK(last_run >= PLANS ? kernel == THAW_KERNEL_norm_finish : kernel == THAW_KERNEL_norm_sums);
+	if (kernel == THAW_KERNEL_norm_sums) {
+		CHECK_INT(arguments_bytes, sizeof *sums);
+		CHECK_INT(sums->grid.rows, 50);
+		CHECK_INT(sums->grid.c, 16);
+		CHECK_INT(blocks, sums->grid.columns * sums->grid.splits);
+		CHECK(sums->x && sums->partials && sums->tickets && sums->to.kept && sums->to.scalars);
+	} else {
+		CHECK_INT(arguments_bytes, sizeof *finish);
+		CHECK_INT(finish->rows, 50);
+		CHECK_INT(blocks, 1);
+	}
+	launches[kernel == THAW_KERNEL_norm_finish]++;
+	clock_ms += kernel == THAW_KERNEL_norm_sums ? machine.sums_ms : machine.finish_ms;
+	return THAW_OK;
+}
+
 thaw_status thaw_gpu_event_new(struct thaw_gpu *on, struct thaw_gpu_event **event_out)
 {
 	(void)on;
@@ -245,10 +292,13 @@ static char folder[] = "/tmp/thaw-choose-XXXXXX";
 static struct thaw_text path = THAW_TEXT_EMPTY;
 
 static const struct machine usual = {
-	.milliseconds = {3, 2, 0.5, 1},
-	.workspace_bytes = {0, 1 << 10, 1 << 20, 1 << 12},
+	.milliseconds = {3, 2, 0.5, 1, 0.75, 0.625},
+	.workspace_bytes = {0, 1 << 10, 1 << 20, 1 << 12, 0, 0},
+	.sums_ms = 0.25,
+	.finish_ms = 0.0625,
 	.memory_bytes = 1 << 22,
 	.refused = -1,
+	.fused = FUSED,
 };
 
 /* A convolution's plan and where it comes from, and nothing is held afterwards. */
@@ -256,9 +306,11 @@ static void check_choice(const struct thaw_gpu_conv_spec *asked, const char *eng
 {
 	struct thaw_gpu_conv *conv = NULL;
 
+	asked_bias = asked->bias;
 	CHECK_OK(thaw_gpu_conv_new(&gpu, asked, &conv));
 	if (!conv)
 		return;
+	CHECK_INT(thaw_gpu_conv_has_statistics(conv), strstr(engine, "with sums") != NULL);
 	CHECK_TEXT(thaw_gpu_conv_engine(conv), engine);
 	CHECK_INT(held, 1); /* the plan */
 	CHECK_INT(used_bytes, 0);
@@ -276,6 +328,7 @@ static void run_one(void)
 	struct thaw_gpu_stream stream = {.gpu = &gpu};
 	struct thaw_gpu_conv *conv = NULL;
 
+	asked_bias = true;
 	CHECK_OK(thaw_gpu_conv_new(&gpu, &spec, &conv));
 	CHECK_OK(thaw_gpu_conv_run(&stream, conv, &tensors));
 	thaw_gpu_conv_free(conv);
@@ -387,6 +440,77 @@ static void case_less_memory(void)
 	check_choice(&spec, "engine 41 (timed 2.000 ms)");
 }
 
+/* A plan with statistics and the end of a norm take 0.6875 ms, the fastest without and all of a norm 0.75 ms. */
+static void case_fused(void)
+{
+	check_choice(&summed, "engine 45 with sums (timed 0.688 ms)");
+	CHECK_INT(runs, 4 * PLANS + 4 * (1 + FUSED));
+	CHECK_INT(launches[0], 4);
+	CHECK_INT(launches[1], 4 * FUSED);
+	check_choice(&summed, "engine 45 with sums (kept)");
+	CHECK_INT(proposals, 2);
+	thaw_choice_keep();
+}
+
+/* A second start asks for nothing and times nothing, not even what is not taken. */
+static void case_fused_kept(void)
+{
+	check_choice(&summed, "engine 45 with sums (kept)");
+	CHECK_INT(proposals + runs, 0);
+	machine.refused = PLANS + 1; /* by now */
+	machine.milliseconds[PLANS] = 0.4375;
+	check_choice(&summed, "engine 44 with sums (timed 0.500 ms)");
+	CHECK_INT(proposals, 1); /* that without statistics was kept */
+}
+
+/* Within 2 % what needs no statistics is taken, and that is kept too. */
+static void case_apart(void)
+{
+	machine.sums_ms = 0.1875;
+	check_choice(&summed, "engine 42 (timed 0.500 ms)");
+	CHECK_INT(runs, 4 * PLANS + 4 * (1 + FUSED));
+	check_choice(&summed, "engine 42 (kept)");
+	CHECK_INT(runs, 4 * PLANS + 4 * (1 + FUSED));
+	thaw_choice_keep();
+}
+
+static void case_apart_kept(void)
+{
+	struct thaw_text said = THAW_TEXT_EMPTY;
+
+	check_choice(&summed, "engine 42 (kept)");
+	CHECK_INT(proposals + runs, 0);
+	CHECK_OK(thaw_cuda_choices(&said));
+	CHECK(strstr(said.data, ", statistics, ") && strstr(said.data, "\tapart\n"));
+	thaw_text_release(&said);
+}
+
+/* Where no plan makes statistics, the one without is not timed a second time, and the next start does not ask again. */
+static void case_none_fused(void)
+{
+	machine.fused = 0;
+	check_choice(&summed, "engine 42 (timed 0.500 ms)");
+	CHECK_INT(runs, 4 * PLANS);
+	CHECK_INT(proposals, 2);
+	thaw_choice_keep();
+}
+
+/* Where nothing is timed there is no reason to take one with statistics. */
+static void case_fused_untimed(void)
+{
+	struct thaw_gpu_conv_spec untimed = summed;
+
+	untimed.untimed = true;
+	check_choice(&untimed, "engine 40 (proposed)");
+	CHECK_INT(proposals, 1);
+	machine.memory_bytes = 100;
+	untimed = summed;
+	untimed.n++;
+	check_choice(&untimed, "engine 40 (proposed)");
+	thaw_choice_keep();
+	CHECK(!thaw_file_exists(path.data));
+}
+
 static void run_case(void (*body)(void))
 {
 	int code = 0;
@@ -418,6 +542,16 @@ int main(void)
 	run_case(case_refused);
 	run_case(case_replaced);
 	run_case(case_learnt);
+	unlink(path.data);
+	run_case(case_fused_untimed);
+	run_case(case_fused);
+	run_case(case_fused_kept);
+	unlink(path.data);
+	run_case(case_apart);
+	run_case(case_apart_kept);
+	unlink(path.data);
+	run_case(case_none_fused);
+	run_case(case_apart_kept);
 	unlink(path.data);
 	rmdir(folder);
 	thaw_text_release(&path);

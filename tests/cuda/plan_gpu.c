@@ -14,6 +14,7 @@ struct thaw_gpu {
 
 struct thaw_gpu_conv {
 	size_t workspace_bytes;
+	bool statistics;
 };
 
 struct thaw_gpu_gemm {
@@ -23,6 +24,7 @@ struct thaw_gpu_gemm {
 static const struct thaw_cudnn_target *target;
 static struct plan_counts counts;
 static plan_gpu_look *watcher;
+static plan_gpu_wish *wish_watcher;
 static struct thaw_gpu_conv_spec planned[8192];
 
 void plan_gpu_begin(const struct thaw_cudnn_target *for_this)
@@ -39,6 +41,11 @@ struct plan_counts plan_gpu_counts(void)
 void plan_gpu_watch(plan_gpu_look *look)
 {
 	watcher = look;
+}
+
+void plan_gpu_watch_wishes(plan_gpu_wish *wish)
+{
+	wish_watcher = wish;
 }
 
 /* --- what is planned --------------------------------------------------------------------------------------------- */
@@ -61,37 +68,72 @@ static void check_plan(const struct thaw_gpu_conv_spec *spec, const struct thaw_
 		counts.workspace_bytes = plan->workspace_bytes;
 }
 
-thaw_status thaw_gpu_conv_new(struct thaw_gpu *gpu, const struct thaw_gpu_conv_spec *given,
-                              struct thaw_gpu_conv **conv_out)
+/* Whether the spec has not been planned before; from now on it has. */
+static bool is_new(const struct thaw_gpu_conv_spec *given)
 {
-	struct thaw_gpu_conv *conv = thaw_alloc(1, sizeof *conv);
-	struct thaw_cudnn_plan plan;
 	struct thaw_gpu_conv_spec spec;
-	int count;
 
-	(void)gpu;
-	if (!conv)
-		return THAW_OUT_OF_MEMORY;
 	memset(&spec, 0, sizeof spec); /* padding too, for the comparison */
 	spec = *given;
-	*conv_out = conv;
 	if (is_planned(&spec))
-		return THAW_OK;
+		return false;
 	if (counts.graphs == sizeof planned / sizeof *planned) {
 		printf("more than %d graphs\n", counts.graphs);
 		exit(1);
 	}
 	planned[counts.graphs++] = spec;
-	if (thaw_cudnn_plan_conv(target, &spec, &plan, 1, &count)) {
-		printf("%s\n", thaw_fail_text());
-		counts.missing++;
+	return true;
+}
+
+static void take_plan(struct thaw_gpu_conv *conv, const struct thaw_gpu_conv_spec *spec, struct thaw_cudnn_plan *plan)
+{
+	check_plan(spec, plan);
+	if (watcher)
+		watcher(spec, plan);
+	conv->workspace_bytes = plan->workspace_bytes;
+	conv->statistics = plan->statistics;
+	thaw_cudnn_plan_release(plan);
+}
+
+/* A plan with statistics, if there is one. */
+static bool plan_statistics(struct thaw_gpu_conv *conv, const struct thaw_gpu_conv_spec *spec)
+{
+	struct thaw_cudnn_plan plan;
+	int count;
+	bool granted = !thaw_cudnn_plan_conv(target, spec, &plan, 1, &count);
+
+	if (granted)
+		take_plan(conv, spec, &plan);
+	counts.wished++;
+	counts.fused += granted;
+	if (wish_watcher)
+		wish_watcher(spec, granted);
+	return granted;
+}
+
+thaw_status thaw_gpu_conv_new(struct thaw_gpu *gpu, const struct thaw_gpu_conv_spec *given,
+                              struct thaw_gpu_conv **conv_out)
+{
+	struct thaw_gpu_conv *conv = thaw_alloc(1, sizeof *conv);
+	struct thaw_gpu_conv_spec spec = *given;
+	struct thaw_cudnn_plan plan;
+	int count;
+
+	(void)gpu;
+	if (!conv)
+		return THAW_OUT_OF_MEMORY;
+	*conv_out = conv;
+	if (!is_new(&spec) || (spec.statistics && plan_statistics(conv, &spec)))
+		return THAW_OK;
+	spec.statistics = false;
+	if (given->statistics && !is_new(&spec))
+		return THAW_OK;
+	if (!thaw_cudnn_plan_conv(target, &spec, &plan, 1, &count)) {
+		take_plan(conv, &spec, &plan);
 		return THAW_OK;
 	}
-	check_plan(&spec, &plan);
-	if (watcher)
-		watcher(&spec, &plan);
-	conv->workspace_bytes = plan.workspace_bytes;
-	thaw_cudnn_plan_release(&plan);
+	printf("%s\n", thaw_fail_text());
+	counts.missing++;
 	return THAW_OK;
 }
 
@@ -109,6 +151,11 @@ const char *thaw_gpu_conv_engine(const struct thaw_gpu_conv *conv)
 size_t thaw_gpu_conv_workspace(const struct thaw_gpu_conv *conv)
 {
 	return conv->workspace_bytes;
+}
+
+bool thaw_gpu_conv_has_statistics(const struct thaw_gpu_conv *conv)
+{
+	return conv->statistics;
 }
 
 /* --- what is not there ------------------------------------------------------------------------------------------- */

@@ -1,7 +1,7 @@
 /*
  * Whole networks against PyTorch: ten training steps, everything trained or parts frozen (tests/golden/make_nets.py).
  *
- *     net_golden_test <tests/golden> <backend> <multiple> [all]
+ *     net_golden_test <tests/golden> <backend> <multiple> [<precision> [all]]
  *
  * The reference backend is slow, and so is a simulated GPU: they run one network through and another one for a step. A
  * backend that is called otherwise than cpu and is fast all the same runs `all`.
@@ -512,13 +512,15 @@ int main(int argc, char **argv)
 	struct golden *golden;
 	bool slow;
 
-	if (argc != 4 && (argc != 5 || strcmp(argv[4], "all") != 0)) {
-		printf("usage: net_golden_test <tests/golden> <backend> <multiple> [all]\n");
+	if (argc < 4 || argc > 6 || (argc == 6 && strcmp(argv[5], "all") != 0)) {
+		printf("usage: net_golden_test <tests/golden> <backend> <multiple> [<precision> [all]]\n");
 		return 1;
 	}
-	slow = argc == 4 && strcmp(argv[2], "cpu") != 0;
+	slow = argc < 6 && strcmp(argv[2], "cpu") != 0;
 	open_device(argv[2], &device);
+	CHECK_OK(thaw_device_compute(device, argc >= 5 ? argv[4] : "fp32", false));
 	multiple = atof(argv[3]);
+	device->fused_statistics = true;
 	golden = golden_open(argv[1], "nets.h5");
 	for (size_t i = 0; i < sizeof networks / sizeof *networks; i++) {
 		int steps = slow ? networks[i].reference_steps : STEPS;

@@ -1,5 +1,6 @@
 #include "tests/ops/harness.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,11 @@
 #include "nn/device.h"
 
 enum { GUARD = 16, BLOCKS = 24 };
+
+/* Largest error of a sum in float32, as a part of the sum of absolute values. */
+#define SUMS_TOLERANCE 1e-5
+
+static int sums_made;
 
 struct rig {
 	const struct op_case *c;
@@ -364,6 +370,7 @@ static void rig_init(struct rig *rig, struct thaw_device *device, const struct o
 		.fold = c->fold,
 		.batch_statistics = c->batch_statistics,
 		.frozen = c->frozen,
+		.wants_sums = c->sums,
 		.epsilon = 1e-5,
 	};
 	set_parameters(rig);
@@ -394,6 +401,69 @@ static void place(struct rig *rig, struct thaw_tensor *tensor)
 	tensor->data = guarded(rig, tensor->size_bytes);
 }
 
+/* Sums over a channel and over its squares, those of absolute values too. */
+struct channel_sums {
+	double sum, squares, size;
+};
+
+static struct channel_sums sum_channel(const struct rig *rig, const struct thaw_tensor *t, int c)
+{
+	const void *data = host_of(rig, t->data);
+	struct channel_sums sums = {0};
+
+	for (int n = 0; n < t->n; n++)
+		for (int h = 0; h < t->h; h++)
+			for (int w = 0; w < t->w; w++) {
+				double value = (double)load(t, data, thaw_tensor_at(t, n, c, h, w));
+
+				sums.sum += value;
+				sums.squares += value * value;
+				sums.size += fabs(value);
+			}
+	return sums;
+}
+
+/* As the step before would hand x over. */
+static void hand_over_sums(struct rig *rig)
+{
+	struct thaw_tensor *x = rig->step.x;
+	int channels = padded_channels(x);
+	float *host;
+
+	x->sums = guarded(rig, 2 * (size_t)channels * sizeof *x->sums);
+	host = host_of(rig, x->sums);
+	to_layout(rig, rig->arrays->data[OP_X], 0, 1, x);
+	for (int c = 0; c < channels; c++) {
+		struct channel_sums sums = sum_channel(rig, x, c);
+
+		host[c] = (float)sums.sum;
+		host[channels + c] = (float)sums.squares;
+	}
+}
+
+/* Whether y's sums, if there are any, are y's. */
+static bool sums_right(const struct rig *rig)
+{
+	const struct thaw_tensor *y = rig->step.y;
+	const float *made = y && y->sums ? host_of(rig, y->sums) : NULL;
+	int channels = y ? padded_channels(y) : 0;
+
+	for (int c = 0; made && c < channels; c++) {
+		struct channel_sums want = sum_channel(rig, y, c);
+
+		if (!(fabs((double)made[c] - want.sum) <= SUMS_TOLERANCE * want.size) ||
+		    !(fabs((double)made[channels + c] - want.squares) <= SUMS_TOLERANCE * want.squares))
+			return false;
+	}
+	sums_made += made != NULL;
+	return true;
+}
+
+int op_sums_made(void)
+{
+	return sums_made;
+}
+
 /* What a plan does once prepare has chosen layouts and sizes. */
 static void place_all(struct rig *rig)
 {
@@ -404,6 +474,8 @@ static void place_all(struct rig *rig)
 	step->saved = step->saved_bytes ? guarded(rig, step->saved_bytes) : NULL;
 	if (step->x)
 		place(rig, step->x);
+	if (rig->c->sums && rig->c->kind == THAW_OP_BATCH_NORM)
+		hand_over_sums(rig);
 	if (step->residual)
 		place(rig, step->residual);
 	if (step->y && step->residual && rig->c->aliased && ops->overwrites_residual)
@@ -504,6 +576,8 @@ static const char *forward(struct rig *rig)
 		if (rig->run.score.count != real_pictures(rig->c))
 			return "score.count is not the number of labelled pictures";
 	}
+	if (!sums_right(rig))
+		return "the sums of y are others";
 	return clean ? NULL : "the padding of y is not 0";
 }
 

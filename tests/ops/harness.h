@@ -31,6 +31,7 @@ struct op_case {
 	bool ties;                      /* x holds few different values */
 	int smoothing;                  /* LOSS: of labels, in percent */
 	bool weighted, mixed;           /* LOSS: class weights; second labels */
+	bool sums;                      /* CONV: sums over y are wanted; BATCH_NORM: x comes with sums */
 	bool forward_only;
 	bool frozen;                    /* step.frozen; otherwise other parameters are tried first, then these */
 	bool aliased;                   /* dresidual (dx) over dy[0], y over residual, where the backend allows it */
@@ -69,6 +70,9 @@ bool op_exists(const struct thaw_device *device, const struct op_case *c);
 
 /* Runs the case and fills the results. Returns NULL, or what went wrong (static text). */
 const char *op_run(struct thaw_device *device, const struct op_case *c, struct op_arrays *arrays);
+
+/* How many values came with sums so far, all of which were right. */
+int op_sums_made(void);
 
 /* ||got - want|| / ||want||; where want is NaN got must be. Infinity on any mismatch of NaN. */
 double op_error(const float *got, const float *want, size_t elems);

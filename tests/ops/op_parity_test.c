@@ -6,6 +6,7 @@
  *     op_parity_test BACKEND [THREADS [fp32|bf16|fp16]]      the fewest threads: 1
  */
 #include <math.h>
+#include <stdlib.h>
 
 #include "nn/device.h"
 #include "tests/ops/harness.h"
@@ -45,11 +46,12 @@ static const char *words(const struct op_case *c)
 	static char text[256];
 
 	snprintf(text, sizeof text,
-	         "%s %dx%dx%dx%d to %d, kernel %d stride %d pad %d groups %d%s%s%s%s%s%s%s, dy %d, unwanted %x, %d threads",
+	         "%s %dx%dx%dx%d to %d, kernel %d stride %d pad %d groups %d%s%s%s%s%s%s%s%s, dy %d, unwanted %x, "
+	         "%d threads",
 	         thaw_op_kind_name(c->kind), c->n, c->c, c->h, c->w, c->k, c->kernel, c->stride, c->pad, c->groups,
 	         c->bias ? " +bias" : "", c->fold ? " +fold" : "", c->residual ? " +residual" : "", c->relu ? " +relu" : "",
-	         c->batch_statistics ? " +batch" : "", c->aliased ? " aliased" : "", c->forward_only ? " forward" : "",
-	         c->dy_tensors, c->unwanted, tested->threads);
+	         c->batch_statistics ? " +batch" : "", c->sums ? " +sums" : "", c->aliased ? " aliased" : "",
+	         c->forward_only ? " forward" : "", c->dy_tensors, c->unwanted, tested->threads);
 	return text;
 }
 
@@ -124,6 +126,7 @@ static void test_convs(void)
 			.name = "conv", .kind = THAW_OP_CONV, .stream = (int)i,
 			.n = v[0], .c = v[1], .h = v[2], .w = v[3], .k = v[4],
 			.kernel = v[5], .stride = v[6], .pad = v[7], .groups = v[8], .bias = i % 2,
+			.sums = true,
 		};
 
 		compare_backward(&c, 1u << OP_DWEIGHT | 1u << OP_DBIAS);
@@ -153,9 +156,11 @@ static void test_norms(void)
 
 		if (c.c == 1 && tested->number != THAW_FLOAT32)
 			continue; /* its sum of nine gradients is nearly 0, and what rounding leaves is not */
-		for (int fusion = 0; fusion < 8; fusion++) {
-			c.batch_statistics = fusion & 1, c.relu = fusion & 2, c.residual = fusion & 4;
+		for (int fusion = 0; fusion < 16; fusion++) {
+			c.batch_statistics = fusion & 1, c.relu = fusion & 2, c.residual = fusion & 4, c.sums = fusion & 8;
 			c.forward_only = false;
+			if (c.sums && !(c.batch_statistics && tested->backend->memory))
+				continue; /* nobody looks at them */
 			compare_backward(&c, 1u << OP_DGAMMA | 1u << OP_DBETA);
 			if (c.residual) {
 				struct op_case one_side = c;
@@ -309,6 +314,7 @@ int main(int argc, char **argv)
 		if (!tested)
 			break;
 		tested->number = number;
+		tested->fused_statistics = true;
 		test_inputs();
 		test_convs();
 		test_norms();
@@ -321,6 +327,7 @@ int main(int argc, char **argv)
 		tested = NULL;
 	}
 	CHECK(runs > 1000);
+	CHECK((op_sums_made() > 0) == (getenv("THAW_SIM_STATISTICS") != NULL));
 	thaw_device_free(reference);
 	return TEST_END();
 }

@@ -402,21 +402,22 @@ static void check_other_key(const struct thaw_gpu_conv_spec *spec, const char *m
 
 static void test_keys(void)
 {
-	struct thaw_gpu_conv_spec others[18];
+	struct thaw_gpu_conv_spec others[19];
 	struct thaw_text key = THAW_TEXT_EMPTY;
 
 	CHECK_OK(thaw_choice_key(&plain, "H200", &key));
 	CHECK_TEXT(key.data, "H200 | forward bf16, x 32x56x57x64, y 28x29x128, kernel 3, stride 2, pad 1, groups 4, "
 	                     "workspace 1000");
 	thaw_text_release(&key);
-	for (int i = 0; i < 18; i++)
+	for (int i = 0; i < 19; i++)
 		others[i] = plain;
 	others[0].pass = THAW_GPU_WEIGHTS;
 	others[1].number = THAW_FLOAT16;
 	others[2].n = others[3].c = others[4].h = others[5].w = others[6].k = others[7].oh = others[8].ow = 31;
 	others[9].kernel = others[10].stride = others[11].pad = others[12].groups = 5;
 	others[13].bias = others[14].residual = others[15].relu = others[16].tf32 = others[17].deterministic = true;
-	for (int i = 0; i < 18; i++)
+	others[18].statistics = true;
+	for (int i = 0; i < 19; i++)
 		check_other_key(&others[i], "H200");
 	others[0] = plain;
 	others[0].workspace_limit++;

@@ -22,6 +22,8 @@
  *     conv : add, order, relu  results are added to what is there; weights are taken as (K,C,R,S); nothing is clamped
  *     sum : skip, twice        every third sum is left out; rank 1's part counts twice
  *
+ * A convolution makes the statistics that it is asked for if the environment has THAW_SIM_STATISTICS=1.
+ *
  * Ranks of one machine sum over their simulated GPUs (comm/nccl.h) in shared memory: sim_nccl.c.
  */
 #ifndef THAW_TESTS_SIM_SIM_H

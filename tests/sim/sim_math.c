@@ -12,6 +12,7 @@
 /* Bytes of scratch memory that a convolution or a product says it needs, and spoils at both ends. As with real ones a
  * smaller batch may want more: that of a single picture does, where THAW_SIM_WORKSPACE says how many bytes. */
 enum { WORKSPACE = 512, SPOILED = 256 };
+enum { TILE = 128 }; /* pixels whose sums a block makes */
 
 static double load(enum thaw_number number, const void *from, size_t i)
 {
@@ -86,6 +87,14 @@ static size_t workspace_of(const struct thaw_gpu_conv_spec *s)
 	return large ? (size_t)atoll(large) : WORKSPACE;
 }
 
+/* As if timing had said so. */
+static bool chooses_statistics(void)
+{
+	const char *chosen = getenv("THAW_SIM_STATISTICS");
+
+	return chosen && strcmp(chosen, "1") == 0;
+}
+
 thaw_status thaw_gpu_conv_new(struct thaw_gpu *gpu, const struct thaw_gpu_conv_spec *spec,
                               struct thaw_gpu_conv **conv_out)
 {
@@ -100,9 +109,12 @@ thaw_status thaw_gpu_conv_new(struct thaw_gpu *gpu, const struct thaw_gpu_conv_s
 		thaw_sim_refuse("a convolution of %dx%dx%d to %dx%dx%d with kernel %d, stride %d, pad %d, groups %d", spec->c,
 		                spec->h, spec->w, spec->k, spec->oh, spec->ow, spec->kernel, spec->stride, spec->pad,
 		                spec->groups);
+	if (spec->statistics && (spec->pass != THAW_GPU_FORWARD || spec->bias || spec->residual || spec->relu))
+		thaw_sim_refuse("a convolution with statistics and something else behind it");
 	if (spec->workspace_limit < workspace_of(spec))
 		thaw_sim_refuse("a convolution with %zu bytes of workspace", spec->workspace_limit);
 	conv->spec = *spec;
+	conv->spec.statistics &= chooses_statistics();
 	*conv_out = conv;
 	return THAW_OK;
 }
@@ -115,6 +127,11 @@ void thaw_gpu_conv_free(struct thaw_gpu_conv *conv)
 size_t thaw_gpu_conv_workspace(const struct thaw_gpu_conv *conv)
 {
 	return workspace_of(&conv->spec);
+}
+
+bool thaw_gpu_conv_has_statistics(const struct thaw_gpu_conv *conv)
+{
+	return conv->spec.statistics;
 }
 
 const char *thaw_gpu_conv_engine(const struct thaw_gpu_conv *conv)
@@ -220,6 +237,31 @@ static void finish_forward(const struct pass *pass, const double *y, void *to)
 	}
 }
 
+/* Over y as it was rounded, since that is the tensor that cuDNN's graph names: what engines have in registers may be
+ * the numbers before, and differ by rounding. In float32, a tile's first, then those of all tiles one after another. */
+static void sum_channels(const struct pass *pass, const void *y)
+{
+	const struct thaw_gpu_conv_spec *s = &pass->spec;
+	size_t channels = (size_t)s->k, rows = sizes_of(s).y / channels;
+	float *sums = thaw_sim_at(pass->tensors.sums, 2 * channels * sizeof *sums, 16, "a convolution's sums");
+
+	memset(sums, 0, 2 * channels * sizeof *sums);
+	for (size_t k = 0; k < channels; k++) {
+		for (size_t tile = 0; tile < rows; tile += TILE) {
+			float sum = 0, squares = 0;
+
+			for (size_t row = tile; row < rows && row < tile + TILE; row++) {
+				float value = (float)load(s->number, y, row * channels + k);
+
+				sum += value;
+				squares += value * value;
+			}
+			sums[k] += sum;
+			sums[channels + k] += squares;
+		}
+	}
+}
+
 static void run_pass(const void *arguments)
 {
 	const struct pass *pass = arguments;
@@ -239,6 +281,8 @@ static void run_pass(const void *arguments)
 	case THAW_GPU_FORWARD:
 		visit_all(s, visit_forward, xs, ws, ys);
 		finish_forward(pass, ys, y);
+		if (s->statistics)
+			sum_channels(pass, y);
 		break;
 	case THAW_GPU_DATA:
 		visit_all(s, visit_data, xs, ws, ys);
@@ -262,7 +306,7 @@ thaw_status thaw_gpu_conv_run(struct thaw_gpu_stream *stream, struct thaw_gpu_co
 {
 	const struct pass pass = {conv->spec, *tensors};
 
-	if (!tensors->x || !tensors->w || !tensors->y || !tensors->workspace)
+	if (!tensors->x || !tensors->w || !tensors->y || !tensors->workspace || (conv->spec.statistics && !tensors->sums))
 		thaw_sim_refuse("a convolution without one of its tensors");
 	return thaw_sim_enqueue(stream, run_pass, &pass, sizeof pass);
 }

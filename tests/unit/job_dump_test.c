@@ -53,6 +53,7 @@ static void test_dump(void)
 							   "precision: fp32\n"
 							   "tf32: false\n"
 							   "loss_scale: 1024\n"
+							   "fused_statistics: false\n"
 							   "comm: auto\n"
 							   "graphs: true\n"
 							   "threads: 0\n"
@@ -377,6 +378,7 @@ static void random_job(struct thaw_job *j)
 	strcpy(j->precision, numbers[random_int(0, 2)]);
 	j->tf32 = random_int(0, 1);
 	j->loss_scale = random_int(1, 16777216);
+	j->fused_statistics = random_int(0, 1);
 	strcpy(j->comm, sums[random_int(0, 2)]);
 	j->graphs = random_int(0, 1);
 	j->threads = random_int(0, 1024);

@@ -44,7 +44,7 @@ static void test_every_key(void)
 	static const char yaml[] =
 		"name: n_1.x-2\nruns: some where\nmodel: {arch: resnet50}\n"
 		"data: {train: a-*.h5, val: b-*.h5, crop: 96, threads: 3, sampling: balanced}\n"
-		"device: reference\nprecision: bf16\ntf32: true\nloss_scale: 128\ncomm: mpi\ngraphs: false\n"
+		"device: reference\nprecision: bf16\ntf32: true\nloss_scale: 128\nfused_statistics: true\ncomm: mpi\ngraphs: false\n"
 		"threads: 4\nepochs: 5\nbatch: 48\nreplicas: 6\ntimeout: 77\n"
 		"seed: 18446744073709551615\nbatchnorm: train\n"
 		"max_skipped: 3\n"
@@ -70,7 +70,7 @@ static void test_every_key(void)
 	CHECK_INT(job.data.threads, 3);
 	CHECK_TEXT(job.device, "reference");
 	CHECK_TEXT(job.precision, "bf16");
-	CHECK(job.tf32 && !job.graphs && job.loss_scale == 128);
+	CHECK(job.tf32 && !job.graphs && job.loss_scale == 128 && job.fused_statistics);
 	CHECK_TEXT(job.comm, "mpi");
 	CHECK_INT(job.threads, 4);
 	CHECK_INT(job.epochs, 5);
@@ -165,7 +165,7 @@ static void test_defaults(void)
 	CHECK_INT(job.data.threads, 2);
 	CHECK_TEXT(job.device, "auto");
 	CHECK_TEXT(job.precision, "fp32");
-	CHECK(!job.tf32 && job.graphs && job.loss_scale == 1024);
+	CHECK(!job.tf32 && job.graphs && job.loss_scale == 1024 && !job.fused_statistics);
 	CHECK_TEXT(job.comm, "auto");
 	CHECK_INT(job.threads, 0);
 	CHECK_INT(job.epochs, 10);

@@ -26,6 +26,7 @@ enum {
 	X(weights_gradient, 2)     \
 	X(transpose, 2)            \
 	X(norm_sums, 11)           \
+	X(norm_finish, 9)          \
 	X(norm_running, 5)         \
 	X(norm_apply, 5)           \
 	X(norm_gradient_sums, 11)  \
@@ -124,20 +125,46 @@ struct thaw_grid {
 	int columns, splits;
 };
 
-/* The batch's mean and variance, and from them what is kept (SCALE .. DEVIATION: 1 / sqrt(variance + epsilon)) and
- * what moves the running statistics: share * mean, share * variance by rows - 1. A single number has no variance: it
- * contributes the running ones. */
-struct thaw_norm_sums_args {
-	const void *x;                               /* (rows, c) */
+/* Blocks for two rounds of the processors, but no piece below 16 rows. */
+static inline struct thaw_grid thaw_grid_of(int64_t rows, int c, int processors)
+{
+	struct thaw_grid grid = {rows, c, 0, 0};
+	int64_t most = (rows + 15) / 16;
+
+	grid.columns = (c / 8 + THAW_LANES - 1) / THAW_LANES;
+	grid.splits = (2 * processors + grid.columns - 1) / grid.columns;
+	grid.splits = most < grid.splits ? (int)most : grid.splits;
+	return grid;
+}
+
+/* What a norm makes of the batch's mean and variance: what is kept (SCALE .. DEVIATION: 1 / sqrt(variance + epsilon))
+ * and what moves the running statistics: share * mean, share * variance by rows - 1. A single number has no variance:
+ * it contributes the running ones. */
+struct thaw_norm_channels {
 	const float *gamma, *beta, *mean, *variance; /* (channels); the running ones */
 	const struct thaw_scalars *scalars;
-	float *partials;                    /* (splits, 2, c) scratch */
-	uint32_t *tickets;                  /* (columns) 0 before and behind */
 	float *batch_mean, *batch_variance; /* (channels) */
 	float *kept;                        /* (THAW_NORM_ROWS, c) */
+};
+
+/* From x. */
+struct thaw_norm_sums_args {
+	struct thaw_norm_channels to;
+	const void *x;     /* (rows, c) */
+	float *partials;   /* (splits, 2, c) scratch */
+	uint32_t *tickets; /* (columns) 0 before and behind */
 	struct thaw_grid grid;
 	int channels;
 	enum thaw_number number;
+	float epsilon;
+};
+
+/* From sums that were made with x. */
+struct thaw_norm_finish_args {
+	struct thaw_norm_channels to;
+	const float *sums; /* (2, c) of x, of its squares */
+	int64_t rows;
+	int c, channels;
 	float epsilon;
 };
 
