@@ -312,8 +312,8 @@ if [ $device = cuda ]; then
     done
     step "sums of one rank" test_program 120 nccl_open_test gpu
     step "optimizers" test_program 120 update_test_cuda
-    step "networks in fp16 against pytorch" test_program 240 net_golden_test_cuda "$fixtures" cuda 20000 fp16 all
     step "networks against pytorch" test_program 240 net_golden_test_cuda "$fixtures" cuda 80 fp32 all
+    step "networks in fp16 against pytorch" test_program 240 net_golden_test_cuda "$fixtures" cuda 20000 fp16 all
 fi
 step "pictures and jobs" prepare
 if wanted "three phases"; then
