@@ -210,7 +210,8 @@ struct thaw_queue_ops {
 enum { THAW_GPUS = 32 };
 struct thaw_found {
 	char versions[256];           /* of its libraries: "oneDNN 2.6.3 avx512_core" */
-	int gpus;                     /* that this process sees; 0: it computes with the host's processors */
+	int gpus;                     /* that this process sees; 0: it computes with the host's processors; -1: there is one
+	                               * that cannot be had */
 	uint32_t identity[THAW_GPUS]; /* of each: what tells it from the others of the host */
 };
 

@@ -56,12 +56,13 @@ static const struct row {
 	thaw_status (*find)(struct thaw_device *device);
 	bool automatic;
 	thaw_status (*survey)(struct thaw_found *found); /* NULL: opening it tells all there is */
+	bool (*has_driver)(void);                        /* for what it computes with; NULL: it needs none */
 } backends[] = {
 #ifdef THAW_HAVE_CUDA
-	{"cuda", find_cuda, true, survey_cuda},
+	{"cuda", find_cuda, true, survey_cuda, thaw_cuda_has_driver},
 #endif
-	{"cpu", find_cpu, true, NULL},
-	{"reference", find_reference, false, NULL}, /* thousands of times slower: only by name */
+	{"cpu", find_cpu, true, NULL, NULL},
+	{"reference", find_reference, false, NULL, NULL}, /* thousands of times slower: only by name */
 };
 enum { BACKENDS = sizeof backends / sizeof *backends };
 
@@ -100,9 +101,26 @@ static struct thaw_found find_gpus(const struct row *row)
 	struct thaw_device device = {.backend = NULL};
 	struct thaw_found found = {.gpus = 0};
 
-	if (!row->find(&device) && device.backend->survey)
+	if (row->find(&device))
+		found.gpus = row->has_driver && row->has_driver() ? -1 : 0;
+	else if (device.backend->survey)
 		(void)device.backend->survey(&found);
 	return found;
+}
+
+/* Whether `auto` may pass over this one, which cannot be opened: not if there is a GPU that cannot be had. A run would go
+ * on for days on a few processors of a machine that was bought for its GPUs. */
+static bool is_elsewhere(int i)
+{
+	char words[THAW_WORDS];
+
+	snprintf(words, sizeof words, "%s", thaw_fail_text());
+	if (i + 1 == BACKENDS || !backends[i + 1].automatic)
+		return false;
+	if (find_gpus(&backends[i]).gpus == 0)
+		return true;
+	thaw_fail(THAW_FAILED, "%s; device: cpu does without", words);
+	return false;
 }
 
 thaw_status thaw_device_open(const char *name, int threads, int gpu, struct thaw_device **device_out)
@@ -122,9 +140,8 @@ thaw_status thaw_device_open(const char *name, int threads, int gpu, struct thaw
 			continue;
 		known = true;
 		status = start(device, &backends[i]);
-		if (status == THAW_FAILED && automatic && i + 1 < BACKENDS && backends[i + 1].automatic &&
-		    find_gpus(&backends[i]).gpus == 0)
-			status = THAW_OK; /* not at home here: the next may be; what is here and cannot be had is no reason */
+		if (status == THAW_FAILED && automatic && is_elsewhere(i))
+			status = THAW_OK;
 	}
 	if (!known)
 		status = fail_unknown(name);
@@ -211,6 +228,8 @@ void thaw_device_gpus(const char *name, struct thaw_found *found_out)
 	for (int i = 0; i < BACKENDS && found_out->gpus == 0; i++)
 		if (automatic ? backends[i].automatic : strcmp(name, backends[i].name) == 0)
 			*found_out = find_gpus(&backends[i]);
+	if (found_out->gpus < 0)
+		found_out->gpus = 0;
 }
 
 /* --- memory ------------------------------------------------------------------------------------------------------ */

@@ -164,7 +164,7 @@ thaw_status thaw_updater_begin(struct thaw_updater *u, int64_t applied)
 	status = thaw_params_push(u->spec.params);
 	for (int i = 0; i < u->spec.optimizer->slots && !status; i++)
 		status = put_slab(u, u->slabs.slot[i], u->spec.optimizer->slot[i]);
-	/* What the first update copies it finds equal: numbers that no update reaches are the parameters' too. */
+	/* The first update copies: until then nothing else can be told from the parameters. */
 	if (!status && u->spec.average)
 		status = put_slab(u, u->slabs.average, applied ? u->spec.average->values : u->spec.params->values);
 	return status ? status : put_counters(u);
@@ -218,6 +218,7 @@ thaw_status thaw_updater_select(struct thaw_updater *u, const bool *trains, cons
 													 .trains = trains,
 													 .updates = updates,
 													 .clip = u->spec.clip,
+													 .averages = average != NULL,
 													 .average_decay = average ? average->spec.decay : 0,
 													 .average_warm_up = average && average->spec.warm_up,
 												 },

@@ -71,6 +71,7 @@ struct thaw_update_spec {
 	const bool *trains;                     /* (params) */
 	const bool *updates;                    /* (params) */
 	double clip;
+	bool averages; /* there is an average, ... */
 	double average_decay;
 	bool average_warm_up;
 };

@@ -44,6 +44,7 @@ thaw_status thaw_gpu_count(int *count_out)
 	}
 	(void)cudaDriverGetVersion(&lack.driver);
 	(void)cudaRuntimeGetVersion(&lack.runtime);
+	*count_out = thaw_gpu_lacks_all(&lack) ? 0 : -1;
 	return thaw_gpu_fail_lack(&lack);
 }
 

@@ -31,7 +31,8 @@ struct thaw_gpu_graph;
 
 /* --- the device -------------------------------------------------------------------------------------------------- */
 
-/* GPUs that this process sees. THAW_FAILED says why there are none: no driver, a driver too old, none visible. */
+/* GPUs that this process sees. THAW_FAILED says why there are none: no driver, a driver too old, none visible; *count_out
+ * is then 0 if there is none at all, and -1 if there is one that cannot be had. */
 thaw_status thaw_gpu_count(int *count_out);
 
 /* "CUDA 13.0, driver 13.0, cuDNN 9.19.0, cuBLASLt 13.0"; without a driver that is left out. Needs no GPU. */

@@ -2,6 +2,11 @@
 
 #include <stddef.h>
 
+bool thaw_gpu_lacks_all(const struct thaw_gpu_lack *lack)
+{
+	return lack->driver == 0 || (!lack->old && !lack->error);
+}
+
 thaw_status thaw_gpu_fail_lack(const struct thaw_gpu_lack *lack)
 {
 	int major = lack->driver / 1000, minor = lack->driver % 1000 / 10;

@@ -13,6 +13,9 @@ struct thaw_gpu_lack {
 	const char *error;   /* what CUDA says; NULL: it counts none */
 };
 
+/* Whether there is none at all, rather than one that cannot be had. */
+bool thaw_gpu_lacks_all(const struct thaw_gpu_lack *lack);
+
 /* THAW_FAILED: "no GPU: there is no NVIDIA driver here". Pure. */
 thaw_status thaw_gpu_fail_lack(const struct thaw_gpu_lack *lack);
 

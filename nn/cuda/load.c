@@ -54,9 +54,14 @@ thaw_status thaw_cuda_load(const struct thaw_cuda_module **module_out)
 	return status;
 }
 
+bool thaw_cuda_has_driver(void)
+{
+	return dlopen("libcuda.so.1", RTLD_LAZY | RTLD_GLOBAL) != NULL;
+}
+
 thaw_status thaw_cuda_find(const struct thaw_cuda_module **module_out)
 {
-	if (!dlopen("libcuda.so.1", RTLD_LAZY | RTLD_GLOBAL))
+	if (!thaw_cuda_has_driver())
 		return thaw_fail(THAW_FAILED, "no GPU: there is no NVIDIA driver here");
 	return thaw_cuda_load(module_out);
 }

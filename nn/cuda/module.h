@@ -7,6 +7,8 @@
 #ifndef THAW_NN_CUDA_MODULE_H
 #define THAW_NN_CUDA_MODULE_H
 
+#include <stdbool.h>
+
 #include "base/status.h"
 
 struct thaw_backend;
@@ -21,6 +23,9 @@ struct thaw_cuda_module {
 
 /* Loads the file. THAW_FAILED says what is missing. */
 thaw_status thaw_cuda_load(const struct thaw_cuda_module **module_out);
+
+/* Whether there is a driver for GPUs. */
+bool thaw_cuda_has_driver(void);
 
 /* The same, unless there is no driver for a GPU, which is found out first. */
 thaw_status thaw_cuda_find(const struct thaw_cuda_module **module_out);

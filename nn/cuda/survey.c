@@ -10,8 +10,10 @@ thaw_status thaw_cuda_survey(struct thaw_found *found)
 
 	thaw_gpu_versions(found->versions);
 	status = thaw_gpu_count(&count);
-	if (status)
+	if (status) {
+		found->gpus = count;
 		return status;
+	}
 	count = count < THAW_GPUS ? count : THAW_GPUS;
 	for (int i = 0; i < count && !status; i++)
 		status = thaw_gpu_identity(i, &found->identity[i]);

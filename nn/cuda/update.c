@@ -24,7 +24,7 @@ struct thaw_device_update {
 	struct thaw_device *device;
 	int params;
 	struct thaw_rules rules;
-	struct table trained, moved;             /* parameters; running statistics */
+	struct table trained, still, moved;      /* parameters that train; that do not; running statistics */
 	double *partials;                        /* device (chunks) */
 	struct thaw_coefficients *coefficients;  /* device (segments + 1) */
 };
@@ -139,11 +139,28 @@ static void release(struct thaw_device_update *update)
 	memory = update->device->backend->memory;
 	memory->release(update->device, update->trained.segments);
 	memory->release(update->device, update->trained.chunks);
+	memory->release(update->device, update->still.segments);
+	memory->release(update->device, update->still.chunks);
 	memory->release(update->device, update->moved.segments);
 	memory->release(update->device, update->moved.chunks);
 	memory->release(update->device, update->partials);
 	memory->release(update->device, update->coefficients);
 	free(update);
+}
+
+/* What does not train has no part in a step but for the average. */
+static thaw_status make_still(struct thaw_device_update *update, const struct thaw_update_spec *spec)
+{
+	bool *still = thaw_alloc((size_t)update->params, sizeof *still);
+	thaw_status status;
+
+	if (!still)
+		return THAW_OUT_OF_MEMORY;
+	for (int i = 0; i < update->params; i++)
+		still[i] = !spec->trains[i];
+	status = make_table(update->device, spec, still, false, &update->still);
+	free(still);
+	return status;
 }
 
 static thaw_status make(struct thaw_device *device, const struct thaw_update_spec *spec,
@@ -158,6 +175,8 @@ static thaw_status make(struct thaw_device *device, const struct thaw_update_spe
 	update->params = thaw_net_params(spec->net);
 	update->rules = rules_of(device, spec);
 	status = make_table(device, spec, spec->trains, false, &update->trained);
+	if (!status && spec->averages)
+		status = make_still(update, spec);
 	if (!status)
 		status = make_table(device, spec, spec->updates, true, &update->moved);
 	if (!status)
@@ -214,6 +233,22 @@ static thaw_status launch_update(struct thaw_device_update *update, const struct
 	                       sizeof arguments);
 }
 
+static thaw_status launch_average(struct thaw_device_update *update, const struct thaw_slabs *slabs)
+{
+	const struct thaw_average_args arguments = {
+		.w = slabs->values,
+		.segments = update->still.segments,
+		.chunks = update->still.chunks,
+		.coefficients = update->coefficients,
+		.facts = cuda_of(update)->facts,
+		.average = slabs->average,
+		.trained = update->trained.segments_count,
+	};
+
+	return thaw_gpu_launch(cuda_of(update)->stream, THAW_KERNEL_average, update->still.chunks_count, &arguments,
+	                       sizeof arguments);
+}
+
 static thaw_status launch_statistics(struct thaw_device_update *update, const struct thaw_slabs *slabs,
                                      const float *batch)
 {
@@ -236,6 +271,8 @@ static thaw_status run(struct thaw_device_update *update, const struct thaw_slab
 
 	if (!status)
 		status = launch_update(update, slabs, gradients->values);
+	if (!status)
+		status = launch_average(update, slabs);
 	return status ? status : launch_statistics(update, slabs, gradients->states);
 }
 

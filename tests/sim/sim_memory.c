@@ -130,7 +130,10 @@ thaw_status thaw_gpu_count(int *count_out)
 
 	lack.old = lack.driver < lack.runtime;
 	*count_out = lack.old ? 0 : find_visible(numbers);
-	return *count_out > 0 ? THAW_OK : thaw_gpu_fail_lack(&lack);
+	if (*count_out > 0)
+		return THAW_OK;
+	*count_out = thaw_gpu_lacks_all(&lack) ? 0 : -1;
+	return thaw_gpu_fail_lack(&lack);
 }
 
 void thaw_gpu_versions(char text_out[THAW_GPU_VERSIONS])

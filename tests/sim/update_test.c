@@ -201,6 +201,7 @@ static void test_rule(const struct rule *rule)
 												   .trains = rig.trains,
 												   .updates = rig.updates,
 												   .clip = rule->clip,
+												   .averages = rule->average > 0,
 												   .average_decay = rule->average,
 												   .average_warm_up = true,
 											   },

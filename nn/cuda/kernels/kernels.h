@@ -48,6 +48,7 @@ enum {
 	X(fold, 2)                 \
 	X(squares, 8)              \
 	X(update, 10)              \
+	X(average, 6)              \
 	X(statistics, 5)
 
 #define THAW_KERNEL_NAME(name, pointers) THAW_KERNEL_##name,
@@ -451,6 +452,17 @@ struct thaw_update_args {
 	int segments_count;
 	struct thaw_rules rules;
 	enum thaw_number number;
+};
+
+/* The average moves towards what does not train, too: an earlier phase may have moved that. */
+struct thaw_average_args {
+	const float *w;
+	const struct thaw_segment *segments;
+	const struct thaw_chunk *chunks;
+	const struct thaw_coefficients *coefficients;
+	const struct thaw_update_facts *facts;
+	float *average;
+	int trained; /* segments that train: the coefficients behind theirs are of all */
 };
 
 /* running += 0.1 (batch - running), if the step is applied */

@@ -148,6 +148,11 @@ DEVICE float adam(const struct thaw_update_args *a, struct thaw_coefficients c, 
 	return w - c.size * m / (sqrtf(s) / c.root + a->rules.epsilon);
 }
 
+DEVICE float averaged(float average, float w, float mix)
+{
+	return average == w ? w : average + mix * (w - average);
+}
+
 KERNEL(update)
 {
 	struct thaw_chunk chunk = a.chunks[at.block];
@@ -162,10 +167,21 @@ KERNEL(update)
 
 		a.w[i] = w;
 		if (a.average)
-			a.average[i] = a.average[i] == w ? w : a.average[i] + mix * (w - a.average[i]);
+			a.average[i] = averaged(a.average[i], w, mix);
 		if (a.copy)
 			thaw_store(a.number, a.copy, (size_t)i, w);
 	}
+}
+
+KERNEL(average)
+{
+	struct span span = span_of(a.segments, a.chunks[at.block]);
+	float mix = a.coefficients[a.trained].size;
+
+	if (!a.facts->applied)
+		return;
+	for (int64_t i = span.begin + at.thread; i < span.end; i += at.threads)
+		a.average[i] = averaged(a.average[i], a.w[i], mix);
 }
 
 KERNEL(statistics)
