@@ -142,7 +142,7 @@ struct thaw_op_ops {
 	thaw_status (*backward)(struct thaw_step *step);
 	/* Waits for what forward left on the device and brings it to the run: LOSS alone. NULL: forward did. */
 	thaw_status (*collect)(struct thaw_step *step);
-	void (*release)(struct thaw_step *step); /* `state`; NULL: there is none */
+	void (*release)(struct thaw_step *step); /* `state`, after a prepare that failed too; NULL: there is none */
 	/* What computes a pass, where there was a choice: "engine 47 (kept)", "winograd". The words live as long as the step;
 	 * NULL: it has no such pass. The slot NULL: there is no choice. */
 	const char *(*engine)(const struct thaw_step *step, enum thaw_step_pass pass);
@@ -186,8 +186,9 @@ struct thaw_queue_ops {
 
 	/* The end of a step: the scores of rows 0 .. rows - 1 and what its update said are on their way to the host, ... */
 	thaw_status (*tell)(struct thaw_device *device, int rows);
-	/* ... which waits for those of the first step that it has not asked for. At most two are on their way. `here`: whether
-	 * it would have to wait. */
+	/* ... which waits for those of the first step that it has not asked for. At most two are on their way, and whoever
+	 * tells asks for all of them before anyone else tells: training or validation. `here`: whether it would not have to
+	 * wait. */
 	thaw_status (*here)(struct thaw_device *device, bool *here_out);
 	thaw_status (*told)(struct thaw_device *device, struct thaw_score *scores_out, struct thaw_told *told_out);
 

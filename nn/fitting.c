@@ -36,7 +36,7 @@ static thaw_status measure_any(const struct thaw_net *net, const struct thaw_pla
 	size_t few;
 	thaw_status status = measure(net, asked, asked->batch, bytes_out);
 
-	if (status != THAW_FAILED)
+	if (status != THAW_FAILED && status != THAW_OUT_OF_MEMORY) /* that even what steps have of their own does not fit */
 		return status;
 	status = measure(net, asked, FEW, &few);
 	if (!status)
@@ -58,7 +58,7 @@ static thaw_status search(const struct thaw_net *net, const struct thaw_plan_spe
 
 		guess = guess <= fits ? fits + 1 : guess >= too_many ? too_many - 1 : guess;
 		status = measure(net, asked, guess, &guessed);
-		if (status && status != THAW_FAILED)
+		if (status && status != THAW_FAILED && status != THAW_OUT_OF_MEMORY)
 			return status;
 		if (!status && guessed <= limit) {
 			fits = guess;

@@ -264,10 +264,10 @@ static thaw_status prepare_steps(struct thaw_plan *plan)
 			lay_out_like(step->dx, step->x);
 		if (step->dresidual)
 			lay_out_like(step->dresidual, step->residual);
+		step->ops = ops; /* which release what a failure leaves */
 		status = ops->prepare(step);
 		if (status)
 			return status;
-		step->ops = ops;
 	}
 	return THAW_OK;
 }
@@ -301,9 +301,9 @@ static void find_ready(struct thaw_plan *plan)
 	}
 }
 
-static size_t values_bytes(const struct thaw_tensor *t)
+static size_t values_bytes(const struct thaw_plan *plan, const struct thaw_tensor *t)
 {
-	return (size_t)t->n * (size_t)t->c * (size_t)t->h * (size_t)t->w * sizeof(float);
+	return (size_t)t->n * (size_t)t->c * (size_t)t->h * (size_t)t->w * thaw_number_bytes(plan->device->number);
 }
 
 static bool keeps_x(const struct thaw_step *step)
@@ -319,7 +319,7 @@ static size_t least_bytes(const struct thaw_plan *plan)
 
 	for (int i = 0; i < plan->steps_count; i++) {
 		const struct thaw_step *step = &plan->steps[i];
-		size_t x = step->x ? values_bytes(step->x) : 0, y = step->y ? values_bytes(step->y) : 0;
+		size_t x = step->x ? values_bytes(plan, step->x) : 0, y = step->y ? values_bytes(plan, step->y) : 0;
 		bool counted = false;
 
 		largest = x + y > largest ? x + y : largest;

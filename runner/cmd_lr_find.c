@@ -279,6 +279,8 @@ static thaw_status find(struct thaw_setup *setup, const void *arguments)
 		return status;
 	if (a->checkpoint)
 		status = thaw_snapshot_read(a->checkpoint, setup, (struct thaw_snapshot_wanted){.losses = NULL}, &facts);
+	if (!status && a->checkpoint)
+		status = thaw_updater_begin(trainer->updater, 0);
 	sweep.loss = thaw_alloc((size_t)a->steps, sizeof *sweep.loss);
 	sweep.smoothed = thaw_alloc((size_t)a->steps, sizeof *sweep.smoothed);
 	if (!status)

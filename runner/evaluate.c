@@ -60,8 +60,8 @@ void thaw_evaluator_free(struct thaw_evaluator *evaluator)
 {
 	if (!evaluator)
 		return;
+	thaw_plan_free(evaluator->plan); /* first: it waits for who may still read pictures */
 	thaw_loader_free(evaluator->loader);
-	thaw_plan_free(evaluator->plan);
 	free(evaluator->order);
 	free(evaluator->ranges);
 	free(evaluator->losses);
@@ -138,14 +138,14 @@ static thaw_status open_loader(struct thaw_evaluator *e)
 		&e->loader);
 }
 
-/* A device of its own gets no more than a rank has, in whole eights. */
+/* The same for any number of ranks, since what is rounded depends on it; few pictures make one batch, in whole eights. */
 static int batch_of(const struct thaw_setup *setup)
 {
-	int64_t share = (setup->facts->count + setup->ranks - 1) / setup->ranks;
+	int64_t count = setup->facts->count;
 
 	if (!setup->device->backend->queue)
 		return BATCH;
-	return share < DEVICE_BATCH ? (int)((share + 7) / 8 * 8) : DEVICE_BATCH;
+	return count < DEVICE_BATCH ? (int)((count + 7) / 8 * 8) : DEVICE_BATCH;
 }
 
 thaw_status thaw_evaluator_new(struct thaw_setup *setup, struct thaw_evaluator **evaluator_out)

@@ -43,24 +43,6 @@ static thaw_status find_memory(const struct thaw_trainer *t, struct thaw_phase_f
 	return status;
 }
 
-/* Plans of all sizes of micro-batches that this rank will see, the last batch's too. */
-static thaw_status compile_all(struct thaw_trainer *t)
-{
-	int first = thaw_exchange_first(t->exchange), count = thaw_exchange_count(t->exchange);
-	const int64_t steps[] = {0, thaw_trainer_steps(t, t->phase) - 1};
-	thaw_status status = THAW_OK;
-
-	for (int i = 0; i < 2; i++)
-		for (int r = first; r < first + count && !status; r++) {
-			int pictures = thaw_trainer_range(t, t->phase, steps[i], r).count;
-			struct thaw_plan *plan;
-
-			if (pictures > 0)
-				status = thaw_trainer_plan(t, pictures, &plan);
-		}
-	return thaw_world_agree(status);
-}
-
 /* Seconds of an epoch: pictures that went through in a while, after a step that warms up. Rank 0's clock decides. */
 static thaw_status time_steps(struct thaw_trainer *t, double *seconds_out)
 {
@@ -68,7 +50,7 @@ static thaw_status time_steps(struct thaw_trainer *t, double *seconds_out)
 	int64_t before;
 	double begun, elapsed = 0;
 	bool enough = false;
-	thaw_status status = compile_all(t);
+	thaw_status status = thaw_trainer_complete_plans(t);
 
 	t->step = 0;
 	if (!status)

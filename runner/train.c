@@ -31,13 +31,30 @@ static thaw_status check_stop(struct thaw_trainer *t)
 	return t->stopping ? THAW_OK : status;
 }
 
+/* Whether a batch of another size than the first comes, and it is not known to be beyond what is measured. */
+static bool needs_more_plans(const struct thaw_trainer *t)
+{
+	return !t->plans_complete &&
+	       (t->options.measure_steps == 0 || t->options.measure_steps >= thaw_trainer_steps(t, t->phase));
+}
+
+/* The phase's other plans come after its first step, which is sooner seen so: unless it is a step that needs one. */
 static thaw_status train_step(struct thaw_trainer *t, const struct thaw_trainer_place *place)
 {
-	thaw_status status = thaw_trainer_submit(t, place);
+	bool short_one = place->step == thaw_trainer_steps(t, t->phase) - 1;
+	thaw_status status = short_one && !t->plans_complete ? thaw_trainer_complete_plans(t) : THAW_OK;
 
 	if (!status)
+		status = thaw_trainer_submit(t, place);
+	if (!status)
 		status = check_stop(t);
-	return status ? status : thaw_trainer_collect(t, t->stopping ? 0 : thaw_trainer_ahead(t));
+	if (!status)
+		status = thaw_trainer_collect(t, t->stopping || needs_more_plans(t) ? 0 : thaw_trainer_ahead(t));
+	if (!status && !t->stopping && needs_more_plans(t))
+		status = thaw_trainer_complete_plans(t);
+	if (t->measured_from == 0)
+		t->measured_from = thaw_clock_seconds();
+	return status;
 }
 
 thaw_status thaw_trainer_probe(struct thaw_trainer *t, double rate, struct thaw_metrics *metrics_out)
@@ -201,7 +218,7 @@ static thaw_status train_epoch(struct thaw_trainer *t)
 /* Speed of the steps after the first, which also warmed up. */
 static thaw_status tell_speed(const struct thaw_trainer *t)
 {
-	double seconds = thaw_clock_seconds() - t->options.begun_seconds - t->first_step_seconds;
+	double seconds = thaw_clock_seconds() - t->measured_from;
 	struct rusage usage;
 	size_t held;
 	thaw_status status = thaw_setup_held(t->setup, &held);

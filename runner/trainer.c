@@ -30,7 +30,19 @@ static struct thaw_plan_spec training_spec(const struct thaw_trainer *t, int bat
 	return spec;
 }
 
-thaw_status thaw_trainer_plan(struct thaw_trainer *t, int batch, struct thaw_plan **plan_out)
+struct thaw_plan *thaw_trainer_plan(const struct thaw_trainer *t, int batch)
+{
+	int i = 0;
+
+	while (t->plan_batch[i] != batch) {
+		i++;
+		assert(i < THAW_TRAINER_PLANS && t->plans[i]);
+	}
+	return t->plans[i];
+}
+
+/* The plan for micro-batches of this size, if there is none: chosen on rank 0, for all of them. */
+static thaw_status compile_size(struct thaw_trainer *t, int batch)
 {
 	struct thaw_plan_spec spec = training_spec(t, batch);
 	thaw_status status;
@@ -39,14 +51,28 @@ thaw_status thaw_trainer_plan(struct thaw_trainer *t, int batch, struct thaw_pla
 	while (t->plans[i] && t->plan_batch[i] != batch)
 		i++;
 	assert(i < THAW_TRAINER_PLANS);
-	if (!t->plans[i]) {
-		status = thaw_plan_compile(t->setup->net, &spec, &t->plans[i]);
-		if (status)
-			return status;
+	if (t->plans[i])
+		return THAW_OK;
+	status = thaw_setup_compile(t->setup, &spec, &t->plans[i]);
+	if (!status)
 		t->plan_batch[i] = batch;
-	}
-	*plan_out = t->plans[i];
-	return THAW_OK;
+	return status;
+}
+
+thaw_status thaw_trainer_complete_plans(struct thaw_trainer *t)
+{
+	const int64_t steps[] = {0, thaw_trainer_steps(t, t->phase) - 1};
+	thaw_status status = THAW_OK;
+
+	for (int i = 0; i < 2; i++)
+		for (int r = 0; r < t->setup->replicas && !status; r++) {
+			int pictures = thaw_trainer_range(t, t->phase, steps[i], r).count;
+
+			if (pictures > 0)
+				status = compile_size(t, pictures);
+		}
+	t->plans_complete = !status;
+	return status;
 }
 
 static void end_phase(struct thaw_trainer *t)
@@ -62,6 +88,7 @@ static void end_phase(struct thaw_trainer *t)
 		thaw_plan_free(t->plans[i]);
 		t->plans[i] = NULL;
 	}
+	t->plans_complete = false;
 	free(t->trains);
 	t->trains = NULL;
 }

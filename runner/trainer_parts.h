@@ -61,6 +61,7 @@ struct thaw_trainer {
 	struct thaw_exchange *exchange;
 	struct thaw_plan *plans[THAW_TRAINER_PLANS]; /* by size, as they were first needed */
 	int plan_batch[THAW_TRAINER_PLANS];
+	bool plans_complete; /* all sizes have one */
 	struct thaw_trainer_recording *recordings; /* (2, replicas of this rank) of a full batch, of the last */
 
 	/* The epoch. */
@@ -85,6 +86,7 @@ struct thaw_trainer {
 	int64_t pictures;          /* that the steps of this process saw, */
 	int64_t first_pictures;    /* and of these the first step */
 	double first_step_seconds; /* from the program's start to the end of the first step */
+	double measured_from;      /* thaw_clock_seconds() when the second began */
 	double speed;              /* pictures a second in this process' last steps; NaN: not known yet */
 	int validation;            /* of the epoch, under way: 0, or 1 for the second */
 	double validation_begun;   /* thaw_clock_seconds() at the first */
@@ -137,8 +139,13 @@ double thaw_trainer_rate(const struct thaw_trainer *t, int epoch, int64_t step);
 
 /* --- runner/trainer.c -------------------------------------------------------------------------------------------- */
 
-/* The phase's plan for micro-batches of this size, compiled when first asked for. */
-thaw_status thaw_trainer_plan(struct thaw_trainer *t, int batch, struct thaw_plan **plan_out);
+/* The phase's plan for micro-batches of this size, which is one of those that there are. */
+struct thaw_plan *thaw_trainer_plan(const struct thaw_trainer *t, int batch);
+
+/* Compiles the plans for all sizes of micro-batches that the phase has on any rank, which begins with that of the largest.
+ * All ranks call it, between steps, and succeed or fail together: they take the same implementations, and no memory
+ * moves later on some of them alone. */
+thaw_status thaw_trainer_complete_plans(struct thaw_trainer *t);
 
 /* Selects what phase `phase` (from 0) trains and compiles the plan of the largest micro-batch; all ranks succeed or
  * fail together. */

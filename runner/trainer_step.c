@@ -70,7 +70,7 @@ void thaw_trainer_forget(struct thaw_trainer *t)
 
 /* What is kept of replica i in global batches of so many pictures: a phase has two sizes of them. All ranks then record,
  * and replay, in the same steps. */
-static struct thaw_trainer_recording *find_recording(struct thaw_trainer *t, int i, int64_t pictures)
+static struct thaw_trainer_recording *claim_recording(struct thaw_trainer *t, int i, int64_t pictures)
 {
 	struct thaw_trainer_recording *recording = &t->recordings[2 * i];
 
@@ -81,10 +81,13 @@ static struct thaw_trainer_recording *find_recording(struct thaw_trainer *t, int
 	return recording;
 }
 
+/* A device keeps hundreds of nodes for each recording. */
+enum { RECORDED_REPLICAS = 64 };
+
 static bool may_record(const struct thaw_trainer *t, int64_t pictures)
 {
 	return queue_of(t) && t->job->graphs && thaw_sums_recordable(t->setup->sums) && pictures >= t->setup->replicas &&
-	       !thaw_fault_due("gradient", t->step + 1);
+	       thaw_exchange_count(t->exchange) <= RECORDED_REPLICAS && !thaw_fault_due("gradient", t->step + 1);
 }
 
 static thaw_status record(struct thaw_trainer *t, int i, struct thaw_plan *plan,
@@ -104,14 +107,16 @@ static thaw_status record(struct thaw_trainer *t, int i, struct thaw_plan *plan,
 /* What the device has to do for replica i is done the first time, recorded the second, and replayed from then on. */
 static thaw_status work_or_replay(struct thaw_trainer *t, int i, int64_t pictures, struct thaw_plan *plan)
 {
-	struct thaw_trainer_recording *recording = find_recording(t, i, pictures);
 	struct thaw_device *device = t->setup->device;
-	bool recorded = recording->recording && recording->moves == device->moves;
+	struct thaw_trainer_recording *recording;
 	thaw_status status = THAW_OK;
 
-	if (!may_record(t, pictures) || recording->times++ == 0)
+	if (!may_record(t, pictures))
 		return work(t, i, plan);
-	if (recorded) {
+	recording = claim_recording(t, i, pictures);
+	if (recording->times++ == 0)
+		return work(t, i, plan);
+	if (recording->recording && recording->moves == device->moves) {
 		thaw_exchange_pass(t->exchange);
 	} else {
 		queue_of(t)->forget(device, recording->recording);
@@ -130,10 +135,9 @@ static thaw_status replica_step(struct thaw_trainer *t, int i, const struct thaw
 	int count;
 	thaw_status status = thaw_trainer_input(t, place->step, &input, &count);
 
-	if (!status)
-		status = thaw_trainer_plan(t, count, &plan);
 	if (status)
 		return status;
+	plan = thaw_trainer_plan(t, count);
 	input.row = i;
 	status = thaw_plan_feed(plan, &input);
 	return status ? status : work_or_replay(t, i, thaw_trainer_pictures(t, t->phase, place->step), plan);

@@ -108,7 +108,7 @@ static void release(struct thaw_device *device, void *memory)
 	const struct thaw_cuda *cuda = device->own;
 
 	if (memory)
-		(void)thaw_gpu_wait(cuda->stream);
+		(void)thaw_cuda_queue.wait(device);
 	thaw_gpu_free(cuda->gpu, memory);
 }
 

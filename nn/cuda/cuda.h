@@ -39,7 +39,8 @@ struct thaw_cuda_told {
 struct thaw_cuda {
 	struct thaw_gpu *gpu;
 	struct thaw_gpu_stream *stream, *copies; /* copies: pixels, while the step before goes on */
-	uint32_t *tickets;                       /* device (THAW_CUDA_TICKETS) 0 between kernels */
+	uint32_t *tickets;                       /* device (THAW_CUDA_TICKETS) 0 between kernels; of kernels on `stream`
+	                                          * alone, which run one after another */
 	void *staging;                           /* device: parameters on their way from one order to another */
 	size_t staging_bytes;
 
