@@ -50,8 +50,10 @@ static thaw_status time_steps(struct thaw_trainer *t, double *seconds_out)
 	int64_t before;
 	double begun, elapsed = 0;
 	bool enough = false;
-	thaw_status status = thaw_trainer_complete_plans(t);
+	thaw_status status = thaw_trainer_compile(t, 0);
 
+	if (!status)
+		status = thaw_trainer_compile(t, thaw_trainer_steps(t, t->phase) - 1);
 	t->step = 0;
 	if (!status)
 		status = thaw_trainer_start_epoch(t, t->epoch, 0);

@@ -31,18 +31,18 @@ static thaw_status check_stop(struct thaw_trainer *t)
 	return t->stopping ? THAW_OK : status;
 }
 
-/* Whether a batch of another size than the first comes, and it is not known to be beyond what is measured. */
+/* Whether this was the phase's first step, and it is not known that its last batch is beyond what is measured. */
 static bool needs_more_plans(const struct thaw_trainer *t)
 {
 	return !t->plans_complete &&
 	       (t->options.measure_steps == 0 || t->options.measure_steps >= thaw_trainer_steps(t, t->phase));
 }
 
-/* The phase's other plans come after its first step, which is sooner seen so: unless it is a step that needs one. */
+/* Plans for the last batch of an epoch come after the first step, which is sooner seen so. */
 static thaw_status train_step(struct thaw_trainer *t, const struct thaw_trainer_place *place)
 {
-	bool short_one = place->step == thaw_trainer_steps(t, t->phase) - 1;
-	thaw_status status = short_one && !t->plans_complete ? thaw_trainer_complete_plans(t) : THAW_OK;
+	int64_t last = thaw_trainer_steps(t, t->phase) - 1;
+	thaw_status status = t->plans_complete ? THAW_OK : thaw_trainer_compile(t, place->step);
 
 	if (!status)
 		status = thaw_trainer_submit(t, place);
@@ -50,8 +50,10 @@ static thaw_status train_step(struct thaw_trainer *t, const struct thaw_trainer_
 		status = check_stop(t);
 	if (!status)
 		status = thaw_trainer_collect(t, t->stopping || needs_more_plans(t) ? 0 : thaw_trainer_ahead(t));
-	if (!status && !t->stopping && needs_more_plans(t))
-		status = thaw_trainer_complete_plans(t);
+	if (!status && !t->stopping && needs_more_plans(t)) {
+		status = thaw_trainer_compile(t, last);
+		t->plans_complete = last == 0 || place->step < last; /* a run may go on with the last one */
+	}
 	if (t->measured_from == 0)
 		t->measured_from = thaw_clock_seconds();
 	return status;

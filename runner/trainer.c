@@ -59,19 +59,16 @@ static thaw_status compile_size(struct thaw_trainer *t, int batch)
 	return status;
 }
 
-thaw_status thaw_trainer_complete_plans(struct thaw_trainer *t)
+thaw_status thaw_trainer_compile(struct thaw_trainer *t, int64_t step)
 {
-	const int64_t steps[] = {0, thaw_trainer_steps(t, t->phase) - 1};
 	thaw_status status = THAW_OK;
 
-	for (int i = 0; i < 2; i++)
-		for (int r = 0; r < t->setup->replicas && !status; r++) {
-			int pictures = thaw_trainer_range(t, t->phase, steps[i], r).count;
+	for (int r = 0; r < t->setup->replicas && !status; r++) {
+		int pictures = thaw_trainer_range(t, t->phase, step, r).count;
 
-			if (pictures > 0)
-				status = compile_size(t, pictures);
-		}
-	t->plans_complete = !status;
+		if (pictures > 0)
+			status = compile_size(t, pictures);
+	}
 	return status;
 }
 

@@ -61,7 +61,7 @@ struct thaw_trainer {
 	struct thaw_exchange *exchange;
 	struct thaw_plan *plans[THAW_TRAINER_PLANS]; /* by size, as they were first needed */
 	int plan_batch[THAW_TRAINER_PLANS];
-	bool plans_complete; /* all sizes have one */
+	bool plans_complete; /* all sizes of the phase have one */
 	struct thaw_trainer_recording *recordings; /* (2, replicas of this rank) of a full batch, of the last */
 
 	/* The epoch. */
@@ -142,10 +142,10 @@ double thaw_trainer_rate(const struct thaw_trainer *t, int epoch, int64_t step);
 /* The phase's plan for micro-batches of this size, which is one of those that there are. */
 struct thaw_plan *thaw_trainer_plan(const struct thaw_trainer *t, int batch);
 
-/* Compiles the plans for all sizes of micro-batches that the phase has on any rank, which begins with that of the largest.
- * All ranks call it, between steps, and succeed or fail together: they take the same implementations, and no memory
- * moves later on some of them alone. */
-thaw_status thaw_trainer_complete_plans(struct thaw_trainer *t);
+/* Compiles the plans that are missing for `step` of an epoch, for the sizes of micro-batches on any rank. All ranks call
+ * it, between steps, and succeed or fail together: they take the same implementations, and no memory moves later on some
+ * of them alone. */
+thaw_status thaw_trainer_compile(struct thaw_trainer *t, int64_t step);
 
 /* Selects what phase `phase` (from 0) trains and compiles the plan of the largest micro-batch; all ranks succeed or
  * fail together. */
