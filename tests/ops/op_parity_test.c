@@ -115,7 +115,7 @@ static const int convs[][9] = {
 	{5, 32, 4, 4, 32, 3, 1, 1, 1},    {1, 16, 16, 16, 16, 5, 1, 2, 1},  {2, 32, 9, 9, 64, 3, 1, 0, 1},
 	{2, 16, 5, 5, 33, 1, 1, 0, 1},    {1, 5, 7, 7, 16, 3, 1, 1, 1},     {2, 8, 6, 6, 8, 3, 1, 1, 1},
 	{2, 32, 8, 8, 32, 3, 1, 1, 2},    {2, 128, 6, 6, 128, 3, 1, 1, 32}, {1, 128, 7, 7, 128, 3, 2, 1, 32},
-	{2, 32, 6, 6, 32, 3, 1, 1, 32},   {1, 256, 4, 4, 256, 3, 1, 1, 32},
+	{2, 32, 6, 6, 32, 3, 1, 1, 32},   {1, 256, 4, 4, 256, 3, 1, 1, 32}, {1, 259, 1, 1, 270, 1, 1, 0, 1},
 };
 
 static void test_convs(void)
@@ -143,6 +143,7 @@ static void test_convs(void)
 static const int shapes[][4] = {
 	{2, 16, 7, 7}, {1, 64, 14, 13}, {3, 5, 6, 5}, {1, 17, 9, 3}, {4, 33, 1, 1}, {8, 32, 4, 4},
 	{1, 3, 8, 8},  {2, 8, 5, 5},    {1, 1, 3, 3}, {4, 24, 2, 2}, {2, 128, 3, 3},
+	{2, 264, 5, 5}, {1, 515, 7, 7}, {2, 260, 1, 3}, /* two and three columns of a GPU's grid, the last nearly empty */
 };
 
 static void test_norms(void)
@@ -268,10 +269,13 @@ static void test_linear(void)
 /* Plain, smoothed, weighted and mixed labels, and all of these together; the last `pad` pictures fill up the batch. */
 static void test_losses(void)
 {
-	for (int options = 0; options < 8; options++) {
+	static const int sizes[][2] = {{9, 33}, {1, 2}, {3, 1000}}; /* n, classes */
+
+	for (int i = 0; i < 8 * 3; i++) {
+		const int *size = sizes[i / 8], options = i % 8;
 		struct op_case c = {
-			.name = "loss", .kind = THAW_OP_LOSS, .stream = 700 + options, .n = 9, .c = 33, .h = 1, .w = 1, .k = 33,
-			.kernel = 1, .stride = 1, .groups = 1, .pad = options % 3,
+			.name = "loss", .kind = THAW_OP_LOSS, .stream = 700 + i, .n = size[0], .c = size[1], .h = 1, .w = 1,
+			.k = size[1], .kernel = 1, .stride = 1, .groups = 1, .pad = size[0] > 2 ? options % 3 : 0,
 			.smoothing = options & 1 ? 10 : 0, .weighted = options & 2, .mixed = options & 4,
 		};
 

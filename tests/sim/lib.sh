@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced by the tests of this folder: tests/cli/lib.sh, with $thaw the program on simulated GPUs, and jobs for it.
 
 # shellcheck source=tests/cli/lib.sh

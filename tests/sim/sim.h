@@ -10,16 +10,18 @@
  * real libraries refuse is refused with a line that begins with "sim:" and ends the process with code 99: addresses
  * that belong to nothing, are freed or misaligned, calls that a capture forbids, scratch memory that is too small.
  *
- * THAW_SIM_SEED, THAW_SIM_GPUS, THAW_SIM_MEMORY (MiB) and THAW_SIM_WORKSPACE (bytes that a convolution of a single picture
- * wants) say what else there may be. THAW_SIM_FAULT=KIND:OF breaks the device in one way, for the test of the tests (planted_test.sh):
+ * THAW_SIM_SEED, THAW_SIM_GPUS, THAW_SIM_MEMORY (MiB) and THAW_SIM_WORKSPACE (bytes that a convolution of a single
+ * picture wants) say what else there may be. THAW_SIM_FAULT=KIND:OF breaks the device in one way, for the test of the
+ * tests (planted_test.sh):
  *
  *     skip, twice : KERNEL     its launches do nothing, or are done twice; skip:zero is of thaw_gpu_zero()
  *     stale : KERNEL           it always gets the arguments of its first launch
  *     block : KERNEL           one of its blocks does not run
  *     order : 0, 1, 2          the stream that was made as this one waits for no event
  *     wait : stream, event     the host does not wait for them
- *     graph : node, edge, once the last node does not run; nodes are in no order; a graph runs once, however often launched
- *     conv : add, order, relu  results are added to what is there; weights are taken as (K,C,R,S); nothing is clamped
+ *     graph : node, edge, once the last node does not run; nodes are in no order; a graph runs only once
+ *     conv : add, order, relu  gradients by x are added to what is there; weights are (K,C,R,S);
+ *                              nothing is clamped
  *     sum : skip, twice        every third sum is left out; rank 1's part counts twice
  *
  * A convolution makes the statistics that it is asked for if the environment has THAW_SIM_STATISTICS=1.

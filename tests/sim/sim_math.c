@@ -149,7 +149,8 @@ struct pass {
 typedef void visit_fn(const struct thaw_gpu_conv_spec *s, double *restrict x, double *restrict w, double *restrict y);
 
 /* y += x w, w as (C / groups, K / groups) of one tap and group, all at one pixel. */
-static void visit_forward(const struct thaw_gpu_conv_spec *s, double *restrict x, double *restrict w, double *restrict y)
+static void visit_forward(const struct thaw_gpu_conv_spec *s, double *restrict x, double *restrict w,
+                          double *restrict y)
 {
 	int ins = s->c / s->groups, outs = s->k / s->groups;
 
@@ -168,7 +169,8 @@ static void visit_data(const struct thaw_gpu_conv_spec *s, double *restrict x, d
 			x[c] += y[k] * w[k * ins + c];
 }
 
-static void visit_weights(const struct thaw_gpu_conv_spec *s, double *restrict x, double *restrict w, double *restrict y)
+static void visit_weights(const struct thaw_gpu_conv_spec *s, double *restrict x, double *restrict w,
+                          double *restrict y)
 {
 	int ins = s->c / s->groups, outs = s->k / s->groups;
 
@@ -207,7 +209,8 @@ static size_t turned(const struct thaw_gpu_conv_spec *s, size_t i)
 
 	if (thaw_sim_fault("conv", "order"))
 		c = i / taps % ins, tap = i % taps;
-	return (tap * (size_t)s->groups + k / outs) * ins * outs + (s->pass == THAW_GPU_DATA ? k % outs * ins + c : c * outs + k % outs);
+	return (tap * (size_t)s->groups + k / outs) * ins * outs +
+	       (s->pass == THAW_GPU_DATA ? k % outs * ins + c : c * outs + k % outs);
 }
 
 static double *load_weights(const struct thaw_gpu_conv_spec *s, const void *from)

@@ -60,6 +60,7 @@ struct thaw_gpu_graph {
 
 static struct thaw_gpu_stream *streams[STREAMS];
 static struct thaw_gpu_graph *capture; /* that is under way; NULL: none */
+static int favoured;                   /* works that the stream drawn last still has before another is drawn */
 
 unsigned thaw_sim_draw(unsigned limit)
 {
@@ -215,21 +216,21 @@ static bool is_ready(const struct thaw_gpu_stream *stream)
 	return !work->waits || work->waits->come >= work->mark;
 }
 
-/* One of the streams that could go on, -1: none can. It stays the same for a drawn number of works: were each drawn by
- * itself, a stream with one work would never be late beside one with hundreds. */
+/* One of the streams that could go on, -1: none can. It stays the same for a drawn number of works, or until somebody
+ * waits for something else: were each drawn by itself, a stream with one work would never be late beside one with hundreds. */
 static int draw_stream(const bool stuck[STREAMS])
 {
-	static int favourite, left;
+	static int favourite;
 	int could = 0, chosen;
 
-	if (left-- > 0 && is_ready(streams[favourite]) && !stuck[favourite])
+	if (favoured-- > 0 && is_ready(streams[favourite]) && !stuck[favourite])
 		return favourite;
 	for (int i = 0; i < STREAMS; i++)
 		could += is_ready(streams[i]) && !stuck[i];
 	if (could == 0)
 		return -1;
 	chosen = (int)thaw_sim_draw((unsigned)could);
-	left = 1 << thaw_sim_draw(11);
+	favoured = 1 << thaw_sim_draw(11);
 	for (favourite = 0; !is_ready(streams[favourite]) || stuck[favourite] || chosen-- > 0; favourite++)
 		;
 	return favourite;
@@ -292,6 +293,7 @@ void thaw_gpu_stream_free(struct thaw_gpu_stream *stream)
 thaw_status thaw_gpu_wait(struct thaw_gpu_stream *stream)
 {
 	thaw_sim_outside_capture("thaw_gpu_wait");
+	favoured = 0;
 	while (!thaw_sim_fault("wait", "stream") && stream->done < stream->count)
 		run_one();
 	return THAW_OK;
@@ -357,6 +359,7 @@ thaw_status thaw_gpu_event_order(struct thaw_gpu_event *event, struct thaw_gpu_s
 thaw_status thaw_gpu_event_wait(struct thaw_gpu_event *event)
 {
 	thaw_sim_outside_capture("thaw_gpu_event_wait");
+	favoured = 0;
 	while (!thaw_sim_fault("wait", "event") && event->come < event->recorded)
 		run_one();
 	return THAW_OK;
