@@ -23,7 +23,23 @@ thaw_status thaw_gpu_check(const struct thaw_gpu *gpu, cudaError_t error, const 
 {
 	if (error == cudaSuccess)
 		return THAW_OK;
-	return thaw_fail(THAW_FAILED, "GPU %d (%s): %s: %s", gpu->number, gpu->facts.name, call, cudaGetErrorString(error));
+	if (error == cudaErrorMemoryAllocation)
+		(void)cudaGetLastError(); /* it is over with that */
+	return thaw_fail(error == cudaErrorMemoryAllocation ? THAW_OUT_OF_MEMORY : THAW_FAILED, "GPU %d (%s): %s: %s",
+	                 gpu->number, gpu->facts.name, call, cudaGetErrorString(error));
+}
+
+thaw_status thaw_gpu_cudnn_failure(cudnnStatus_t error)
+{
+	return error == CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED ||
+	               error == CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED
+	           ? THAW_OUT_OF_MEMORY
+	           : THAW_FAILED;
+}
+
+thaw_status thaw_gpu_cublas_failure(cublasStatus_t error)
+{
+	return error == CUBLAS_STATUS_ALLOC_FAILED ? THAW_OUT_OF_MEMORY : THAW_FAILED;
 }
 
 /* --- the device -------------------------------------------------------------------------------------------------- */
@@ -98,11 +114,11 @@ static thaw_status open_libraries(struct thaw_gpu *gpu)
 	cublasStatus_t cublas;
 
 	if (cudnn)
-		return thaw_fail(THAW_FAILED, "GPU %d (%s): cuDNN: %s", gpu->number, gpu->facts.name,
+		return thaw_fail(thaw_gpu_cudnn_failure(cudnn), "GPU %d (%s): cuDNN: %s", gpu->number, gpu->facts.name,
 		                 cudnnGetErrorString(cudnn));
 	cublas = cublasLtCreate(&gpu->cublas);
 	if (cublas)
-		return thaw_fail(THAW_FAILED, "GPU %d (%s): cuBLASLt: %s", gpu->number, gpu->facts.name,
+		return thaw_fail(thaw_gpu_cublas_failure(cublas), "GPU %d (%s): cuBLASLt: %s", gpu->number, gpu->facts.name,
 		                 cublasLtGetStatusString(cublas));
 	return THAW_OK;
 }
@@ -277,7 +293,10 @@ thaw_status thaw_gpu_event_done(struct thaw_gpu_event *event, bool *done_out)
 	cudaError_t error = cudaEventQuery(event->event);
 
 	*done_out = error == cudaSuccess;
-	return thaw_gpu_check(event->gpu, error == cudaErrorNotReady ? cudaSuccess : error, "cudaEventQuery");
+	if (error != cudaErrorNotReady)
+		return thaw_gpu_check(event->gpu, error, "cudaEventQuery");
+	(void)cudaGetLastError(); /* else whoever asks for it next takes this answer for a failure */
+	return THAW_OK;
 }
 
 thaw_status thaw_gpu_event_seconds(struct thaw_gpu_event *from, struct thaw_gpu_event *to, double *seconds_out)

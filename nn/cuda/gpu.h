@@ -7,7 +7,8 @@
  * A pointer to device memory is a number to the host, which may add to it and compare it, but not follow it. What is
  * enqueued on a stream happens some time later, in the stream's order; between streams only events make an order.
  * What is passed by pointer to an enqueueing call is copied, unless it says otherwise. Errors of work that was
- * enqueued show at a later call; they are THAW_FAILED, name the device, and the process can do no more with it.
+ * enqueued show at a later call; they are THAW_FAILED, name the device, and the process can do no more with it. Any call
+ * may be THAW_OUT_OF_MEMORY: the libraries allocate by themselves too.
  *
  * One GPU, one thread of the process. Whoever makes an object frees it; NULL is fine.
  */

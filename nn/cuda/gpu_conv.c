@@ -65,7 +65,8 @@ static cudnnStatus_t execute(const struct thaw_gpu_conv *conv, const struct thaw
 
 static thaw_status fail_cudnn(const struct thaw_gpu *gpu, cudnnStatus_t status)
 {
-	return thaw_fail(THAW_FAILED, "GPU %d (%s): cuDNN: %s", gpu->number, gpu->facts.name, cudnnGetErrorString(status));
+	return thaw_fail(thaw_gpu_cudnn_failure(status), "GPU %d (%s): cuDNN: %s", gpu->number, gpu->facts.name,
+	                 cudnnGetErrorString(status));
 }
 
 /* --- timing ------------------------------------------------------------------------------------------------------ */

@@ -23,7 +23,7 @@ static thaw_status check(const struct thaw_gpu *gpu, cublasStatus_t status)
 {
 	if (!status)
 		return THAW_OK;
-	return thaw_fail(THAW_FAILED, "GPU %d (%s): cuBLASLt: %s", gpu->number, gpu->facts.name,
+	return thaw_fail(thaw_gpu_cublas_failure(status), "GPU %d (%s): cuBLASLt: %s", gpu->number, gpu->facts.name,
 	                 cublasLtGetStatusString(status));
 }
 

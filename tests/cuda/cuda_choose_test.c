@@ -156,6 +156,12 @@ cudnnStatus_t cudnnSetStream(cudnnHandle_t handle, cudaStream_t stream)
 	return CUDNN_STATUS_SUCCESS;
 }
 
+thaw_status thaw_gpu_cudnn_failure(cudnnStatus_t error)
+{
+	(void)error;
+	return THAW_FAILED;
+}
+
 const char *cudnnGetErrorString(cudnnStatus_t status)
 {
 	(void)status;
