@@ -61,7 +61,7 @@ static bool is_planned(const struct thaw_gpu_conv_spec *spec)
 /* Every plan that is made has to be one that may be taken. */
 static void check_plan(const struct thaw_gpu_conv_spec *spec, const struct thaw_cudnn_plan *plan)
 {
-	counts.forbidden += plan->workspace_bytes > spec->workspace_limit || !plan->deterministic ||
+	counts.forbidden += plan->workspace_bytes > spec->workspace_limit || !plan->deterministic || plan->short_sums ||
 	                    (spec->number == THAW_FLOAT32 && plan->tensor_core);
 	counts.compiled += plan->compiled;
 	if (plan->workspace_bytes > counts.workspace_bytes)
