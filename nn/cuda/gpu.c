@@ -328,11 +328,6 @@ thaw_status thaw_gpu_get(struct thaw_gpu_stream *stream, void *host, const void 
 	return copy(stream, host, from, size_bytes, cudaMemcpyDeviceToHost);
 }
 
-thaw_status thaw_gpu_copy(struct thaw_gpu_stream *stream, void *to, const void *from, size_t size_bytes)
-{
-	return copy(stream, to, from, size_bytes, cudaMemcpyDeviceToDevice);
-}
-
 thaw_status thaw_gpu_zero(struct thaw_gpu_stream *stream, void *to, size_t size_bytes)
 {
 	return thaw_gpu_check(stream->gpu, cudaMemsetAsync(to, 0, size_bytes, stream->stream), "cudaMemsetAsync");

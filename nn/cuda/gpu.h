@@ -93,11 +93,10 @@ thaw_status thaw_gpu_event_seconds(struct thaw_gpu_event *from, struct thaw_gpu_
 
 /* --- work -------------------------------------------------------------------------------------------------------- */
 
-/* From the host, to it, within the device, zeroes. `host` is read or written when the stream gets there, so it has to
+/* From the host, to it, zeroes. `host` is read or written when the stream gets there, so it has to
  * stay until then; if it is not pinned, the call itself waits. */
 thaw_status thaw_gpu_put(struct thaw_gpu_stream *stream, void *to, const void *host, size_t size_bytes);
 thaw_status thaw_gpu_get(struct thaw_gpu_stream *stream, void *host, const void *from, size_t size_bytes);
-thaw_status thaw_gpu_copy(struct thaw_gpu_stream *stream, void *to, const void *from, size_t size_bytes);
 thaw_status thaw_gpu_zero(struct thaw_gpu_stream *stream, void *to, size_t size_bytes);
 
 /* `arguments`: the kernel's struct. `blocks` 0: nothing happens. */
@@ -172,6 +171,10 @@ thaw_status thaw_gpu_gemm_new(struct thaw_gpu *gpu, const struct thaw_gpu_gemm_s
                               struct thaw_gpu_gemm **gemm_out);
 void thaw_gpu_gemm_free(struct thaw_gpu_gemm *gemm);
 size_t thaw_gpu_gemm_workspace(const struct thaw_gpu_gemm *gemm);
+
+/* Addresses are multiples of this many bytes, as whatever a plan or a slab of parameters places is; the workspace's of
+ * 256. */
+enum { THAW_GPU_GEMM_ALIGNMENT = 64 };
 thaw_status thaw_gpu_gemm_run(struct thaw_gpu_stream *stream, struct thaw_gpu_gemm *gemm, const void *a, const void *b,
                               void *c, void *workspace);
 
