@@ -129,10 +129,13 @@ struct thaw_gpu_conv_spec {
 
 /* Chooses an implementation: what was chosen before for the same convolution on the same kind of GPU, by this process
  * or another (nn/cuda/choice.h), else by timing several that the library proposes, with memory of its own for that;
- * where that is not to be had, the first. Timing waits for the GPU. THAW_FAILED says that there is none.
+ * where that is not to be had, the first. What was taken without timing does not do for a spec that is to be timed, unless
+ * another rank took it. Timing waits for the GPU, and nothing else of this process may be under way on it: that would be
+ * measured too. THAW_FAILED says that there is none.
  *
  * What timing chose is written to the cache's file when a convolution next runs, and when the GPU is closed: by then a
- * network's are all chosen, so that one write does for them, and a run that is killed later has kept them. */
+ * network's are all chosen, and a run that is killed later has kept them. Where choosing takes long it is written every
+ * few seconds, for a run that is killed meanwhile. */
 thaw_status thaw_gpu_conv_new(struct thaw_gpu *gpu, const struct thaw_gpu_conv_spec *spec,
                               struct thaw_gpu_conv **conv_out);
 void thaw_gpu_conv_free(struct thaw_gpu_conv *conv);
