@@ -304,8 +304,8 @@ static cudnnStatus_t look_at_engine(cudnnBackendDescriptor_t config, struct thaw
 		                                        NOTES, &count, notes);
 	for (int64_t i = 0; i < count && !parts.status; i++) {
 		plan->deterministic &= notes[i] != CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC;
-		plan->tensor_core |= notes[i] == CUDNN_NUMERICAL_NOTE_TENSOR_CORE ||
-		                     notes[i] == CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS;
+		plan->tensor_core |=
+			notes[i] == CUDNN_NUMERICAL_NOTE_TENSOR_CORE || notes[i] == CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS;
 		plan->short_sums |= notes[i] == CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION;
 	}
 	count = 0;

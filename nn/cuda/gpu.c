@@ -250,7 +250,7 @@ thaw_status thaw_gpu_wait(struct thaw_gpu_stream *stream)
 	return thaw_gpu_check(stream->gpu, cudaStreamSynchronize(stream->stream), "cudaStreamSynchronize");
 }
 
-thaw_status thaw_gpu_event_new(struct thaw_gpu *gpu, struct thaw_gpu_event **event_out)
+thaw_status thaw_gpu_event_new(struct thaw_gpu *gpu, bool timed, struct thaw_gpu_event **event_out)
 {
 	struct thaw_gpu_event *event = thaw_alloc(1, sizeof *event);
 	thaw_status status;
@@ -258,7 +258,9 @@ thaw_status thaw_gpu_event_new(struct thaw_gpu *gpu, struct thaw_gpu_event **eve
 	if (!event)
 		return THAW_OUT_OF_MEMORY;
 	event->gpu = gpu;
-	status = thaw_gpu_check(gpu, cudaEventCreate(&event->event), "cudaEventCreate");
+	status =
+		thaw_gpu_check(gpu, cudaEventCreateWithFlags(&event->event, timed ? cudaEventDefault : cudaEventDisableTiming),
+	                   "cudaEventCreateWithFlags");
 	if (status)
 		free(event);
 	else

@@ -79,14 +79,15 @@ void thaw_gpu_stream_free(struct thaw_gpu_stream *stream);
 /* Waits on the host until all that was enqueued is done. Not while the stream is captured. */
 thaw_status thaw_gpu_wait(struct thaw_gpu_stream *stream);
 
-thaw_status thaw_gpu_event_new(struct thaw_gpu *gpu, struct thaw_gpu_event **event_out);
+/* `timed`: for thaw_gpu_event_seconds(), which costs a little more. */
+thaw_status thaw_gpu_event_new(struct thaw_gpu *gpu, bool timed, struct thaw_gpu_event **event_out);
 void thaw_gpu_event_free(struct thaw_gpu_event *event);
 
 /* The event stands for all that is on the stream by now; what is enqueued on `waiting` from now on comes after it. */
 thaw_status thaw_gpu_event_record(struct thaw_gpu_event *event, struct thaw_gpu_stream *stream);
 thaw_status thaw_gpu_event_order(struct thaw_gpu_event *event, struct thaw_gpu_stream *waiting);
 
-/* Waits on the host; says whether it would; and the time between two recorded events that are over. */
+/* Waits on the host; says whether it would; and the time between two recorded events, timed ones, that are over. */
 thaw_status thaw_gpu_event_wait(struct thaw_gpu_event *event);
 thaw_status thaw_gpu_event_done(struct thaw_gpu_event *event, bool *done_out);
 thaw_status thaw_gpu_event_seconds(struct thaw_gpu_event *from, struct thaw_gpu_event *to, double *seconds_out);

@@ -181,7 +181,7 @@ static thaw_status open_bench(struct bench *bench)
 	cudnnStatus_t error;
 
 	for (int i = 0; i <= THAW_CHOICE_RUNS && !status; i++)
-		status = thaw_gpu_event_new(gpu, &bench->events[i]);
+		status = thaw_gpu_event_new(gpu, true, &bench->events[i]);
 	if (status)
 		return status;
 	error = cudnnSetStream(gpu->cudnn, bench->stream->stream);

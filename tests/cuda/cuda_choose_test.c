@@ -283,9 +283,10 @@ thaw_status thaw_gpu_launch(struct thaw_gpu_stream *stream, enum thaw_kernel ker
 	return THAW_OK;
 }
 
-thaw_status thaw_gpu_event_new(struct thaw_gpu *on, struct thaw_gpu_event **event_out)
+thaw_status thaw_gpu_event_new(struct thaw_gpu *on, bool timed, struct thaw_gpu_event **event_out)
 {
 	(void)on;
+	CHECK(timed);
 	*event_out = calloc(1, sizeof **event_out);
 	held++;
 	return THAW_OK;

@@ -317,9 +317,9 @@ thaw_status thaw_gpu_gemm_run(struct thaw_gpu_stream *stream, struct thaw_gpu_ge
 	return THAW_OK;
 }
 
-thaw_status thaw_gpu_event_new(struct thaw_gpu *gpu, struct thaw_gpu_event **event_out)
+thaw_status thaw_gpu_event_new(struct thaw_gpu *gpu, bool timed, struct thaw_gpu_event **event_out)
 {
-	(void)gpu;
+	(void)gpu, (void)timed;
 	*event_out = NULL;
 	return THAW_OK;
 }

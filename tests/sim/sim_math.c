@@ -149,7 +149,8 @@ struct pass {
 typedef void visit_fn(const struct thaw_gpu_conv_spec *s, double *restrict x, double *restrict w, double *restrict y);
 
 /* y += x w, w as (C / groups, K / groups) of one tap and group, all at one pixel. */
-static void visit_forward(const struct thaw_gpu_conv_spec *s, double *restrict x, double *restrict w, double *restrict y)
+static void visit_forward(const struct thaw_gpu_conv_spec *s, double *restrict x, double *restrict w,
+                          double *restrict y)
 {
 	int ins = s->c / s->groups, outs = s->k / s->groups;
 
@@ -168,7 +169,8 @@ static void visit_data(const struct thaw_gpu_conv_spec *s, double *restrict x, d
 			x[c] += y[k] * w[k * ins + c];
 }
 
-static void visit_weights(const struct thaw_gpu_conv_spec *s, double *restrict x, double *restrict w, double *restrict y)
+static void visit_weights(const struct thaw_gpu_conv_spec *s, double *restrict x, double *restrict w,
+                          double *restrict y)
 {
 	int ins = s->c / s->groups, outs = s->k / s->groups;
 
@@ -207,7 +209,8 @@ static size_t turned(const struct thaw_gpu_conv_spec *s, size_t i)
 
 	if (thaw_sim_fault("conv", "order"))
 		c = i / taps % ins, tap = i % taps;
-	return (tap * (size_t)s->groups + k / outs) * ins * outs + (s->pass == THAW_GPU_DATA ? k % outs * ins + c : c * outs + k % outs);
+	return (tap * (size_t)s->groups + k / outs) * ins * outs +
+	       (s->pass == THAW_GPU_DATA ? k % outs * ins + c : c * outs + k % outs);
 }
 
 static double *load_weights(const struct thaw_gpu_conv_spec *s, const void *from)
@@ -363,7 +366,8 @@ static void run_product(const void *arguments)
 	                             : extent(s->inner, s->columns, s->b_stride, s->number);
 	const void *a = thaw_sim_at(product->a, a_bytes, THAW_GPU_GEMM_ALIGNMENT, "a product's a");
 	const void *b = thaw_sim_at(product->b, b_bytes, THAW_GPU_GEMM_ALIGNMENT, "a product's b");
-	void *c = thaw_sim_at(product->c, extent(s->rows, s->columns, s->c_stride, s->c_number), THAW_GPU_GEMM_ALIGNMENT, "a product's c");
+	void *c = thaw_sim_at(product->c, extent(s->rows, s->columns, s->c_stride, s->c_number), THAW_GPU_GEMM_ALIGNMENT,
+	                      "a product's c");
 
 	spoil(product->workspace, WORKSPACE, 256, "a product's workspace");
 	for (int row = 0; row < s->rows; row++)
