@@ -176,8 +176,7 @@ thaw_status thaw_gpu_gemm_new(struct thaw_gpu *gpu, const struct thaw_gpu_gemm_s
 void thaw_gpu_gemm_free(struct thaw_gpu_gemm *gemm);
 size_t thaw_gpu_gemm_workspace(const struct thaw_gpu_gemm *gemm);
 
-/* Addresses are multiples of this many bytes, as whatever a plan or a slab of parameters places is; the workspace's of
- * 256. */
+/* Addresses are multiples of this many bytes, as whatever a plan or a slab of parameters places is. */
 enum { THAW_GPU_GEMM_ALIGNMENT = 64 };
 thaw_status thaw_gpu_gemm_run(struct thaw_gpu_stream *stream, struct thaw_gpu_gemm *gemm, const void *a, const void *b,
                               void *c, void *workspace);
