@@ -47,9 +47,9 @@ static thaw_status join(struct thaw_comm *comm, struct thaw_device *device, doub
 	if (!status)
 		status = thaw_gpu_stream_new(cuda->gpu, true, &n->stream);
 	if (!status)
-		status = thaw_gpu_event_new(cuda->gpu, &n->ready);
+		status = thaw_gpu_event_new(cuda->gpu, false, &n->ready);
 	if (!status)
-		status = thaw_gpu_event_new(cuda->gpu, &n->done);
+		status = thaw_gpu_event_new(cuda->gpu, false, &n->done);
 	status = thaw_comm_agree(comm, status, &worst);
 	if (status || worst)
 		return status ? status : worst;

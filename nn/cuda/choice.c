@@ -2,6 +2,7 @@
 
 #include <math.h>
 
+#include "base/clock.h"
 #include "nn/cuda/cuda.h"
 
 /* --- keys -------------------------------------------------------------------------------------------------------- */
@@ -53,6 +54,8 @@ int thaw_choice_fastest(const struct thaw_choice_times *times, int count, double
 
 static struct thaw_plan_cache cache;
 static bool loaded;
+static double kept_at;                /* when the file was read, or written last */
+static const double kept_seconds = 5; /* after which something new is written although more is to come */
 
 thaw_status thaw_choice_cache(struct thaw_plan_cache **cache_out)
 {
@@ -60,6 +63,8 @@ thaw_status thaw_choice_cache(struct thaw_plan_cache **cache_out)
 
 	if (status)
 		return status;
+	if (!loaded)
+		kept_at = thaw_clock_seconds();
 	loaded = true;
 	*cache_out = &cache;
 	return THAW_OK;
@@ -67,8 +72,16 @@ thaw_status thaw_choice_cache(struct thaw_plan_cache **cache_out)
 
 void thaw_choice_keep(void)
 {
-	if (loaded)
-		thaw_plan_cache_keep(&cache);
+	if (!loaded || !cache.changed)
+		return;
+	thaw_plan_cache_keep(&cache);
+	kept_at = thaw_clock_seconds();
+}
+
+void thaw_choice_keep_old(void)
+{
+	if (loaded && cache.changed && thaw_clock_seconds() - kept_at > kept_seconds)
+		thaw_choice_keep();
 }
 
 thaw_status thaw_cuda_choices(struct thaw_text *text)

@@ -27,7 +27,9 @@ int thaw_choice_fastest(const struct thaw_choice_times *times, int count, double
 /* The cache of this process, loaded by the first call; borrowed. */
 thaw_status thaw_choice_cache(struct thaw_plan_cache **cache_out);
 
-/* Writes its file, if there is something new for it. */
+/* Writes its file, if there is something new for it; only if that was last done some seconds ago, so that whoever makes
+ * many choices loses few of them when he is killed. */
 void thaw_choice_keep(void);
+void thaw_choice_keep_old(void);
 
 #endif

@@ -312,6 +312,5 @@ const struct thaw_op_ops thaw_cuda_conv = {
 	.backward = backward,
 	.release = release,
 	.engine = engine,
-	.gradients_limit = 1,
-	.overwrites_residual = true,
+	.gradients_limit = 1, /* no overwrites_residual: cuDNN does not say that a graph's y may be what it adds */
 };

@@ -255,7 +255,7 @@ static void propose(const struct thaw_cudnn_target *target, cudnnBackendDescript
 {
 	struct parts parts = {.count = 0};
 	cudnnBackendDescriptor_t d = part(&parts, CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR);
-	int64_t room = 0, got = 0;
+	int64_t room = 0, made = 0, got = 0;
 
 	set_part(&parts, d, CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, graph);
 	set(&parts, d, CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, 1, &mode);
@@ -266,15 +266,17 @@ static void propose(const struct thaw_cudnn_target *target, cudnnBackendDescript
 		parts.status =
 			cudnnBackendGetAttribute(d, CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR, 0, &room, NULL);
 	room = room < CONFIGS - *count ? room : CONFIGS - *count;
-	for (int64_t i = 0; i < room && !parts.status; i++)
-		parts.status = cudnnBackendCreateDescriptor(CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, &configs[*count + i]);
+	while (made < room && !parts.status) {
+		parts.status = cudnnBackendCreateDescriptor(CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, &configs[*count + made]);
+		made += parts.status == CUDNN_STATUS_SUCCESS;
+	}
 	if (!parts.status && room > 0)
 		parts.status = cudnnBackendGetAttribute(d, CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR, room,
 		                                        &got, configs + *count);
-	if (!parts.status) {
-		release_configs(configs + *count + got, (int)(room - got));
-		*count += (int)got;
-	}
+	if (parts.status)
+		got = 0;
+	release_configs(configs + *count + got, (int)(made - got));
+	*count += (int)got;
 	release_parts(&parts);
 }
 
@@ -295,16 +297,16 @@ static cudnnStatus_t look_at_engine(cudnnBackendDescriptor_t config, struct thaw
 			cudnnBackendGetAttribute(engine, CUDNN_ATTR_ENGINE_GLOBAL_INDEX, CUDNN_TYPE_INT64, 1, &count, &number);
 	plan->engine = (int)number;
 	plan->deterministic = true;
-	plan->tensor_core = plan->compiled = false;
+	plan->tensor_core = plan->short_sums = plan->compiled = false;
 	count = 0;
 	if (!parts.status)
 		parts.status = cudnnBackendGetAttribute(engine, CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE,
 		                                        NOTES, &count, notes);
 	for (int64_t i = 0; i < count && !parts.status; i++) {
 		plan->deterministic &= notes[i] != CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC;
-		plan->tensor_core |= notes[i] == CUDNN_NUMERICAL_NOTE_TENSOR_CORE ||
-		                     notes[i] == CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS ||
-		                     notes[i] == CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION;
+		plan->tensor_core |=
+			notes[i] == CUDNN_NUMERICAL_NOTE_TENSOR_CORE || notes[i] == CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS;
+		plan->short_sums |= notes[i] == CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION;
 	}
 	count = 0;
 	if (!parts.status)
@@ -327,7 +329,7 @@ static bool is_wanted(const struct thaw_gpu_conv_spec *spec, const struct thaw_c
 {
 	if (spec->statistics && plan->compiled)
 		return false;
-	if (spec->number == THAW_FLOAT32 && !spec->tf32 && plan->tensor_core)
+	if (plan->short_sums || (spec->number == THAW_FLOAT32 && !spec->tf32 && plan->tensor_core))
 		return false;
 	return plan->deterministic || !spec->deterministic;
 }

@@ -43,6 +43,7 @@ struct thaw_cudnn_plan {
 	bool statistics;    /* it makes them, as its spec says */
 	int engine;         /* cuDNN's number of it */
 	bool tensor_core;   /* what its engine says of itself: products of fewer bits, */
+	bool short_sums;    /* sums of fewer bits than float32's, */
 	bool deterministic; /* the same bits on every run */
 	bool compiled;      /* made by the runtime compiler */
 };

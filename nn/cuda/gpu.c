@@ -23,7 +23,23 @@ thaw_status thaw_gpu_check(const struct thaw_gpu *gpu, cudaError_t error, const 
 {
 	if (error == cudaSuccess)
 		return THAW_OK;
-	return thaw_fail(THAW_FAILED, "GPU %d (%s): %s: %s", gpu->number, gpu->facts.name, call, cudaGetErrorString(error));
+	if (error == cudaErrorMemoryAllocation)
+		(void)cudaGetLastError(); /* it is over with that */
+	return thaw_fail(error == cudaErrorMemoryAllocation ? THAW_OUT_OF_MEMORY : THAW_FAILED, "GPU %d (%s): %s: %s",
+	                 gpu->number, gpu->facts.name, call, cudaGetErrorString(error));
+}
+
+thaw_status thaw_gpu_cudnn_failure(cudnnStatus_t error)
+{
+	return error == CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED ||
+	               error == CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED
+	           ? THAW_OUT_OF_MEMORY
+	           : THAW_FAILED;
+}
+
+thaw_status thaw_gpu_cublas_failure(cublasStatus_t error)
+{
+	return error == CUBLAS_STATUS_ALLOC_FAILED ? THAW_OUT_OF_MEMORY : THAW_FAILED;
 }
 
 /* --- the device -------------------------------------------------------------------------------------------------- */
@@ -99,11 +115,11 @@ static thaw_status open_libraries(struct thaw_gpu *gpu)
 	cublasStatus_t cublas;
 
 	if (cudnn)
-		return thaw_fail(THAW_FAILED, "GPU %d (%s): cuDNN: %s", gpu->number, gpu->facts.name,
+		return thaw_fail(thaw_gpu_cudnn_failure(cudnn), "GPU %d (%s): cuDNN: %s", gpu->number, gpu->facts.name,
 		                 cudnnGetErrorString(cudnn));
 	cublas = cublasLtCreate(&gpu->cublas);
 	if (cublas)
-		return thaw_fail(THAW_FAILED, "GPU %d (%s): cuBLASLt: %s", gpu->number, gpu->facts.name,
+		return thaw_fail(thaw_gpu_cublas_failure(cublas), "GPU %d (%s): cuBLASLt: %s", gpu->number, gpu->facts.name,
 		                 cublasLtGetStatusString(cublas));
 	return THAW_OK;
 }
@@ -235,7 +251,7 @@ thaw_status thaw_gpu_wait(struct thaw_gpu_stream *stream)
 	return thaw_gpu_check(stream->gpu, cudaStreamSynchronize(stream->stream), "cudaStreamSynchronize");
 }
 
-thaw_status thaw_gpu_event_new(struct thaw_gpu *gpu, struct thaw_gpu_event **event_out)
+thaw_status thaw_gpu_event_new(struct thaw_gpu *gpu, bool timed, struct thaw_gpu_event **event_out)
 {
 	struct thaw_gpu_event *event = thaw_alloc(1, sizeof *event);
 	thaw_status status;
@@ -243,7 +259,9 @@ thaw_status thaw_gpu_event_new(struct thaw_gpu *gpu, struct thaw_gpu_event **eve
 	if (!event)
 		return THAW_OUT_OF_MEMORY;
 	event->gpu = gpu;
-	status = thaw_gpu_check(gpu, cudaEventCreate(&event->event), "cudaEventCreate");
+	status =
+		thaw_gpu_check(gpu, cudaEventCreateWithFlags(&event->event, timed ? cudaEventDefault : cudaEventDisableTiming),
+	                   "cudaEventCreateWithFlags");
 	if (status)
 		free(event);
 	else
@@ -278,7 +296,10 @@ thaw_status thaw_gpu_event_done(struct thaw_gpu_event *event, bool *done_out)
 	cudaError_t error = cudaEventQuery(event->event);
 
 	*done_out = error == cudaSuccess;
-	return thaw_gpu_check(event->gpu, error == cudaErrorNotReady ? cudaSuccess : error, "cudaEventQuery");
+	if (error != cudaErrorNotReady)
+		return thaw_gpu_check(event->gpu, error, "cudaEventQuery");
+	(void)cudaGetLastError(); /* else whoever asks for it next takes this answer for a failure */
+	return THAW_OK;
 }
 
 thaw_status thaw_gpu_event_seconds(struct thaw_gpu_event *from, struct thaw_gpu_event *to, double *seconds_out)
@@ -308,11 +329,6 @@ thaw_status thaw_gpu_put(struct thaw_gpu_stream *stream, void *to, const void *h
 thaw_status thaw_gpu_get(struct thaw_gpu_stream *stream, void *host, const void *from, size_t size_bytes)
 {
 	return copy(stream, host, from, size_bytes, cudaMemcpyDeviceToHost);
-}
-
-thaw_status thaw_gpu_copy(struct thaw_gpu_stream *stream, void *to, const void *from, size_t size_bytes)
-{
-	return copy(stream, to, from, size_bytes, cudaMemcpyDeviceToDevice);
 }
 
 thaw_status thaw_gpu_zero(struct thaw_gpu_stream *stream, void *to, size_t size_bytes)

@@ -7,7 +7,8 @@
  * A pointer to device memory is a number to the host, which may add to it and compare it, but not follow it. What is
  * enqueued on a stream happens some time later, in the stream's order; between streams only events make an order.
  * What is passed by pointer to an enqueueing call is copied, unless it says otherwise. Errors of work that was
- * enqueued show at a later call; they are THAW_FAILED, name the device, and the process can do no more with it.
+ * enqueued show at a later call; they are THAW_FAILED, name the device, and the process can do no more with it. Any call
+ * may be THAW_OUT_OF_MEMORY: the libraries allocate by themselves too.
  *
  * One GPU, one thread of the process. Whoever makes an object frees it; NULL is fine.
  */
@@ -79,25 +80,25 @@ void thaw_gpu_stream_free(struct thaw_gpu_stream *stream);
 /* Waits on the host until all that was enqueued is done. Not while the stream is captured. */
 thaw_status thaw_gpu_wait(struct thaw_gpu_stream *stream);
 
-thaw_status thaw_gpu_event_new(struct thaw_gpu *gpu, struct thaw_gpu_event **event_out);
+/* `timed`: for thaw_gpu_event_seconds(), which costs a little more. */
+thaw_status thaw_gpu_event_new(struct thaw_gpu *gpu, bool timed, struct thaw_gpu_event **event_out);
 void thaw_gpu_event_free(struct thaw_gpu_event *event);
 
 /* The event stands for all that is on the stream by now; what is enqueued on `waiting` from now on comes after it. */
 thaw_status thaw_gpu_event_record(struct thaw_gpu_event *event, struct thaw_gpu_stream *stream);
 thaw_status thaw_gpu_event_order(struct thaw_gpu_event *event, struct thaw_gpu_stream *waiting);
 
-/* Waits on the host; says whether it would; and the time between two recorded events that are over. */
+/* Waits on the host; says whether it would; and the time between two recorded events, timed ones, that are over. */
 thaw_status thaw_gpu_event_wait(struct thaw_gpu_event *event);
 thaw_status thaw_gpu_event_done(struct thaw_gpu_event *event, bool *done_out);
 thaw_status thaw_gpu_event_seconds(struct thaw_gpu_event *from, struct thaw_gpu_event *to, double *seconds_out);
 
 /* --- work -------------------------------------------------------------------------------------------------------- */
 
-/* From the host, to it, within the device, zeroes. `host` is read or written when the stream gets there, so it has to
+/* From the host, to it, zeroes. `host` is read or written when the stream gets there, so it has to
  * stay until then; if it is not pinned, the call itself waits. */
 thaw_status thaw_gpu_put(struct thaw_gpu_stream *stream, void *to, const void *host, size_t size_bytes);
 thaw_status thaw_gpu_get(struct thaw_gpu_stream *stream, void *host, const void *from, size_t size_bytes);
-thaw_status thaw_gpu_copy(struct thaw_gpu_stream *stream, void *to, const void *from, size_t size_bytes);
 thaw_status thaw_gpu_zero(struct thaw_gpu_stream *stream, void *to, size_t size_bytes);
 
 /* `arguments`: the kernel's struct. `blocks` 0: nothing happens. */
@@ -130,10 +131,13 @@ struct thaw_gpu_conv_spec {
 
 /* Chooses an implementation: what was chosen before for the same convolution on the same kind of GPU, by this process
  * or another (nn/cuda/choice.h), else by timing several that the library proposes, with memory of its own for that;
- * where that is not to be had, the first. Timing waits for the GPU. THAW_FAILED says that there is none.
+ * where that is not to be had, the first. What was taken without timing does not do for a spec that is to be timed, unless
+ * another rank took it. Timing waits for the GPU, and nothing else of this process may be under way on it: that would be
+ * measured too. THAW_FAILED says that there is none.
  *
  * What timing chose is written to the cache's file when a convolution next runs, and when the GPU is closed: by then a
- * network's are all chosen, so that one write does for them, and a run that is killed later has kept them. */
+ * network's are all chosen, and a run that is killed later has kept them. Where choosing takes long it is written every
+ * few seconds, for a run that is killed meanwhile. */
 thaw_status thaw_gpu_conv_new(struct thaw_gpu *gpu, const struct thaw_gpu_conv_spec *spec,
                               struct thaw_gpu_conv **conv_out);
 void thaw_gpu_conv_free(struct thaw_gpu_conv *conv);
@@ -172,6 +176,9 @@ thaw_status thaw_gpu_gemm_new(struct thaw_gpu *gpu, const struct thaw_gpu_gemm_s
                               struct thaw_gpu_gemm **gemm_out);
 void thaw_gpu_gemm_free(struct thaw_gpu_gemm *gemm);
 size_t thaw_gpu_gemm_workspace(const struct thaw_gpu_gemm *gemm);
+
+/* Addresses are multiples of this many bytes, as whatever a plan or a slab of parameters places is. */
+enum { THAW_GPU_GEMM_ALIGNMENT = 64 };
 thaw_status thaw_gpu_gemm_run(struct thaw_gpu_stream *stream, struct thaw_gpu_gemm *gemm, const void *a, const void *b,
                               void *c, void *workspace);
 

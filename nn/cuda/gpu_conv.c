@@ -9,8 +9,11 @@
 #include "nn/cuda/cudnn_plan.h"
 #include "nn/cuda/gpu_real.h"
 
+enum { BURST = 5 };       /* runs between two events: what a launch takes the host is not to be what is measured */
 enum { CANDIDATES = 10 }; /* plans that are timed: later ones of the heuristics' order hardly ever win */
 enum { TENSORS = 7 };
+
+static const double warm_seconds = 0.01; /* of work, by which a GPU that had none has its clocks up again */
 
 /* What is kept in place of a plan with statistics, where one without them and a norm's own sums are faster. */
 static const char apart[] = "apart";
@@ -22,9 +25,9 @@ struct thaw_gpu_conv {
 	char engine[64];
 };
 
-/* On the stream that the handle has. */
-static cudnnStatus_t execute(const struct thaw_gpu_conv *conv, const struct thaw_cudnn_plan *plan,
-                             const struct thaw_gpu_conv_tensors *t)
+/* What a plan is run with. */
+static cudnnStatus_t make_pack(const struct thaw_gpu_conv *conv, const struct thaw_cudnn_plan *plan,
+                               const struct thaw_gpu_conv_tensors *t, cudnnBackendDescriptor_t *pack_out)
 {
 	int64_t numbers[TENSORS] = {THAW_CUDNN_X, THAW_CUDNN_W, THAW_CUDNN_Y};
 	const void *addresses[TENSORS] = {t->x, t->w, t->y};
@@ -57,15 +60,17 @@ static cudnnStatus_t execute(const struct thaw_gpu_conv *conv, const struct thaw
 			cudnnBackendSetAttribute(pack, CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR, 1, &t->workspace);
 	if (!status)
 		status = cudnnBackendFinalize(pack);
-	if (!status)
-		status = cudnnBackendExecute(conv->gpu->cudnn, plan->plan, pack);
-	(void)cudnnBackendDestroyDescriptor(pack);
+	if (status)
+		(void)cudnnBackendDestroyDescriptor(pack);
+	else
+		*pack_out = pack;
 	return status;
 }
 
 static thaw_status fail_cudnn(const struct thaw_gpu *gpu, cudnnStatus_t status)
 {
-	return thaw_fail(THAW_FAILED, "GPU %d (%s): cuDNN: %s", gpu->number, gpu->facts.name, cudnnGetErrorString(status));
+	return thaw_fail(thaw_gpu_cudnn_failure(status), "GPU %d (%s): cuDNN: %s", gpu->number, gpu->facts.name,
+	                 cudnnGetErrorString(status));
 }
 
 /* --- timing ------------------------------------------------------------------------------------------------------ */
@@ -86,10 +91,12 @@ struct bench {
 	struct thaw_gpu_conv_tensors tensors;
 	size_t workspace_bytes;
 	struct norm norm; /* with statistics */
+	bool warm;
 };
 
 static void close_bench(struct bench *bench)
 {
+	(void)cudnnSetStream(bench->conv->gpu->cudnn, NULL); /* not one that is gone */
 	thaw_gpu_free(bench->conv->gpu, bench->norm.memory);
 	thaw_gpu_free(bench->conv->gpu, bench->memory);
 	thaw_gpu_free(bench->conv->gpu, bench->tensors.workspace);
@@ -174,7 +181,7 @@ static thaw_status open_bench(struct bench *bench)
 	cudnnStatus_t error;
 
 	for (int i = 0; i <= THAW_CHOICE_RUNS && !status; i++)
-		status = thaw_gpu_event_new(gpu, &bench->events[i]);
+		status = thaw_gpu_event_new(gpu, true, &bench->events[i]);
 	if (status)
 		return status;
 	error = cudnnSetStream(gpu->cudnn, bench->stream->stream);
@@ -201,10 +208,10 @@ static thaw_status make_workspace(struct bench *bench, size_t size_bytes)
 }
 
 /* The plan and, where statistics are of use, what a norm has to do for them behind it. */
-static thaw_status run_timed(struct bench *bench, const struct thaw_cudnn_plan *plan)
+static thaw_status run_timed(struct bench *bench, const struct thaw_cudnn_plan *plan, cudnnBackendDescriptor_t pack)
 {
 	const struct norm *norm = &bench->norm;
-	cudnnStatus_t error = execute(bench->conv, plan, &bench->tensors);
+	cudnnStatus_t error = cudnnBackendExecute(bench->conv->gpu->cudnn, plan->plan, pack);
 
 	if (error)
 		return fail_cudnn(bench->conv->gpu, error);
@@ -217,27 +224,73 @@ static thaw_status run_timed(struct bench *bench, const struct thaw_cudnn_plan *
 	                       &norm->sums, sizeof norm->sums);
 }
 
+/* Several times, and `end` behind them. */
+static thaw_status run_burst(struct bench *bench, const struct thaw_cudnn_plan *plan, cudnnBackendDescriptor_t pack,
+                             struct thaw_gpu_event *end)
+{
+	thaw_status status = THAW_OK;
+
+	for (int i = 0; i < BURST && !status; i++)
+		status = run_timed(bench, plan, pack);
+	return status ? status : thaw_gpu_event_record(end, bench->stream);
+}
+
+static thaw_status warm_up(struct bench *bench, const struct thaw_cudnn_plan *plan, cudnnBackendDescriptor_t pack)
+{
+	struct thaw_gpu_event **events = bench->events;
+	double all = 0, seconds;
+	thaw_status status = THAW_OK;
+
+	while (!status && all < warm_seconds) {
+		status = thaw_gpu_event_record(events[0], bench->stream);
+		if (!status)
+			status = run_burst(bench, plan, pack, events[1]);
+		if (!status)
+			status = thaw_gpu_event_wait(events[1]);
+		if (!status)
+			status = thaw_gpu_event_seconds(events[0], events[1], &seconds);
+		if (!status)
+			all += seconds;
+	}
+	bench->warm = true;
+	return status;
+}
+
+/* Of a plan that has run once. */
+static thaw_status measure(struct bench *bench, const struct thaw_cudnn_plan *plan, cudnnBackendDescriptor_t pack,
+                           struct thaw_choice_times *times)
+{
+	struct thaw_gpu_event **events = bench->events;
+	thaw_status status = thaw_gpu_wait(bench->stream); /* for what only the first run does, such as loading its code */
+
+	if (!status && !bench->warm)
+		status = warm_up(bench, plan, pack);
+	if (!status)
+		status = thaw_gpu_event_record(events[0], bench->stream);
+	for (int i = 0; i < THAW_CHOICE_RUNS && !status; i++)
+		status = run_burst(bench, plan, pack, events[i + 1]);
+	if (!status)
+		status = thaw_gpu_event_wait(events[THAW_CHOICE_RUNS]);
+	for (int i = 0; i < THAW_CHOICE_RUNS && !status; i++) {
+		status = thaw_gpu_event_seconds(events[i], events[i + 1], &times->seconds[i]);
+		times->seconds[i] /= BURST;
+	}
+	return status;
+}
+
 /* One plan. It leaves `times` as they are where it cannot be run: for want of memory, or because cuDNN refuses. */
 static thaw_status time_plan(struct bench *bench, const struct thaw_cudnn_plan *plan, struct thaw_choice_times *times)
 {
+	cudnnBackendDescriptor_t pack;
 	thaw_status status = make_workspace(bench, plan->workspace_bytes);
 
 	if (status)
 		return status == THAW_OUT_OF_MEMORY ? THAW_OK : status;
-	if (run_timed(bench, plan))
+	if (make_pack(bench->conv, plan, &bench->tensors, &pack))
 		return THAW_OK;
-	status = thaw_gpu_wait(bench->stream); /* for what only the first run does, such as loading its code */
-	if (!status)
-		status = thaw_gpu_event_record(bench->events[0], bench->stream);
-	for (int i = 0; i < THAW_CHOICE_RUNS && !status; i++) {
-		status = run_timed(bench, plan);
-		if (!status)
-			status = thaw_gpu_event_record(bench->events[i + 1], bench->stream);
-	}
-	if (!status)
-		status = thaw_gpu_event_wait(bench->events[THAW_CHOICE_RUNS]);
-	for (int i = 0; i < THAW_CHOICE_RUNS && !status; i++)
-		status = thaw_gpu_event_seconds(bench->events[i], bench->events[i + 1], &times->seconds[i]);
+	if (!run_timed(bench, plan, pack))
+		status = measure(bench, plan, pack, times);
+	(void)cudnnBackendDestroyDescriptor(pack);
 	return status;
 }
 
@@ -344,12 +397,22 @@ static thaw_status take(struct thaw_gpu_conv *conv, const struct thaw_plan_recor
 	return status;
 }
 
+/* What was chosen before, if it will do. Where times count, what this process took without them does not; another
+ * rank's choice does, however it was made, as all ranks have to take the same. */
+static const struct thaw_plan_record *find_record(const struct thaw_gpu_conv *conv, struct thaw_plan_cache *cache,
+                                                  const char *key)
+{
+	const struct thaw_plan_record *record = thaw_plan_cache_find(cache, key);
+
+	return record && record->origin == THAW_PLAN_PROPOSED && !conv->spec.untimed ? NULL : record;
+}
+
 /* Takes what was chosen before, or chooses. */
 static thaw_status find_plan(struct thaw_gpu_conv *conv, struct thaw_plan_cache *cache)
 {
 	struct thaw_text key = THAW_TEXT_EMPTY;
 	thaw_status status = thaw_choice_key(&conv->spec, conv->gpu->machine, &key);
-	const struct thaw_plan_record *record = status ? NULL : thaw_plan_cache_find(cache, key.data);
+	const struct thaw_plan_record *record = status ? NULL : find_record(conv, cache, key.data);
 
 	if (!status && (!record || take(conv, record)))
 		status = choose(conv, cache, key.data);
@@ -362,7 +425,7 @@ static thaw_status find_statistics(struct thaw_gpu_conv *conv, struct thaw_plan_
 {
 	struct thaw_text key = THAW_TEXT_EMPTY;
 	thaw_status status = thaw_choice_key(&conv->spec, conv->gpu->machine, &key);
-	const struct thaw_plan_record *record = status ? NULL : thaw_plan_cache_find(cache, key.data);
+	const struct thaw_plan_record *record = status ? NULL : find_record(conv, cache, key.data);
 	bool is_apart = record && strcmp(record->plan, apart) == 0;
 
 	if (status || (record && !is_apart && !take(conv, record)))
@@ -393,6 +456,7 @@ thaw_status thaw_gpu_conv_new(struct thaw_gpu *gpu, const struct thaw_gpu_conv_s
 	status = thaw_choice_cache(&cache);
 	if (!status)
 		status = spec->statistics ? find_statistics(conv, cache) : find_plan(conv, cache);
+	thaw_choice_keep_old();
 	if (status)
 		thaw_gpu_conv_free(conv);
 	else
@@ -425,10 +489,15 @@ const char *thaw_gpu_conv_engine(const struct thaw_gpu_conv *conv)
 thaw_status thaw_gpu_conv_run(struct thaw_gpu_stream *stream, struct thaw_gpu_conv *conv,
                               const struct thaw_gpu_conv_tensors *tensors)
 {
+	cudnnBackendDescriptor_t pack;
 	cudnnStatus_t status = cudnnSetStream(conv->gpu->cudnn, stream->stream);
 
 	thaw_choice_keep(); /* by now all convolutions of the network are chosen */
 	if (!status)
-		status = execute(conv, &conv->plan, tensors);
+		status = make_pack(conv, &conv->plan, tensors, &pack);
+	if (!status) {
+		status = cudnnBackendExecute(conv->gpu->cudnn, conv->plan.plan, pack);
+		(void)cudnnBackendDestroyDescriptor(pack);
+	}
 	return status ? fail_cudnn(conv->gpu, status) : THAW_OK;
 }

@@ -23,7 +23,7 @@ static thaw_status check(const struct thaw_gpu *gpu, cublasStatus_t status)
 {
 	if (!status)
 		return THAW_OK;
-	return thaw_fail(THAW_FAILED, "GPU %d (%s): cuBLASLt: %s", gpu->number, gpu->facts.name,
+	return thaw_fail(thaw_gpu_cublas_failure(status), "GPU %d (%s): cuBLASLt: %s", gpu->number, gpu->facts.name,
 	                 cublasLtGetStatusString(status));
 }
 
@@ -68,19 +68,41 @@ static cublasStatus_t describe(struct thaw_gpu_gemm *gemm, const struct thaw_gpu
 	return status;
 }
 
+/* What may be proposed: parts of a sum meet as float32, never in c's type, and no matrix is aligned to more than gpu.h
+ * says, which is less than cuBLASLt takes for granted. */
+static cublasStatus_t limit(cublasLtMatmulPreference_t preference)
+{
+	static const cublasLtMatmulPreferenceAttributes_t alignments[] = {
+		CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES,
+		CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
+		CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES,
+		CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES,
+	};
+	size_t workspace = WORKSPACE;
+	uint32_t schemes = CUBLASLT_REDUCTION_SCHEME_NONE | CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
+	uint32_t alignment = THAW_GPU_GEMM_ALIGNMENT;
+	cublasStatus_t status = cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
+	                                                             &workspace, sizeof workspace);
+
+	if (!status)
+		status = cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, &schemes,
+		                                              sizeof schemes);
+	for (size_t i = 0; i < sizeof alignments / sizeof *alignments && !status; i++)
+		status = cublasLtMatmulPreferenceSetAttribute(preference, alignments[i], &alignment, sizeof alignment);
+	return status;
+}
+
 /* The first that heuristics propose. */
 static cublasStatus_t choose(struct thaw_gpu_gemm *gemm)
 {
 	cublasLtMatmulPreference_t preference;
 	cublasLtMatmulHeuristicResult_t found;
-	size_t limit = WORKSPACE;
 	int count = 0;
 	cublasStatus_t status = cublasLtMatmulPreferenceCreate(&preference);
 
 	if (status)
 		return status;
-	status = cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &limit,
-	                                              sizeof limit);
+	status = limit(preference);
 	if (!status)
 		status = cublasLtMatmulAlgoGetHeuristic(gemm->gpu->cublas, gemm->product, gemm->b, gemm->a, gemm->c, gemm->c,
 		                                        preference, 1, &found, &count);

@@ -24,4 +24,8 @@ struct thaw_gpu_stream {
 /* Words for a call that failed; THAW_OK where it did not. */
 thaw_status thaw_gpu_check(const struct thaw_gpu *gpu, cudaError_t error, const char *call);
 
+/* What a failure of theirs is: a lack of memory, of the GPU's or the host's, or any other. */
+thaw_status thaw_gpu_cudnn_failure(cudnnStatus_t error);
+thaw_status thaw_gpu_cublas_failure(cublasStatus_t error);
+
 #endif

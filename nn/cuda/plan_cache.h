@@ -22,7 +22,7 @@ enum thaw_plan_origin {
 	THAW_PLAN_KEPT,     /* stood in the file */
 	THAW_PLAN_LEARNT,   /* taken over from another process */
 	THAW_PLAN_TIMED,    /* the fastest that this process found: for the file */
-	THAW_PLAN_PROPOSED, /* taken by this process without timing: not for the file */
+	THAW_PLAN_PROPOSED, /* taken by this process without timing: not for the file, nor where times are asked for */
 };
 
 struct thaw_plan_record {

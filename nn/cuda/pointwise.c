@@ -20,7 +20,6 @@ static thaw_status input_forward(struct thaw_step *step)
 		.pixels = cuda->pixels,
 		.y = step->y->data,
 		.rows = thaw_cuda_rows(step->y),
-		.c = step->y->block,
 		.number = step->y->number,
 	};
 	thaw_status status;

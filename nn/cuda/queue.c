@@ -39,7 +39,7 @@ static thaw_status make_mail(struct thaw_gpu *gpu, struct thaw_cuda_mail *mail, 
 	for (int i = 0; i < THAW_CUDA_SENDS && !status; i++) {
 		status = thaw_gpu_alloc_pinned(gpu, letter_bytes, "what a step is told", &mail->letter[i]);
 		if (!status)
-			status = thaw_gpu_event_new(gpu, &mail->read[i]);
+			status = thaw_gpu_event_new(gpu, false, &mail->read[i]);
 	}
 	return status;
 }
@@ -89,9 +89,9 @@ thaw_status thaw_cuda_queue_init(struct thaw_cuda *cuda)
 	if (!status)
 		status = thaw_gpu_stream_new(cuda->gpu, false, &cuda->copies);
 	if (!status)
-		status = thaw_gpu_event_new(cuda->gpu, &cuda->copied);
+		status = thaw_gpu_event_new(cuda->gpu, false, &cuda->copied);
 	if (!status)
-		status = thaw_gpu_event_new(cuda->gpu, &cuda->taken);
+		status = thaw_gpu_event_new(cuda->gpu, false, &cuda->taken);
 	if (!status)
 		status = make_mail(cuda->gpu, &cuda->rates, sizeof(double));
 	if (!status)
@@ -102,7 +102,7 @@ thaw_status thaw_cuda_queue_init(struct thaw_cuda *cuda)
 		if (!status)
 			cuda->told[i].facts = told;
 		if (!status)
-			status = thaw_gpu_event_new(cuda->gpu, &cuda->told[i].here);
+			status = thaw_gpu_event_new(cuda->gpu, false, &cuda->told[i].here);
 	}
 	return status ? status : thaw_gpu_zero(cuda->stream, cuda->facts, told_bytes(THAW_ROWS));
 }

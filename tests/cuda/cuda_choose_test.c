@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "nn/cuda/choice.h"
 #include "nn/cuda/cuda.h"
@@ -30,9 +31,20 @@ static const struct thaw_gpu_conv_spec spec = {
 	.n = 2, .c = 8, .h = 5, .w = 5, .k = 16, .oh = 5, .ow = 5, .kernel = 1, .stride = 1, .groups = 1, .bias = true};
 
 /* The same, without a bias, in front of a norm. */
-static const struct thaw_gpu_conv_spec summed = {
-	.n = 2, .c = 8, .h = 5, .w = 5, .k = 16, .oh = 5, .ow = 5, .kernel = 1, .stride = 1, .groups = 1,
-	.statistics = true};
+static const struct thaw_gpu_conv_spec summed = {.n = 2,
+                                                 .c = 8,
+                                                 .h = 5,
+                                                 .w = 5,
+                                                 .k = 16,
+                                                 .oh = 5,
+                                                 .ow = 5,
+                                                 .kernel = 1,
+                                                 .stride = 1,
+                                                 .groups = 1,
+                                                 .statistics = true};
+
+/* Runs of a plan that is timed, and of a plan that the GPU is warmed up with, 5 at a time until 10 ms are over. */
+enum { TIMED = 1 + 3 * 5, WARM = 5 };
 
 static double clock_ms;
 static int proposals, runs; /* times that plans were asked for, and run */
@@ -42,7 +54,8 @@ static size_t used_bytes;
 
 static bool asked_bias;       /* by the convolution at hand */
 static int64_t tensors_given; /* to the plan that is to be run */
-static int last_run;          /* plan */
+static int last_run = -1;     /* plan */
+static cudaStream_t handle_has;
 
 /* --- the library ------------------------------------------------------------------------------------------------- */
 
@@ -145,21 +158,36 @@ cudnnStatus_t cudnnBackendExecute(cudnnHandle_t handle, cudnnBackendDescriptor_t
 	CHECK_INT(tensors_given, number >= PLANS ? 5 : asked_bias ? 4 : 3); /* x, w, y and sums, squares or bias */
 	if (milliseconds < 0)
 		return CUDNN_STATUS_NOT_SUPPORTED;
-	clock_ms += milliseconds * (runs++ % 4 == 0 ? 50 : 1); /* the first run of a plan loads its code */
+	clock_ms += milliseconds * (number == last_run ? 1 : 50); /* the first run of a plan loads its code */
 	last_run = number;
+	runs++;
 	return CUDNN_STATUS_SUCCESS;
 }
 
 cudnnStatus_t cudnnSetStream(cudnnHandle_t handle, cudaStream_t stream)
 {
-	(void)handle, (void)stream;
+	(void)handle;
+	handle_has = stream;
 	return CUDNN_STATUS_SUCCESS;
+}
+
+thaw_status thaw_gpu_cudnn_failure(cudnnStatus_t error)
+{
+	(void)error;
+	return THAW_FAILED;
 }
 
 const char *cudnnGetErrorString(cudnnStatus_t status)
 {
 	(void)status;
 	return "invented failure";
+}
+
+/* --- the clock --------------------------------------------------------------------------------------------------- */
+
+double thaw_clock_seconds(void)
+{
+	return 1e-3 * clock_ms;
 }
 
 /* --- the GPU ----------------------------------------------------------------------------------------------------- */
@@ -205,6 +233,7 @@ thaw_status thaw_gpu_stream_new(struct thaw_gpu *on, bool urgent, struct thaw_gp
 {
 	(void)on, (void)urgent;
 	*stream_out = calloc(1, sizeof **stream_out);
+	(*stream_out)->stream = (cudaStream_t)(void *)*stream_out;
 	held++;
 	return THAW_OK;
 }
@@ -212,6 +241,7 @@ thaw_status thaw_gpu_stream_new(struct thaw_gpu *on, bool urgent, struct thaw_gp
 void thaw_gpu_stream_free(struct thaw_gpu_stream *stream)
 {
 	held -= stream != NULL;
+	CHECK(!stream || handle_has != stream->stream);
 	free(stream);
 }
 
@@ -253,9 +283,10 @@ thaw_status thaw_gpu_launch(struct thaw_gpu_stream *stream, enum thaw_kernel ker
 	return THAW_OK;
 }
 
-thaw_status thaw_gpu_event_new(struct thaw_gpu *on, struct thaw_gpu_event **event_out)
+thaw_status thaw_gpu_event_new(struct thaw_gpu *on, bool timed, struct thaw_gpu_event **event_out)
 {
 	(void)on;
+	CHECK(timed);
 	*event_out = calloc(1, sizeof **event_out);
 	held++;
 	return THAW_OK;
@@ -340,13 +371,21 @@ static void case_timed(void)
 	struct thaw_gpu_conv_spec larger = spec;
 
 	check_choice(&spec, "engine 42 (timed 0.500 ms)");
-	CHECK_INT(runs, 4 * PLANS);
+	CHECK_INT(runs, TIMED * PLANS + WARM);
 	check_choice(&spec, "engine 42 (kept)");
 	CHECK_INT(proposals, 1);
 	larger.n++;
 	check_choice(&larger, "engine 42 (timed 0.500 ms)");
 	CHECK(!thaw_file_exists(path.data));
 	run_one();
+	CHECK(thaw_file_exists(path.data));
+}
+
+/* Where choosing takes long, what was chosen so far is in the file before anything runs. */
+static void case_slow(void)
+{
+	machine.milliseconds[0] = 150;
+	check_choice(&spec, "engine 42 (timed 0.500 ms)");
 	CHECK(thaw_file_exists(path.data));
 }
 
@@ -383,15 +422,19 @@ static void case_replaced(void)
 	check_choice(&spec, "engine 43 (kept)");
 }
 
-/* Another process' choice wins over the file, and goes on from here. */
-static void case_learnt(void)
+/* Another process' choice wins over the file and over what was taken here, and goes on from here. */
+static void check_learnt(enum thaw_plan_origin origin)
 {
+	struct thaw_gpu_conv_spec untimed = spec;
 	struct thaw_plan_cache theirs = {.path = THAW_TEXT_EMPTY};
 	struct thaw_text key = THAW_TEXT_EMPTY, said = THAW_TEXT_EMPTY, own = THAW_TEXT_EMPTY;
 
+	machine.refused = 3; /* which is in the file by now */
 	CHECK_OK(thaw_choice_key(&spec, gpu.machine, &key));
-	CHECK_OK(thaw_plan_cache_add(&theirs, key.data, "plan 1", THAW_PLAN_TIMED));
+	CHECK_OK(thaw_plan_cache_add(&theirs, key.data, "plan 1", origin));
 	CHECK_OK(thaw_plan_cache_text(&theirs, &said));
+	untimed.untimed = true;
+	check_choice(&untimed, "engine 40 (proposed)");
 	CHECK_OK(thaw_cuda_learn(said.data));
 	check_choice(&spec, "engine 41 (kept)");
 	CHECK_OK(thaw_cuda_choices(&own));
@@ -401,6 +444,16 @@ static void case_learnt(void)
 	thaw_text_release(&key);
 	thaw_text_release(&said);
 	thaw_text_release(&own);
+}
+
+static void case_learnt(void)
+{
+	check_learnt(THAW_PLAN_TIMED);
+}
+
+static void case_learnt_proposed(void)
+{
+	check_learnt(THAW_PLAN_PROPOSED);
 }
 
 /* Without timing the first is taken. Others take it too, but the file does not get it. */
@@ -432,6 +485,28 @@ static void case_no_memory(void)
 	check_proposed(&spec);
 }
 
+/* What was taken without timing is timed when that is asked for, and then is known to those who do not ask, too. */
+static void case_timed_later(void)
+{
+	struct thaw_gpu_conv_spec untimed = spec;
+
+	untimed.untimed = true;
+	check_choice(&untimed, "engine 40 (proposed)");
+	check_choice(&spec, "engine 42 (timed 0.500 ms)");
+	check_choice(&untimed, "engine 42 (kept)");
+	untimed = summed;
+	untimed.untimed = true;
+	check_choice(&untimed, "engine 40 (proposed)");
+	check_choice(&summed, "engine 45 with sums (timed 0.688 ms)");
+	check_choice(&untimed, "engine 45 with sums (kept)");
+	machine.memory_bytes = 100;
+	untimed.workspace_limit = 1 << 20; /* another convolution */
+	untimed.untimed = false;
+	check_choice(&untimed, "engine 40 (proposed)");
+	machine.memory_bytes = usual.memory_bytes;
+	check_choice(&untimed, "engine 45 with sums (timed 0.688 ms)");
+}
+
 /* Where there is memory for the tensors but not for every workspace, and a plan cannot be run, others are timed. */
 static void case_less_memory(void)
 {
@@ -444,9 +519,9 @@ static void case_less_memory(void)
 static void case_fused(void)
 {
 	check_choice(&summed, "engine 45 with sums (timed 0.688 ms)");
-	CHECK_INT(runs, 4 * PLANS + 4 * (1 + FUSED));
-	CHECK_INT(launches[0], 4);
-	CHECK_INT(launches[1], 4 * FUSED);
+	CHECK_INT(runs, TIMED * PLANS + WARM + TIMED * (1 + FUSED) + 3 * WARM);
+	CHECK_INT(launches[0], TIMED + 3 * WARM);
+	CHECK_INT(launches[1], TIMED * FUSED);
 	check_choice(&summed, "engine 45 with sums (kept)");
 	CHECK_INT(proposals, 2);
 	thaw_choice_keep();
@@ -466,11 +541,13 @@ static void case_fused_kept(void)
 /* Within 2 % what needs no statistics is taken, and that is kept too. */
 static void case_apart(void)
 {
+	int all = TIMED * PLANS + WARM + TIMED * (1 + FUSED) + 3 * WARM;
+
 	machine.sums_ms = 0.1875;
 	check_choice(&summed, "engine 42 (timed 0.500 ms)");
-	CHECK_INT(runs, 4 * PLANS + 4 * (1 + FUSED));
+	CHECK_INT(runs, all);
 	check_choice(&summed, "engine 42 (kept)");
-	CHECK_INT(runs, 4 * PLANS + 4 * (1 + FUSED));
+	CHECK_INT(runs, all);
 	thaw_choice_keep();
 }
 
@@ -490,7 +567,7 @@ static void case_none_fused(void)
 {
 	machine.fused = 0;
 	check_choice(&summed, "engine 42 (timed 0.500 ms)");
-	CHECK_INT(runs, 4 * PLANS);
+	CHECK_INT(runs, TIMED * PLANS + WARM);
 	CHECK_INT(proposals, 2);
 	thaw_choice_keep();
 }
@@ -542,6 +619,11 @@ int main(void)
 	run_case(case_refused);
 	run_case(case_replaced);
 	run_case(case_learnt);
+	run_case(case_learnt_proposed);
+	unlink(path.data);
+	run_case(case_slow);
+	unlink(path.data);
+	run_case(case_timed_later);
 	unlink(path.data);
 	run_case(case_fused_untimed);
 	run_case(case_fused);

@@ -72,6 +72,7 @@ static void look(const struct thaw_gpu_conv_spec *spec, const struct thaw_cudnn_
 		CHECK_INT(back.statistics, plan->statistics);
 		CHECK_INT(back.workspace_bytes, plan->workspace_bytes);
 		CHECK_INT(back.tensor_core, plan->tensor_core);
+		CHECK_INT(back.short_sums, plan->short_sums);
 		CHECK_INT(back.deterministic, plan->deterministic);
 		CHECK_INT(back.compiled, plan->compiled);
 		CHECK_OK(thaw_cudnn_plan_write(&back, &again)); /* settings too */

@@ -1,7 +1,8 @@
 /*
  * Plans of cuDNN for every convolution of every network, in all types of numbers, for all that may train, for three
- * GPUs of which none is here: each graph has a plan, without tensor cores in float32, deterministic, precompiled. Where
- * statistics are of use there is a plan that makes them too, in half precision, but for the stem of three channels.
+ * GPUs of which none is here: each graph has a plan, without tensor cores in float32, with sums in float32,
+ * deterministic, precompiled. Where statistics are of use there is a plan that makes them too, in half precision, but
+ * for the stem of three channels.
  *
  *     cuda_plan_test <folder with properties of GPUs as JSON>
  */

@@ -61,7 +61,7 @@ static bool is_planned(const struct thaw_gpu_conv_spec *spec)
 /* Every plan that is made has to be one that may be taken. */
 static void check_plan(const struct thaw_gpu_conv_spec *spec, const struct thaw_cudnn_plan *plan)
 {
-	counts.forbidden += plan->workspace_bytes > spec->workspace_limit || !plan->deterministic ||
+	counts.forbidden += plan->workspace_bytes > spec->workspace_limit || !plan->deterministic || plan->short_sums ||
 	                    (spec->number == THAW_FLOAT32 && plan->tensor_core);
 	counts.compiled += plan->compiled;
 	if (plan->workspace_bytes > counts.workspace_bytes)
@@ -317,9 +317,9 @@ thaw_status thaw_gpu_gemm_run(struct thaw_gpu_stream *stream, struct thaw_gpu_ge
 	return THAW_OK;
 }
 
-thaw_status thaw_gpu_event_new(struct thaw_gpu *gpu, struct thaw_gpu_event **event_out)
+thaw_status thaw_gpu_event_new(struct thaw_gpu *gpu, bool timed, struct thaw_gpu_event **event_out)
 {
-	(void)gpu;
+	(void)gpu, (void)timed;
 	*event_out = NULL;
 	return THAW_OK;
 }

@@ -39,7 +39,7 @@ static void open_all(void)
 	CHECK_OK(thaw_gpu_open(0, &gpu));
 	CHECK_OK(thaw_gpu_stream_new(gpu, false, &one));
 	CHECK_OK(thaw_gpu_stream_new(gpu, true, &two));
-	CHECK_OK(thaw_gpu_event_new(gpu, &event));
+	CHECK_OK(thaw_gpu_event_new(gpu, false, &event));
 	CHECK_OK(thaw_gpu_alloc(gpu, COUNT * sizeof(float), "a test", &memory));
 	device = memory;
 	CHECK_OK(thaw_gpu_alloc_pinned(gpu, COUNT * sizeof(float), "a test", &memory));
@@ -192,7 +192,7 @@ static void test_goes_on(struct thaw_comm *comm, struct thaw_gpu_graph *graph)
 {
 	struct thaw_gpu_event *summed = NULL;
 
-	CHECK_OK(thaw_gpu_event_new(gpu, &summed));
+	CHECK_OK(thaw_gpu_event_new(gpu, false, &summed));
 	for (int turn = 0; turn < 8; turn++) {
 		bool done = false;
 

@@ -52,9 +52,9 @@ static double *load_all(enum thaw_number number, const void *from, size_t count)
 }
 
 /* Scratch memory is written to as long as a call runs: it may lie neither over what is read nor over what is written. */
-static void spoil(void *workspace, size_t size_bytes, const char *what)
+static void spoil(void *workspace, size_t size_bytes, size_t alignment, const char *what)
 {
-	char *at = thaw_sim_at(workspace, size_bytes, 16, what);
+	char *at = thaw_sim_at(workspace, size_bytes, alignment, what);
 
 	memset(at, 0xff, SPOILED);
 	memset(at + size_bytes - SPOILED, 0xff, SPOILED);
@@ -279,7 +279,7 @@ static void run_pass(const void *arguments)
 	xs = s->pass == THAW_GPU_DATA ? thaw_alloc(sizes.x, sizeof *xs) : load_all(s->number, x, sizes.x);
 	ws = s->pass == THAW_GPU_WEIGHTS ? thaw_alloc(sizes.w, sizeof *ws) : load_weights(s, w);
 	ys = s->pass == THAW_GPU_FORWARD ? thaw_alloc(sizes.y, sizeof *ys) : load_all(s->number, y, sizes.y);
-	spoil(pass->tensors.workspace, workspace_of(s), "a convolution's workspace");
+	spoil(pass->tensors.workspace, workspace_of(s), 16, "a convolution's workspace");
 	switch (s->pass) {
 	case THAW_GPU_FORWARD:
 		visit_all(s, visit_forward, xs, ws, ys);
@@ -298,7 +298,7 @@ static void run_pass(const void *arguments)
 			store(s->number, w, i, ws[turned(s, i)]);
 		break;
 	}
-	spoil(pass->tensors.workspace, workspace_of(s), "a convolution's workspace");
+	spoil(pass->tensors.workspace, workspace_of(s), 16, "a convolution's workspace");
 	free(xs);
 	free(ws);
 	free(ys);
@@ -364,11 +364,12 @@ static void run_product(const void *arguments)
 	                             : extent(s->rows, s->inner, s->a_stride, s->number);
 	size_t b_bytes = s->b_turned ? extent(s->columns, s->inner, s->b_stride, s->number)
 	                             : extent(s->inner, s->columns, s->b_stride, s->number);
-	const void *a = thaw_sim_at(product->a, a_bytes, 16, "a product's a");
-	const void *b = thaw_sim_at(product->b, b_bytes, 16, "a product's b");
-	void *c = thaw_sim_at(product->c, extent(s->rows, s->columns, s->c_stride, s->c_number), 16, "a product's c");
+	const void *a = thaw_sim_at(product->a, a_bytes, THAW_GPU_GEMM_ALIGNMENT, "a product's a");
+	const void *b = thaw_sim_at(product->b, b_bytes, THAW_GPU_GEMM_ALIGNMENT, "a product's b");
+	void *c = thaw_sim_at(product->c, extent(s->rows, s->columns, s->c_stride, s->c_number), THAW_GPU_GEMM_ALIGNMENT,
+	                      "a product's c");
 
-	spoil(product->workspace, WORKSPACE, "a product's workspace");
+	spoil(product->workspace, WORKSPACE, THAW_GPU_GEMM_ALIGNMENT, "a product's workspace");
 	for (int row = 0; row < s->rows; row++)
 		for (int column = 0; column < s->columns; column++) {
 			double sum = 0;
@@ -383,7 +384,7 @@ static void run_product(const void *arguments)
 			}
 			store(s->c_number, c, (size_t)row * (size_t)s->c_stride + (size_t)column, sum);
 		}
-	spoil(product->workspace, WORKSPACE, "a product's workspace");
+	spoil(product->workspace, WORKSPACE, THAW_GPU_GEMM_ALIGNMENT, "a product's workspace");
 }
 
 thaw_status thaw_gpu_gemm_run(struct thaw_gpu_stream *stream, struct thaw_gpu_gemm *gemm, const void *a, const void *b,

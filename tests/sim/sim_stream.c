@@ -49,6 +49,7 @@ struct thaw_gpu_event {
 	struct thaw_gpu_graph *graph; /* recorded in its capture: */
 	int node[DEPENDENCIES];
 	int node_count;
+	bool timed;
 };
 
 struct thaw_gpu_graph {
@@ -301,13 +302,14 @@ thaw_status thaw_gpu_wait(struct thaw_gpu_stream *stream)
 
 /* --- events ------------------------------------------------------------------------------------------------------ */
 
-thaw_status thaw_gpu_event_new(struct thaw_gpu *gpu, struct thaw_gpu_event **event_out)
+thaw_status thaw_gpu_event_new(struct thaw_gpu *gpu, bool timed, struct thaw_gpu_event **event_out)
 {
 	struct thaw_gpu_event *event = thaw_alloc(1, sizeof *event);
 
 	(void)gpu;
 	if (!event)
 		return THAW_OUT_OF_MEMORY;
+	event->timed = timed;
 	*event_out = event;
 	return THAW_OK;
 }
@@ -377,6 +379,8 @@ thaw_status thaw_gpu_event_done(struct thaw_gpu_event *event, bool *done_out)
 
 thaw_status thaw_gpu_event_seconds(struct thaw_gpu_event *from, struct thaw_gpu_event *to, double *seconds_out)
 {
+	if (!from->timed || !to->timed)
+		thaw_sim_refuse("the time between events that have none");
 	if (from->come < from->recorded || to->come < to->recorded)
 		thaw_sim_refuse("the time between events that have not come");
 	*seconds_out = 1e-3;

@@ -9,14 +9,14 @@ struct copy {
 	void *to;
 	const void *from;
 	size_t size_bytes;
-	bool to_device, from_device;
+	bool to_device; /* else from it */
 };
 
 static void run_copy(const void *arguments)
 {
 	const struct copy *copy = arguments;
 	void *to = copy->to_device ? thaw_sim_at(copy->to, copy->size_bytes, 1, "a copy") : copy->to;
-	const void *from = copy->from_device ? thaw_sim_at(copy->from, copy->size_bytes, 1, "a copy") : copy->from;
+	const void *from = copy->to_device ? copy->from : thaw_sim_at(copy->from, copy->size_bytes, 1, "a copy");
 
 	memmove(to, from, copy->size_bytes);
 }
@@ -26,33 +26,23 @@ static thaw_status enqueue_copy(struct thaw_gpu_stream *stream, const struct cop
 {
 	thaw_status status;
 
-	if (copy->to_device)
-		thaw_sim_at(copy->to, copy->size_bytes, 1, "a copy");
-	if (copy->from_device)
-		thaw_sim_at(copy->from, copy->size_bytes, 1, "a copy");
+	thaw_sim_at(copy->to_device ? copy->to : copy->from, copy->size_bytes, 1, "a copy");
 	status = thaw_sim_enqueue(stream, run_copy, copy, sizeof *copy);
-	return status || !host || thaw_sim_is_pinned(host, copy->size_bytes) ? status : thaw_gpu_wait(stream);
+	return status || thaw_sim_is_pinned(host, copy->size_bytes) ? status : thaw_gpu_wait(stream);
 }
 
 thaw_status thaw_gpu_put(struct thaw_gpu_stream *stream, void *to, const void *host, size_t size_bytes)
 {
-	const struct copy copy = {to, host, size_bytes, true, false};
+	const struct copy copy = {to, host, size_bytes, true};
 
 	return enqueue_copy(stream, &copy, host);
 }
 
 thaw_status thaw_gpu_get(struct thaw_gpu_stream *stream, void *host, const void *from, size_t size_bytes)
 {
-	const struct copy copy = {host, from, size_bytes, false, true};
+	const struct copy copy = {host, from, size_bytes, false};
 
 	return enqueue_copy(stream, &copy, host);
-}
-
-thaw_status thaw_gpu_copy(struct thaw_gpu_stream *stream, void *to, const void *from, size_t size_bytes)
-{
-	const struct copy copy = {to, from, size_bytes, true, true};
-
-	return enqueue_copy(stream, &copy, NULL);
 }
 
 struct zero {

@@ -66,9 +66,8 @@ struct thaw_scalars {
 /* y = (pixels / 255 - mean) / std */
 struct thaw_input_args {
 	const uint8_t *pixels; /* (N*H*W, 3) */
-	void *y;               /* (N*H*W, c) */
+	void *y;               /* (N*H*W, 8) */
 	int64_t rows;
-	int c;
 	enum thaw_number number;
 	float mean[3], std[3];
 };
