@@ -18,9 +18,9 @@ refused() {
 
 # --- devices -------------------------------------------------------------------------------------------------------------
 
-THAW_SIM_GPUS=1 refused 1 "no GPU 1: this process sees 1" 2 gpus
+THAW_SIM_GPUS=1 refused 1 "where they see 1 GPU: start at most 1 on a host, or set device: cpu" 2 gpus
 [ ! -e runs/gpus ] || fail "a run without its GPUs left a folder"
-THAW_SIM_GPUS=0 refused 1 "no GPU 0: this process sees 0" 1 none
+THAW_SIM_GPUS=0 refused 1 "no GPU: the driver is here, but it sees none" 1 none
 refused 2 "precision: bf16, but device 'cpu' computes with fp32 alone" 1 cpu --set device=cpu --set precision=bf16
 refused 2 "comm: nccl: device 'cpu' sums by mpi alone" 2 cpu-nccl --set device=cpu --set comm=nccl
 

@@ -6,7 +6,7 @@
 #include "tests/sim/sim.h"
 #include "tests/test.h"
 
-enum { ELEMS = 64 };
+enum { ELEMS = 64, TURNS = 256 };
 
 static struct thaw_gpu *gpu;
 static struct thaw_gpu_stream *one, *two;
@@ -64,14 +64,15 @@ static void test_late(void)
 	CHECK_NEAR(got[0], 5, 0);
 }
 
-/* Whether both orders of two streams without an event are met. */
+/* Whether both orders of two streams without an event are met. Rarely the one that is not meant: a stream that is drawn
+ * stays for many works. */
 static void test_order(bool event_between)
 {
 	struct thaw_gpu_event *event = NULL;
 	int early = 0;
 
 	CHECK_OK(thaw_gpu_event_new(gpu, &event));
-	for (int i = 0; i < 64; i++) {
+	for (int i = 0; i < TURNS; i++) {
 		float got[ELEMS];
 
 		fill(1);
@@ -88,7 +89,7 @@ static void test_order(bool event_between)
 		CHECK_OK(thaw_gpu_get(two, got, device[1], sizeof got));
 		early += got[0] == 0;
 	}
-	CHECK(event_between ? early == 0 : early > 8 && early < 56);
+	CHECK(event_between ? early == 0 : early > 0 && early < TURNS);
 	thaw_gpu_event_free(event);
 }
 
