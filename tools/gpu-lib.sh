@@ -41,8 +41,8 @@ has_gpu() {
 }
 
 # compare_metrics WANT GOT LOSS ACCURACY [LOSS ACCURACY]: two metrics.csv, epoch by epoch. Losses may differ by LOSS as a part of
-# the larger of WANT's and 1, accuracies by ACCURACY; where everything trains, and rounding grows, by the second pair. Says
-# the largest differences; what is no number differs from everything.
+# the larger of WANT's and 1, accuracies by ACCURACY; where everything trains, and rounding grows, by the second pair. Where
+# there is an average of the weights, so may its. Says the largest differences; what is no number differs from everything.
 compare_metrics() {
     awk -F, -v loss="$3" -v accuracy="$4" -v all_loss="${5-$3}" -v all_accuracy="${6-$4}" '
         function number(text) { return text ~ /^[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?$/ }
@@ -60,12 +60,17 @@ compare_metrics() {
             all = $column["trained"] == "all"
             differs("train_loss", all ? all_loss : loss, 1); differs("val_loss", all ? all_loss : loss, 1)
             differs("train_top1", all ? all_accuracy : accuracy, 0); differs("val_top1", all ? all_accuracy : accuracy, 0)
+            if ("average_loss" in column || (1, "average_loss") in want) {
+                differs("average_loss", all ? all_loss : loss, 1); differs("average_top1", all ? all_accuracy : accuracy, 0)
+            }
             others = FNR
         }
         END {
             if (files != 2 || rows < 2 || rows != others) { printf "%d epochs, and %d\n", rows - 1, others - 1; wrong = 1 }
-            printf "differ at most: losses %.3g and %.3g, accuracies %.3g and %.3g\n", largest["train_loss"],
+            printf "differ at most: losses %.3g and %.3g, accuracies %.3g and %.3g", largest["train_loss"],
                 largest["val_loss"], largest["train_top1"], largest["val_top1"]
+            if ("average_loss" in largest) printf ", of the average %.3g and %.3g", largest["average_loss"], largest["average_top1"]
+            print ""
             exit wrong
         }' "$1" "$2"
 }

@@ -53,7 +53,8 @@ static void test_deadline(struct thaw_gpu *gpu)
 	CHECK(!nccl);
 }
 
-/* The sum over one rank, directly and in a graph, which has to go before the communicator. */
+/* The sum over one rank, which changes nothing, directly and in a graph, which has to go before the communicator. The graph
+ * makes zeroes of a half, so that its launch shows. */
 static void test_alone(struct thaw_gpu *gpu)
 {
 	unsigned char id[THAW_NCCL_ID];
@@ -71,10 +72,15 @@ static void test_alone(struct thaw_gpu *gpu)
 	CHECK_OK(thaw_gpu_alloc(gpu, sizeof values, "a test", &device));
 	CHECK_OK(thaw_gpu_put(stream, device, values, sizeof values));
 	CHECK_OK(thaw_nccl_sum(nccl, stream, device, COUNT));
+	CHECK_OK(thaw_gpu_get(stream, got, device, sizeof got));
+	CHECK_OK(thaw_gpu_wait(stream));
+	CHECK(memcmp(got, values, sizeof got) == 0);
 	CHECK_OK(thaw_gpu_capture_begin(stream));
+	CHECK_OK(thaw_gpu_zero(stream, device, sizeof values / 2));
 	CHECK_OK(thaw_nccl_sum(nccl, stream, device, COUNT));
 	CHECK_OK(thaw_gpu_capture_end(stream, &graph));
 	CHECK_OK(thaw_gpu_graph_launch(stream, graph));
+	memset(values, 0, sizeof values / 2);
 	CHECK_OK(thaw_gpu_get(stream, got, device, sizeof got));
 	CHECK_OK(thaw_gpu_wait(stream));
 	CHECK_OK(thaw_nccl_check(nccl));

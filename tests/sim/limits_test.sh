@@ -18,7 +18,7 @@ refused() {
 
 # --- devices -------------------------------------------------------------------------------------------------------------
 
-THAW_SIM_GPUS=1 refused 1 "where they see 1 GPU: start at most 1 on a host" 2 gpus
+THAW_SIM_GPUS=1 refused 1 "where they see 1 GPU: start at most 1 on a host, or set device: cpu" 2 gpus
 [ ! -e runs/gpus ] || fail "a run without its GPUs left a folder"
 THAW_SIM_GPUS=0 refused 1 "no GPU: the driver is here, but it sees none" 1 none
 refused 2 "precision: bf16, but device 'cpu' computes with fp32 alone" 1 cpu --set device=cpu --set precision=bf16

@@ -304,6 +304,51 @@ static void sum_out_of_order(void)
 	}
 }
 
+static struct thaw_gpu_graph *capture_sum(void)
+{
+	struct thaw_gpu_graph *graph = NULL;
+
+	CHECK_OK(thaw_gpu_capture_begin(one));
+	CHECK_OK(thaw_nccl_sum(nccl, one, device, 8));
+	CHECK_OK(thaw_gpu_capture_end(one, &graph));
+	return graph;
+}
+
+/* The last rank has a graph, the others do without. */
+static void capture_alone(void)
+{
+	CHECK_OK(thaw_nccl_sum(nccl, one, device, 8));
+	if (rank == ranks - 1)
+		CHECK_OK(thaw_gpu_graph_launch(one, capture_sum()));
+	else
+		CHECK_OK(thaw_nccl_sum(nccl, one, device, 8));
+	CHECK_OK(thaw_gpu_wait(one));
+}
+
+/* The last rank makes its graph anew, the others launch theirs. */
+static void capture_again_alone(void)
+{
+	struct thaw_gpu_graph *graph = capture_sum();
+
+	for (int i = 0; i < 3; i++)
+		CHECK_OK(thaw_gpu_graph_launch(one, graph));
+	CHECK_OK(thaw_gpu_graph_launch(one, rank == ranks - 1 ? capture_sum() : graph));
+	CHECK_OK(thaw_gpu_wait(one));
+}
+
+/* The last rank does without a graph what the others have in one. */
+static void replay_alone(void)
+{
+	struct thaw_gpu_graph *graph = capture_sum();
+
+	CHECK_OK(thaw_gpu_graph_launch(one, graph));
+	if (rank == ranks - 1)
+		CHECK_OK(thaw_nccl_sum(nccl, one, device, 8));
+	else
+		CHECK_OK(thaw_gpu_graph_launch(one, graph));
+	CHECK_OK(thaw_gpu_wait(one));
+}
+
 static void sum_host_memory(void)
 {
 	thaw_nccl_sum(nccl, one, pinned, 8);
@@ -373,6 +418,9 @@ static void test_own_ranks(void)
 	check_ranks(be_killed, 0, -1, "");
 	check_ranks(sum_different_counts, 99, 99, "sim: NCCL: rank 0 sums 8 numbers, rank 1 9\n");
 	check_ranks(sum_out_of_order, 99, 99, " is at sum ");
+	check_ranks(capture_alone, 99, 99, "sim: NCCL: rank 0 plainly launches sum 2, rank 2 captures sum 2\n");
+	check_ranks(capture_again_alone, 99, 99, "sim: NCCL: rank 0 replays sum 1, rank 2 captures sum 2\n");
+	check_ranks(replay_alone, 99, 99, "sim: NCCL: rank 0 replays sum 1, rank 2 plainly launches sum 2\n");
 	check_ranks(sum_host_memory, 99, 99, "sim: a sum: ");
 }
 

@@ -65,6 +65,9 @@ typedef bool thaw_sim_try(const void *arguments);
 thaw_status thaw_sim_enqueue_try(struct thaw_gpu_stream *stream, thaw_sim_try *attempt, const void *arguments,
                                  size_t arguments_bytes);
 
+/* Whether what is enqueued on the stream becomes part of a graph. */
+bool thaw_sim_is_captured(const struct thaw_gpu_stream *stream);
+
 /* A whole number below `limit`, the next of a stream that THAW_SIM_SEED begins. */
 unsigned thaw_sim_draw(unsigned limit);
 

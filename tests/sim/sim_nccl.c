@@ -8,7 +8,8 @@
  * Nobody but the host makes the simulated device go on. A rank that looks after other things than its streams keeps the
  * sums of the others waiting, but not the rest of what they do. Where a real sum would wait forever, because a rank has
  * died or does not come within THAW_SIM_NCCL_SECONDS (60), it is given up, and thaw_nccl_check() says so. Ranks whose
- * sums do not belong together are refused.
+ * sums do not belong together are refused, as are those of which some launch one plainly that others have in a graph, or
+ * capture anew what others replay.
  */
 #define _GNU_SOURCE
 #include "comm/nccl.h"
@@ -31,11 +32,14 @@
 
 enum { RANKS = 64, SLOT = 1 << 18, HAS_LEFT = -1 };
 
+enum how { PLAIN, CAPTURED, REPLAYED }; /* a sum is launched: by itself, by its graph, by that once more */
+
 /* What is not atomic is the rank's own up to a step, and everybody's to read from there to the next. */
 struct seat {
 	atomic_int pid; /* 0: has not come yet */
 	_Atomic int64_t steps;
 	int64_t number, count; /* of the sum */
+	enum how how;
 	float slot[SLOT];
 };
 
@@ -48,6 +52,8 @@ struct thaw_nccl {
 	double limit, until; /* seconds that the others have for the last step; when they are over */
 	double seconds;      /* as a sum's limit */
 	int64_t sum;         /* the number of the one that is being made; 0: none */
+	int64_t latest;      /* the largest number of one that was begun */
+	enum how how;        /* it is launched */
 	size_t at;           /* its part begins here */
 	bool added;          /* and has been added up */
 	char failure[128];   /* "": none */
@@ -190,16 +196,21 @@ struct sum {
 	float *values;
 	int64_t count;
 	int64_t number; /* of the call; a graph's keep theirs */
+	bool captured;
 };
 
 /* What NCCL would hang on, or sum though it does not belong together. */
 static void compare_sums(const struct thaw_nccl *nccl)
 {
+	static const char *const does[] = {"plainly launches", "captures", "replays"};
 	const struct seat *mine = &nccl->seats[nccl->rank];
 
 	for (int i = 0; i < nccl->ranks; i++) {
 		const struct seat *seat = &nccl->seats[i];
 
+		if (seat->how != mine->how)
+			thaw_sim_refuse("NCCL: rank %d %s sum %lld, rank %d %s sum %lld", nccl->rank, does[mine->how],
+			                (long long)mine->number, i, does[seat->how], (long long)seat->number);
 		if (seat->number != mine->number)
 			thaw_sim_refuse("NCCL: rank %d is at sum %lld, rank %d at %lld", nccl->rank, (long long)mine->number, i,
 			                (long long)seat->number);
@@ -222,6 +233,7 @@ static void write_part(struct thaw_nccl *nccl, const struct sum *sum, const floa
 
 	mine->number = sum->number;
 	mine->count = sum->count;
+	mine->how = nccl->how;
 	memcpy(mine->slot, values + nccl->at, part_of(sum, nccl->at) * sizeof *values);
 	nccl->added = false;
 	make_step(nccl, nccl->seconds);
@@ -260,6 +272,8 @@ static bool try_sum(const void *arguments)
 		return false; /* one after another */
 	if (!nccl->sum) {
 		nccl->sum = sum->number;
+		nccl->how = !sum->captured ? PLAIN : sum->number > nccl->latest ? CAPTURED : REPLAYED;
+		nccl->latest = sum->number > nccl->latest ? sum->number : nccl->latest;
 		nccl->at = 0;
 		write_part(nccl, sum, values);
 	}
@@ -280,7 +294,7 @@ static bool try_sum(const void *arguments)
 
 thaw_status thaw_nccl_sum(struct thaw_nccl *nccl, struct thaw_gpu_stream *stream, float *values, int64_t count)
 {
-	const struct sum sum = {nccl, values, count, nccl->calls + 1};
+	const struct sum sum = {nccl, values, count, nccl->calls + 1, thaw_sim_is_captured(stream)};
 	thaw_status status = thaw_nccl_check(nccl);
 
 	if (status)

@@ -83,6 +83,11 @@ void thaw_sim_outside_capture(const char *call)
 		thaw_sim_refuse("%s while a graph is captured", call);
 }
 
+bool thaw_sim_is_captured(const struct thaw_gpu_stream *stream)
+{
+	return stream->into != NULL;
+}
+
 /* --- queues ------------------------------------------------------------------------------------------------------ */
 
 static void *grow(void *items, int count, int *room, size_t item_bytes)
