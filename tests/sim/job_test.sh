@@ -22,10 +22,11 @@ same runs/plain runs/one
 trained 2 mpi --set comm=mpi
 same runs/mpi runs/one
 for seed in 2 ${ALL:+3 4 5}; do
-    THAW_SIM_SEED=$seed trained 1 "one-$seed"
-    same "runs/one-$seed" runs/one
     THAW_SIM_SEED=$seed trained 2 "two-$seed"
     same "runs/two-$seed" runs/two
+    [ -n "${ALL-}" ] || continue # else "moved" below is in another order
+    THAW_SIM_SEED=$seed trained 1 "one-$seed"
+    same "runs/one-$seed" runs/one
 done
 for run in one plain; do
     "$thaw" weights convert runs/$run/best.h5 $run.safetensors >said 2>&1 || fail "convert: $(cat said)"
@@ -69,7 +70,7 @@ few=(--set batch=16 --set average.decay=0.9 --set 'phases=[{epochs: 3, train: [l
 trained 1 few-cpu --set device=cpu "${few[@]}"
 trained 1 few "${few[@]}"
 near $fp32 0 runs/few runs/few-cpu
-THAW_SIM_WORKSPACE=12582912 trained 1 moved
+THAW_SIM_SEED=2 THAW_SIM_WORKSPACE=12582912 trained 1 moved
 same runs/moved runs/one
 
 finish
