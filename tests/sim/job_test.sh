@@ -64,6 +64,16 @@ near $fp32 0 runs/rich runs/rich-cpu
 near $fp32 0 runs/rich-two runs/rich-cpu
 same runs/rich-mpi runs/rich
 
+# --- a phase that freezes again what the one before it trained -----------------------------------------------------------------
+
+# The average goes on towards what is frozen, and its loss is compared too: it differed by 3e-3 where only what trains moved.
+again=(--set optimizer.kind=adamw --set optimizer.lr=0.0005 --set optimizer.clip=0.5 --set average.decay=0.9
+    --set loss.class_weights=balanced --set loss.smoothing=0.1
+    --set 'phases=[{epochs: 2, train: [layer3, fc], augment: {mixup: 0.4}}, {epochs: 2, train: [fc]}]')
+trained 1 again-cpu --set device=cpu "${again[@]}"
+trained 1 again "${again[@]}"
+near 2e-5 0 runs/again runs/again-cpu
+
 # --- recordings that begin right behind a checkpoint, and memory that moves under them ---------------------------------------
 
 few=(--set batch=16 --set average.decay=0.9 --set 'phases=[{epochs: 3, train: [layer3, fc], lr: 0.001}]')
