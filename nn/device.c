@@ -162,7 +162,7 @@ thaw_status thaw_device_compute(struct thaw_device *device, const char *precisio
 	if (i == sizeof names / sizeof *names)
 		return thaw_fail(THAW_BAD_JOB, "precision: '%s', allowed are fp32, bf16, fp16", precision);
 	if (i != THAW_FLOAT32 && !device->backend->memory)
-		return thaw_fail(THAW_BAD_JOB, "precision: %s, but device '%s' computes with fp32 alone", precision,
+		return thaw_fail(THAW_BAD_JOB, "precision: %s, but device '%s' computes with fp32 alone: set precision: fp32", precision,
 		                 device->backend->name);
 	device->number = (enum thaw_number)i;
 	device->tf32 = tf32;

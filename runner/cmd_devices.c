@@ -493,6 +493,6 @@ const struct thaw_command thaw_command_devices = {
 		"\n"
 		"    thaw devices\n"
 		"    mpirun -n 8 thaw devices\n"
-		"    thaw devices --require cuda && mpirun -n 8 thaw train job.yaml\n",
+		"    mpirun -n 8 thaw devices --require cuda && mpirun -n 8 thaw train job.yaml\n",
 	.run = run,
 };

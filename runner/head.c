@@ -75,6 +75,18 @@ static void add_split(struct thaw_text *text, const struct thaw_dataset *dataset
 	thaw_text_add(text, ")");
 }
 
+/* What a GPU computes with, and what sums its gradients; a processor has no choice of either. */
+static void add_arithmetic(const struct thaw_setup *setup, struct thaw_text *text)
+{
+	const struct thaw_job *job = setup->job;
+
+	if (!setup->device->backend->memory)
+		return;
+	thaw_text_add(text, ", %s", job->tf32 && setup->device->number == THAW_FLOAT32 ? "tf32" : job->precision);
+	if (setup->sums && setup->ranks > 1)
+		thaw_text_add(text, ", %s", thaw_sums_describe(setup->sums));
+}
+
 void thaw_head_add(const struct thaw_setup *setup, const char *where, struct thaw_text *lines)
 {
 	const struct thaw_job *job = setup->job;
@@ -83,8 +95,10 @@ void thaw_head_add(const struct thaw_setup *setup, const char *where, struct tha
 
 	thaw_text_add(lines, "thaw %s  ", THAW_VERSION);
 	thaw_text_add_printable(lines, where);
-	thaw_text_add(lines, "  %d rank%s, %s, %d thread%s each\n", setup->ranks, thaw_plural(setup->ranks),
-	              thaw_device_describe(setup->device), setup->threads, thaw_plural(setup->threads));
+	thaw_text_add(lines, "  %d rank%s, %s", setup->ranks, thaw_plural(setup->ranks),
+	              thaw_device_describe(setup->device));
+	add_arithmetic(setup, lines);
+	thaw_text_add(lines, ", %d thread%s each\n", setup->threads, thaw_plural(setup->threads));
 	thaw_text_add(lines, "data    ");
 	add_split(lines, setup->train);
 	thaw_text_add(lines, "  ");

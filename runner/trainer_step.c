@@ -181,20 +181,21 @@ thaw_status thaw_trainer_submit(struct thaw_trainer *t, const struct thaw_traine
 /* Counts a step that is left out, and ends a run that has too many of them. */
 static thaw_status skip(struct thaw_trainer *t, const struct thaw_trainer_place *place, const char *what)
 {
+	bool scaled = t->setup->device->loss_scale > 1;
+	char left_out[64] = "";
+
 	t->skipped++;
-	if (t->job->max_skipped == 0)
-		return thaw_world_agree(thaw_fail(THAW_DIVERGED,
-		                                  "epoch %d, step %lld: %s is not finite; a lower optimizer.lr may help",
-		                                  place->epoch, (long long)place->step + 1, what));
-	if (t->skipped > t->job->max_skipped)
-		return thaw_world_agree(
-			thaw_fail(THAW_DIVERGED,
-		              "epoch %d, step %lld: %s is not finite, and %lld of %d steps were left out; a lower "
-		              "optimizer.lr may help",
-		              place->epoch, (long long)place->step + 1, what, (long long)t->skipped - 1, t->job->max_skipped));
-	thaw_warn("epoch %d, step %lld: %s is not finite: the step is left out, %lld of %d that may be", place->epoch,
-	          (long long)place->step + 1, what, (long long)t->skipped, t->job->max_skipped);
-	return THAW_OK;
+	if (t->skipped <= t->job->max_skipped) {
+		thaw_warn("epoch %d, step %lld: %s is not finite: the step is left out, %lld of %d that may be", place->epoch,
+		          (long long)place->step + 1, what, (long long)t->skipped, t->job->max_skipped);
+		return THAW_OK;
+	}
+	if (t->job->max_skipped > 0)
+		snprintf(left_out, sizeof left_out, ", and %lld of %d steps were left out", (long long)t->skipped - 1,
+		         t->job->max_skipped);
+	return thaw_world_agree(thaw_fail(THAW_DIVERGED, "epoch %d, step %lld: %s is not finite%s; a lower %s may help",
+	                                  place->epoch, (long long)place->step + 1, what, left_out,
+	                                  scaled ? "loss_scale or optimizer.lr" : "optimizer.lr"));
 }
 
 /* Adds the step to what its epoch has gathered. */

@@ -63,6 +63,9 @@ if [ $device = cuda ] && ! has_gpu; then
     echo "skipped: no GPU here: nvidia-smi shows none, and there is no /dev/nvidia0"
     exit 77
 fi
+"$python" -c 'import torch' 2>/dev/null || refuse "'$python' cannot import torch"
+[ $device = cpu ] || "$python" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' ||
+    refuse "the torch of '$python' sees no GPU"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit

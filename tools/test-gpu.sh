@@ -358,7 +358,8 @@ if [ $device = cuda ]; then
 fi
 
 printf '\n'
-[ ${#results[@]} = 0 ] || printf '%s\n' "${results[@]}"
+[ ${#results[@]} != 0 ] || refuse "--only '$only' names no step: see the words of step in this script"
+printf '%s\n' "${results[@]}"
 printf 'gpu: %d passed, %d skipped, %d failed\n' "$(printf '%s\n' "${results[@]}" | grep -c ^passed)" \
     "$(printf '%s\n' "${results[@]}" | grep -c ^skipped)" "$(printf '%s\n' "${results[@]}" | grep -c ^FAILED)"
 exit $failed

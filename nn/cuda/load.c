@@ -1,8 +1,11 @@
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <elf.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "nn/cuda/module.h"
@@ -20,6 +23,21 @@ static thaw_status find_program(char folder_out[PATH_MAX])
 	return THAW_OK;
 }
 
+/* A file that was cut off would end the process when it is mapped. The last thing in it is its table of sections. */
+static bool is_whole(const char *path)
+{
+	Elf64_Ehdr head;
+	struct stat file;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	bool whole = fd >= 0 && fstat(fd, &file) == 0 && read(fd, &head, sizeof head) == (ssize_t)sizeof head &&
+	             memcmp(head.e_ident, ELFMAG, SELFMAG) == 0 &&
+	             head.e_shoff + (uint64_t)head.e_shnum * head.e_shentsize <= (uint64_t)file.st_size;
+
+	if (fd >= 0)
+		close(fd);
+	return whole;
+}
+
 static thaw_status open_file(void **file_out)
 {
 	static const char *const places[] = {"thaw-cuda.so", "../lib/thaw/thaw-cuda.so"};
@@ -30,6 +48,8 @@ static thaw_status open_file(void **file_out)
 		snprintf(path, sizeof path, "%s%s", folder, places[i]);
 		if (access(path, F_OK) != 0)
 			continue;
+		if (!is_whole(path))
+			return thaw_fail(THAW_FAILED, "no GPU: '%s' is not whole, or no program file", path);
 		*file_out = dlopen(path, RTLD_NOW | RTLD_LOCAL);
 		return *file_out ? THAW_OK : thaw_fail(THAW_FAILED, "no GPU: cannot load '%s': %s", path, dlerror());
 	}

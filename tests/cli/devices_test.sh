@@ -85,7 +85,10 @@ elif "$thaw" devices | grep -q "^cuda .*$none"; then
     expect 1 "thaw: no GPU: there is no 'thaw-cuda.so' beside the program" with_driver alone/thaw train job.yaml --set device=cuda
     sed 's/libcudnn\.so\.9/libcudnx.so.9/' "$(dirname "$thaw")/thaw-cuda.so" >alone/thaw-cuda.so
     expect 1 "/alone/thaw-cuda.so': libcudnx.so.9: cannot open shared object file" with_driver alone/thaw devices --require cuda
-    expect 0 "" with_driver alone/thaw train job.yaml --set name=auto # which goes on without it
+    expect 1 "; device: cpu does without" with_driver alone/thaw train job.yaml --set name=auto
+    expect 0 "" with_driver alone/thaw train job.yaml --set name=cpu --set device=cpu
+    head -c 100000 "$(dirname "$thaw")/thaw-cuda.so" >alone/thaw-cuda.so
+    expect 0 "is not whole, or no program file" with_driver alone/thaw devices
 else
     expect 0 "" "$thaw" devices --require cuda
     grep -qE "GPU 0: .*, [0-9.]+ of [0-9.]+ GiB free, compute capability [0-9.]+, [0-9]+ multiprocessors$" said ||

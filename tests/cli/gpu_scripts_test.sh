@@ -126,7 +126,7 @@ shares numbers >said && fail "shares of nothing: $(cat said)"
 # --- the same on the CPU -----------------------------------------------------------------------------------------------------
 
 export OUT=$work/out OMP_WAIT_POLICY=passive
-expect 0 "gpu: 8 passed, 0 skipped, 0 failed" "$tests" --dry "${build[@]}"
+expect 0 "gpu: 9 passed, 0 skipped, 0 failed" "$tests" --dry "${build[@]}"
 find_programs "$source" "$(dirname "$thaw")"
 runs=$OUT/work/runs
 expect 0 "tensors are the same" same_tensors "$runs/whole/last.h5" "$runs/killed/last.h5"
@@ -138,7 +138,7 @@ expect 0 "skipped      0 s  pictures and jobs (time)" "$tests" --dry --minutes 0
 mkdir broken
 printf '#!/bin/sh\n[ "$1" = train ] && exit 1\nexec "%s" "$@"\n' "$thaw" >broken/thaw
 chmod +x broken/thaw
-expect 1 "gpu: 2 passed, 1 skipped, 5 failed" "$tests" --dry --build broken
+expect 1 "gpu: 2 passed, 1 skipped, 6 failed" "$tests" --dry --build broken
 
 # The table, with a PyTorch that does everything in no time.
 cat >python <<'END_OF_PYTHON'
