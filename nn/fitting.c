@@ -72,6 +72,22 @@ static thaw_status search(const struct thaw_net *net, const struct thaw_plan_spe
 	return THAW_OK;
 }
 
+thaw_status thaw_plan_fits(const struct thaw_net *net, const struct thaw_plan_spec *spec, bool *fits_out)
+{
+	size_t bytes, available;
+	thaw_status status = thaw_device_available(spec->device, &available);
+
+	if (!status)
+		status = measure(net, spec, spec->batch, &bytes);
+	if (!status)
+		*fits_out = bytes <= available;
+	else if (status == THAW_FAILED || status == THAW_OUT_OF_MEMORY)
+		*fits_out = true;
+	else
+		return status;
+	return THAW_OK;
+}
+
 thaw_status thaw_plan_fitting(const struct thaw_net *net, const struct thaw_plan_spec *spec,
                               struct thaw_fitting *fitting_out)
 {

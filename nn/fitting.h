@@ -15,6 +15,9 @@ struct thaw_fitting {
 	int batch;              /* pictures that fit with some room to spare, at most those asked for; 0: not even one */
 };
 
+/* Whether the plan of `spec` will find the memory that it needs; where that cannot be told, it says yes. */
+thaw_status thaw_plan_fits(const struct thaw_net *net, const struct thaw_plan_spec *spec, bool *fits_out);
+
 /* `spec`: of a plan that is too large. */
 thaw_status thaw_plan_fitting(const struct thaw_net *net, const struct thaw_plan_spec *spec,
                               struct thaw_fitting *fitting_out);

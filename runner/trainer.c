@@ -1,11 +1,13 @@
 #include "runner/trainer_parts.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/checksum.h"
 #include "base/mem.h"
+#include "nn/fitting.h"
 #include "nn/lower.h"
 #include "runner/fitting.h"
 #include "runner/pretrained.h"
@@ -131,6 +133,40 @@ thaw_status thaw_trainer_begin_phase(struct thaw_trainer *t, int phase)
 		status = thaw_fitting_fail(t->setup, &spec, t->job->phases[phase].recipe.batch);
 	if (!status)
 		status = thaw_world_agree(thaw_updater_select(t->updater, t->trains, thaw_plan_updates(t->plans[0])));
+	return status;
+}
+
+/* Whether a phase to come will find the memory that it needs; else the batch that would do. */
+static thaw_status check_memory(struct thaw_trainer *t, int phase)
+{
+	struct thaw_plan_spec spec = training_spec(t, thaw_trainer_micro_batch(t, phase));
+	bool *trains = NULL, fits = true;
+	thaw_status status = thaw_setup_select(t->setup, phase, &trains);
+
+	spec.trains = trains;
+	if (!status)
+		status = thaw_plan_fits(t->setup->net, &spec, &fits);
+	if (!status && !fits)
+		status = thaw_fail(THAW_OUT_OF_MEMORY, "the memory there is");
+	status = thaw_world_agree(status);
+	if (status == THAW_OUT_OF_MEMORY) {
+		char words[THAW_WORDS];
+
+		status = thaw_fitting_fail(t->setup, &spec, t->job->phases[phase].recipe.batch);
+		snprintf(words, sizeof words, "%s", thaw_fail_text());
+		status = thaw_fail(status, "phase %d: %.900s", phase + 1, words);
+	}
+	free(trains);
+	return status;
+}
+
+/* A run is not to get as far as a phase that is too large for it, where it could not go on. */
+static thaw_status check_phases_to_come(struct thaw_trainer *t)
+{
+	thaw_status status = THAW_OK;
+
+	for (int phase = t->phase + 1; phase < t->job->phases_count && !status; phase++)
+		status = check_memory(t, phase);
 	return status;
 }
 
@@ -376,6 +412,8 @@ thaw_status thaw_trainer_new(struct thaw_setup *setup, const struct thaw_train_o
 		status = thaw_world_agree(thaw_updater_begin(t->updater, t->step - t->skipped));
 	if (!status)
 		status = thaw_trainer_begin_phase(t, thaw_trainer_phase_of(t, t->epoch));
+	if (!status && options->measure_steps == 0)
+		status = check_phases_to_come(t);
 	if (!status && options->measure_steps == 0)
 		status = thaw_evaluator_new(setup, &t->evaluator);
 	if (status)

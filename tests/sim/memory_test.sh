@@ -28,6 +28,12 @@ too_large 1 " on each GPU" --set device=cuda --set data.crop=64
 too_large 2 " on each GPU" --set device=cuda --set data.crop=64 --set replicas=2
 [ ! -e runs ] || fail "a run that has no memory left $(find runs)"
 
+# a phase that comes later is found before the first step, and leaves no run
+expect 78 "thaw: phase 2: out of memory: batch: 64 needs " "$thaw" train job.yaml --set device=cuda --set data.crop=64 \
+    --set 'phases=[{epochs: 1, train: [fc], batch: 4}, {epochs: 1, train: all, batch: 64}]'
+grep -qE "are free: a batch of [0-9]+ would fit$" said || fail "no batch that would fit: $(cat said)"
+[ ! -e runs ] || fail "a run that has no memory for its second phase left $(find runs)"
+
 # what no batch changes is told in words of its own
 expect 78 "thaw: out of GPU memory: parameters need 42.6 MiB, " "$thaw" plan job.yaml --set device=cuda --set model.arch=resnet18
 THAW_SIM_MEMORY=8 expect 78 "not even one picture in each of 1 replica fits, a smaller data.crop or network may" \
