@@ -27,9 +27,10 @@ struct thaw_device {
 	void *own;             /* the backend's */
 };
 
-/* `name`: a backend in this build, or "auto" for the fastest that is at home here: a GPU that is there but cannot be had
- * is a failure. `gpu`: which one, where the backend has
- * several; the process' number on its host, from 0. THAW_BAD_JOB names those backends there are. */
+/* `name`: a backend in this build, or "auto" for the fastest that is at home here. That passes over a backend for which
+ * there is nothing, no driver or no GPU that may be seen, but not over one that cannot be had, such as a GPU whose driver
+ * is too old or whose libraries are missing: THAW_FAILED says why. `gpu`: which one, where the backend has several; the
+ * process' number on its host, from 0. THAW_BAD_JOB names those backends there are. */
 thaw_status thaw_device_open(const char *name, int threads, int gpu, struct thaw_device **device_out);
 
 /* What to compute with from now on: "fp32", "bf16" or "fp16", before anything is attached or compiled. THAW_BAD_JOB says
@@ -51,7 +52,7 @@ const char *thaw_device_name(int i);
 /* What the i-th backend has here. THAW_FAILED says why it does not work; what is known is then set all the same. */
 thaw_status thaw_device_survey(int i, struct thaw_found *found_out);
 
-/* One of its GPUs, opened for a moment. */
+/* One of its GPUs, opened for a moment; what the driver keeps for the process stays until that ends. */
 thaw_status thaw_device_look(int i, int gpu, struct thaw_found_gpu *gpu_out);
 
 /* The GPUs that thaw_device_open(name) chooses from; none for a name of something else, or where there are none. */

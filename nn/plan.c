@@ -447,7 +447,8 @@ thaw_status thaw_plan_feed(struct thaw_plan *plan, const struct thaw_input *inpu
 	plan->run.shares = input->shares;
 	plan->run.predictions = input->predictions;
 	plan->run.row = input->row;
-	plan->run.gradient_scale = plan->device->loss_scale / (input->global_weight > 0 ? input->global_weight : (double)input->global_count);
+	plan->run.gradient_scale = plan->device->loss_scale /
+	                           (input->global_weight > 0 ? input->global_weight : (double)input->global_count);
 	plan->run.share = (double)first->y->n / (double)input->global_count;
 	if (queue)
 		status = queue->feed(plan->device, &plan->run, first->y->n,

@@ -1,8 +1,8 @@
 /*
  * The inside of a trainer, shared by runner/trainer.c (what it is made of: plans, phases, its parts),
- * runner/trainer_batches.c (what it works on), runner/trainer_step.c (one global batch), runner/trainer_save.c (what it leaves), runner/trainer_tell.c (what it
- * says on the way) and runner/train.c (what it does: epochs, the run). Commands that only look at what a run
- * would be use them as well: runner/forecast.c, runner/cmd_plan.c, runner/cmd_lr_find.c.
+ * runner/trainer_batches.c (what it works on), runner/trainer_step.c (one global batch), runner/trainer_save.c (what it
+ * leaves), runner/trainer_tell.c (what it says on the way) and runner/train.c (what it does: epochs, the run). Commands
+ * that only look at what a run would be use them as well: runner/forecast.c, runner/cmd_plan.c, runner/cmd_lr_find.c.
  */
 #ifndef THAW_RUNNER_TRAINER_PARTS_H
 #define THAW_RUNNER_TRAINER_PARTS_H
