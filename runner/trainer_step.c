@@ -116,11 +116,10 @@ static thaw_status work_or_replay(struct thaw_trainer *t, int i, int64_t picture
 	recording = claim_recording(t, i, pictures);
 	if (recording->times++ == 0)
 		return work(t, i, plan);
-	if (recording->recording && recording->moves == device->moves) {
+	if (recording->recording) {
+		assert(recording->moves == device->moves); /* the phase's plans are all made before it is recorded */
 		thaw_exchange_pass(t->exchange);
 	} else {
-		queue_of(t)->forget(device, recording->recording);
-		recording->recording = NULL;
 		status = record(t, i, plan, recording);
 	}
 	return status ? status : queue_of(t)->replay(device, recording->recording);

@@ -73,12 +73,10 @@ no labels | one | losses | nn/cuda/queue.c | /memcpy(letter.labels/d
 labels that fill up overwrite the others | rich | losses,refused | nn/cuda/queue.c | s/3 \* room/2 * room/
 the rate of the first step | rich | losses | nn/cuda/queue.c | s/memcpy(letter, &rate, sizeof rate);/{ static double first; first = first ? first : rate; memcpy(letter, \&first, sizeof rate); }/
 recordings outlive their phase | one | losses,refused,ended | runner/trainer.c | s/^\tthaw_trainer_forget(t);//
-recordings outlive the memory they name | moved | refused | runner/trainer_step.c | s/ && recording->moves == device->moves//
-the memory does not say that it moved | moved | refused | nn/device.c | s/device->moves++;//
 plans outlive the memory they stand in | moved | refused | nn/plan.c | s/plan->bound != plan->device->arena/!plan->bound/
 one recording for two sizes of batches | one | losses,ended | runner/trainer_step.c | s/recording->pictures != 0 && recording->pictures != pictures/false/
 a recording that waits | few | refused | nn/plan.c | s/status = thaw_params_push(plan->params); .*//
-a step that is recorded is not done | one | losses | runner/trainer_step.c | s/return status ? status : queue_of(t)->replay(/return status || !recorded ? status : queue_of(t)->replay(/
+a step that is recorded is not done | one | losses | runner/trainer_step.c | s/return status ? status : queue_of(t)->replay(/return status || recording->times == 2 ? status : queue_of(t)->replay(/
 the score of another replica | one | losses | runner/trainer_step.c | s/input.row = i;/input.row = 0;/
 the place of another step | one | losses | runner/trainer_step.c | s/t->under_way\[0\] = t->under_way\[1\];//
 the host does not know of the update | one | losses | runner/trainer_step.c | s/thaw_updater_stepped(t->updater);/;/
