@@ -87,8 +87,10 @@ void thaw_updater_free(struct thaw_updater *updater)
 
 /* --- between host and device ------------------------------------------------------------------------------------- */
 
-/* All parameters of a slab, there or back; running statistics have none. */
-static thaw_status put_slab(const struct thaw_updater *u, float *to, const float *from)
+typedef thaw_status move_fn(struct thaw_device *device, float *to, const float *from, const struct thaw_param *param);
+
+/* All parameters of a slab, there (put_param) or back (get_param); running statistics have none. */
+static thaw_status move_slab(const struct thaw_updater *u, move_fn *move, float *to, const float *from)
 {
 	const struct thaw_net *net = u->spec.params->net;
 	thaw_status status = THAW_OK;
@@ -97,21 +99,7 @@ static thaw_status put_slab(const struct thaw_updater *u, float *to, const float
 		const struct thaw_param *p = thaw_net_param(net, i);
 
 		if (!thaw_role_is_state(p->role))
-			status = memory_of(u)->put_param(u->spec.device, to + p->offset, from + p->offset, p);
-	}
-	return status;
-}
-
-static thaw_status get_slab(const struct thaw_updater *u, float *to, const float *from)
-{
-	const struct thaw_net *net = u->spec.params->net;
-	thaw_status status = THAW_OK;
-
-	for (int i = 0; i < thaw_net_params(net) && !status; i++) {
-		const struct thaw_param *p = thaw_net_param(net, i);
-
-		if (!thaw_role_is_state(p->role))
-			status = memory_of(u)->get_param(u->spec.device, to + p->offset, from + p->offset, p);
+			status = move(u->spec.device, to + p->offset, from + p->offset, p);
 	}
 	return status;
 }
@@ -163,10 +151,11 @@ thaw_status thaw_updater_begin(struct thaw_updater *u, int64_t applied)
 	/* Not only when a plan first runs: a rank may have no picture in the first step, or the average come before it. */
 	status = thaw_params_push(u->spec.params);
 	for (int i = 0; i < u->spec.optimizer->slots && !status; i++)
-		status = put_slab(u, u->slabs.slot[i], u->spec.optimizer->slot[i]);
+		status = move_slab(u, memory_of(u)->put_param, u->slabs.slot[i], u->spec.optimizer->slot[i]);
 	/* The first update copies: until then nothing else can be told from the parameters. */
 	if (!status && u->spec.average)
-		status = put_slab(u, u->slabs.average, applied ? u->spec.average->values : u->spec.params->values);
+		status = move_slab(u, memory_of(u)->put_param, u->slabs.average,
+		                   applied ? u->spec.average->values : u->spec.params->values);
 	return status ? status : put_counters(u);
 }
 
@@ -177,9 +166,9 @@ thaw_status thaw_updater_pull(struct thaw_updater *u)
 	if (!u->ahead)
 		return THAW_OK;
 	for (int i = 0; i < u->spec.optimizer->slots && !status; i++)
-		status = get_slab(u, u->spec.optimizer->slot[i], u->slabs.slot[i]);
+		status = move_slab(u, memory_of(u)->get_param, u->spec.optimizer->slot[i], u->slabs.slot[i]);
 	if (!status && u->spec.average)
-		status = get_slab(u, u->spec.average->values, u->slabs.average);
+		status = move_slab(u, memory_of(u)->get_param, u->spec.average->values, u->slabs.average);
 	if (!status)
 		status = get_counters(u);
 	if (!status)

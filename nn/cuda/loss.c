@@ -68,8 +68,7 @@ static void release(struct thaw_step *step)
 	free(state);
 }
 
-/* From pinned memory: a plan may be new in the midst of an epoch, and a wait for what is on the stream would be one for
- * the other ranks' gradients. */
+/* From pinned memory: a copy from elsewhere would wait for what is on the stream, and with it for other ranks. */
 static thaw_status put_class_weights(struct thaw_step *step)
 {
 	struct state *state = step->state;

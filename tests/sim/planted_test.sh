@@ -92,7 +92,7 @@ a partial sum is forgotten | six | losses | comm/sums_nccl.c | s/int i = 1; i < 
 a partial sum goes twice through the host | mpi | losses | comm/sums_mpi.c | s/slice.partials\[i\], (size_t)/slice.partials[0], (size_t)/
 the sums of the host do not come back | mpi | losses | comm/sums_mpi.c | s/m->results\[m->begun\] = slice.partials\[0\]/m->results[m->begun] = slice.partials[sums->nodes - 1]/; s/i < m->begun/i < m->begun - 1/
 a run goes on without its parameters | resumed | bytes,losses | nn/updater.c | s/status = thaw_params_push(u->spec.params);//
-a run goes on without its slots | resumed | bytes,losses | nn/updater.c | s/status = put_slab(u, u->slabs.slot\[i\], u->spec.optimizer->slot\[i\]);/status = put_slab(u, u->slabs.slot[i], u->spec.optimizer->slot[0]);/
+a run goes on without its slots | resumed | bytes,losses | nn/updater.c | s/status = move_slab(u, memory_of(u)->put_param, u->slabs.slot\[i\], u->spec.optimizer->slot\[i\]);/status = move_slab(u, memory_of(u)->put_param, u->slabs.slot[i], u->spec.optimizer->slot[0]);/
 a run counts its updates anew | resumed | bytes | nn/updater.c | s/counters\[i\] = (int64_t)optimizer->steps\[i\];/counters[i] = 0;/
 a run goes on with an average anew | resumed | bytes | nn/updater.c | s/applied ? u->spec.average->values/0 ? u->spec.average->values/
 a checkpoint without what the device has | resumed | bytes | nn/updater.c | s/status = thaw_params_pull(u->spec.params);/;/
