@@ -145,7 +145,10 @@ cat >python <<'END_OF_PYTHON'
 #!/bin/sh
 case $1 in
 -c) echo 2.0 ;;
-*) echo '{"images_per_second": 1.000, "first_step_seconds": 2.5, "allocated_mib": null}' ;;
+*)
+    while [ -e watching ] && [ ! -e looked ]; do sleep 0.01; done
+    echo '{"images_per_second": 1.000, "first_step_seconds": 2.5, "allocated_mib": null}'
+    ;;
 esac
 END_OF_PYTHON
 chmod +x python
@@ -155,10 +158,12 @@ grep -qE '^\| start to end of its first step, s \| [0-9.]+ \| 2.5 \| - \| [0-9.]
 grep -q '^left out: ResNet-18, batch 4, all layers, torch.compile fp32$' said || fail "nothing is left out: $(cat said)"
 expect 0 "left out: ResNet-18, batch 4, layer4 and head" "$bench" ./python --dry --minutes 0 "${build[@]}"
 
-# All rows, on a GPU that is as made up: thaw takes a second for 2 pictures in bf16 and for 3 in fp16, with 40 MiB.
+# All rows, on a GPU that is as made up: thaw takes a second for 2 pictures in bf16 and for 3 in fp16, with 40 MiB. What is
+# watched, thaw or PyTorch, ends no sooner than its memory was looked at.
 mkdir pretended
 cat >pretended/thaw <<END_OF_THAW
 #!/bin/sh
+while [ -e watching ] && [ ! -e looked ]; do sleep 0.01; done
 case "\$*" in
 train*bf16*) echo '{"event": "speed", "first_step_seconds": 0.5, "images_per_second": 2.00, "memory_mib": 7}' ;;
 train*fp16*) echo '{"event": "speed", "first_step_seconds": 1.25, "images_per_second": 3.00, "gpu_memory_mib": 40}' ;;
@@ -169,7 +174,15 @@ cat >pretended/nvidia-smi <<'END_OF_SMI'
 #!/bin/sh
 case "$*" in
 -L) echo "GPU 0: made up" ;;
-*memory.used*) [ -e watching ] && echo 1500 || echo 1000 ;;
+*memory.used*)
+    if [ -e watching ]; then
+        : >looked
+        echo 1500
+    else
+        rm -f looked
+        echo 1000
+    fi
+    ;;
 *) echo "made up, 1" ;;
 esac
 END_OF_SMI
