@@ -111,7 +111,14 @@ weights freed too early | one | refused | nn/cuda/conv.c | s/size_workspace(step
 no mask of what was clamped | one | losses | nn/cuda/norm.c | s/(step->residual || !step->keeps_x)/!step->keeps_x/
 the second gradient is forgotten | one | losses | nn/cuda/norm.c | s/step->dy_count > 1 ? step->dy\[1\]->data : NULL/NULL/
 partial sums over other memory | one | losses | nn/cuda/norm.c | s/(size_t)grid.splits \* 2 \* /(size_t)1 * /
-tickets are not reset | one | losses | nn/cuda/kernels/kernel.h > nn/cuda/kernels/norm.cu | /^\tif (last)$/{N;s/\*tickets = 0/(void)0/;}
+a pile is read before it is there | one | losses | nn/cuda/kernels/norm.cu | /^\t\tpile\[v \* THAW_BLOCK/{n;d}
+a pile of partial sums is read before it is there | one | losses | nn/cuda/kernels/norm.cu | /^\t\t\tpile\[(which/{n;n;d}
+sums are read before they are there | rich | losses | nn/cuda/kernels/kernel.h > nn/cuda/kernels/update.cu | /^\t\tsums\[at.thread \/ 32\] = mine;/{n;d}
+the largest is read before it is there | one | losses | nn/cuda/kernels/kernel.h > nn/cuda/kernels/loss.cu | /^\t\tmost\[at.thread \/ 32\] = mine;/{n;d}
+who is last is read before it is known | one | losses,refused | nn/cuda/kernels/kernel.h > nn/cuda/kernels/norm.cu | /^\t\t\t\*tickets = 0;/{n;n;d}
+half of a warp is not added | rich | losses | nn/cuda/kernels/kernel.h > nn/cuda/kernels/update.cu | s/delta = 16;/delta = 8;/
+words that are not aligned | one | refused | nn/cuda/norm.c | s/\.partials = step->workspace,/.partials = (float *)step->workspace + 1,/
+tickets are not reset | one | losses | nn/cuda/kernels/kernel.h > nn/cuda/kernels/norm.cu | /^\t\tif (last)$/{N;s/\*tickets = 0/(void)0/;}
 no clip | rich | losses | nn/cuda/kernels/update.cu | s/return limit > 0 \&\& factor < 1.0 ? factor : 1.0;/return 1.0;/
 no unscaling | fp16 | losses | nn/cuda/kernels/update.cu | s/clip_factor(a->rules.clip, norm) \* a->rules.unscale/clip_factor(a->rules.clip, norm)/
 decay as Adam has it | rich | losses | nn/cuda/update.c | s/strcmp(rule->kind, "adamw") == 0/false/
@@ -123,7 +130,8 @@ END
 # Not in the table is what cannot be noticed, as something else sees to it as well: letters are read before they are written
 # again, since the pixels of the batch before have come (and that of two updates ago was told); a recording that is replayed
 # need not pass replicas on, since all of a step's are; what is exchanged need not be rounded for networks whose validation
-# folds all norms, and so takes its weights from float32.
+# folds all norms, and so takes its weights from float32. The first barrier of a sum over a block is noticed by
+# op_parity_test alone, since it is for more than 32 classes; that of the last block, by nobody: blocks run one by one.
 
 # --- jobs, each a function that says what it sees; nothing: all is well ------------------------------------------------------
 

@@ -2,8 +2,9 @@
  * A GPU that is not there: nn/cuda/gpu.h made of the host alone, for tests.
  *
  * What a stream is given to do is put in a queue and done as late as possible, when somebody waits; of several
- * streams that could go on one is drawn (THAW_SIM_SEED), and so is the order of a kernel's blocks and of a graph's
- * nodes. What comes before what only by luck on a real device comes too late here, and shows as a wrong number.
+ * streams that could go on one is drawn (THAW_SIM_SEED), and so is the order of a kernel's blocks, of a block's threads
+ * between two barriers, and of a graph's nodes. What comes before what only by luck on a real device comes too late
+ * here, and shows as a wrong number.
  *
  * Device memory stands twice in the address space: where thaw is told it is, and where nobody may read or write; the
  * simulator works on the other view. New memory is full of NaN, and freed memory is never given out again. What the
@@ -45,6 +46,15 @@ size_t thaw_sim_behind(const void *device, const char *what);
 bool thaw_sim_is_pinned(const void *host, size_t size_bytes);
 
 _Noreturn void thaw_sim_refuse(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* --- sim_block.c ------------------------------------------------------------------------------------------------- */
+
+/* A kernel as one of its threads runs it (nn/cuda/kernels/kernel.h). */
+struct thaw_at;
+typedef void thaw_kernel_fn(struct thaw_at at, const void *arguments);
+
+/* Runs the THAW_BLOCK threads of a block. Ends the process if not all come to the same barrier. */
+void thaw_sim_run_block(thaw_kernel_fn *kernel, const void *arguments, unsigned block, unsigned blocks);
 
 /* --- sim_fault.c ------------------------------------------------------------------------------------------------- */
 

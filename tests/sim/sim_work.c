@@ -67,8 +67,6 @@ thaw_status thaw_gpu_zero(struct thaw_gpu_stream *stream, void *to, size_t size_
 
 /* --- kernels ----------------------------------------------------------------------------------------------------- */
 
-typedef void thaw_kernel_fn(const void *arguments, unsigned block, unsigned blocks);
-
 #define DECLARE(name, pointers) thaw_kernel_fn thaw_kernel_##name;
 THAW_KERNELS(DECLARE)
 #undef DECLARE
@@ -110,7 +108,7 @@ static void run_launch(const void *arguments)
 	for (unsigned i = thaw_sim_fault("block", kernels[launch.kernel].name); i < launch.blocks; i++) {
 		unsigned block = (first + (up ? i : launch.blocks - i)) % launch.blocks;
 
-		kernels[launch.kernel].run(launch.arguments, block, launch.blocks);
+		thaw_sim_run_block(kernels[launch.kernel].run, launch.arguments, block, launch.blocks);
 	}
 }
 

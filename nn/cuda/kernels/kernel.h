@@ -7,10 +7,11 @@
  *             a.to[i] = a.factor * a.from[i];
  *     }
  *
- * On the host the same text becomes a function that runs one block after another, each a single thread (`threads` is
- * 1): so loops go from the thread's number in steps of the number of threads, sums over a block go through the
- * functions below, and what other threads of the block wrote is read behind BARRIER(). What the host cannot show is a
- * BARRIER() that is missing.
+ * Loops go from the thread's number in steps of the number of threads, sums over a block go through the functions
+ * below, and what other threads of the block wrote to SHARED memory is read behind BARRIER().
+ *
+ * On the host the same text becomes a function that is one thread. Whoever calls it (tests/sim/sim_block.c) runs blocks
+ * one after another, and the threads of a block in any order, each up to the next BARRIER().
  */
 #ifndef THAW_NN_CUDA_KERNELS_KERNEL_H
 #define THAW_NN_CUDA_KERNELS_KERNEL_H
@@ -34,35 +35,48 @@ struct thaw_at {
 #define DEVICE static __device__ __forceinline__
 #define SHARED __shared__
 #define BARRIER() __syncthreads()
+#define FENCE() __threadfence()
 
 #define KERNEL(name)                                                                                     \
-	static __device__ __forceinline__ void name##_block(struct thaw_at at, const struct thaw_##name##_args &a); \
+	static __device__ __forceinline__ void name##_thread(struct thaw_at at, const struct thaw_##name##_args &a); \
 	extern "C" __global__ void __launch_bounds__(THAW_BLOCK)                                             \
 		thaw_kernel_##name(const __grid_constant__ struct thaw_##name##_args a)                                 \
 	{                                                                                                    \
-		name##_block({blockIdx.x, gridDim.x, threadIdx.x, blockDim.x}, a);                               \
+		name##_thread({blockIdx.x, gridDim.x, threadIdx.x, blockDim.x}, a);                               \
 	}                                                                                                    \
-	static __device__ __forceinline__ void name##_block(struct thaw_at at, const struct thaw_##name##_args &a)
+	static __device__ __forceinline__ void name##_thread(struct thaw_at at, const struct thaw_##name##_args &a)
 
 #else
 
 #include "base/half.h"
 
+/* Return when all threads of the warp, or of the block, have come to the same place. */
+void thaw_wait_for_warp(const char *place);
+void thaw_wait_for_block(const char *place);
+
+/* Ends the process: a GPU reads and writes 16 bytes at multiples of 16 alone. */
+_Noreturn void thaw_refuse_words(const void *words);
+
+#define WORDS_OF(line) #line
+#define PLACE_OF(line) __FILE__ ":" WORDS_OF(line)
+#define PLACE PLACE_OF(__LINE__)
+
 #define DEVICE static inline __attribute__((always_inline))
-#define SHARED
-#define BARRIER() ((void)0)
+#define SHARED static
+#define BARRIER() thaw_wait_for_block(PLACE)
+#define FENCE() ((void)0)
 
 #define KERNEL(name)                                                            \
-	static void name##_block(struct thaw_at at, struct thaw_##name##_args a);          \
-	void thaw_kernel_##name(const void *a, unsigned block, unsigned blocks);    \
-	void thaw_kernel_##name(const void *a, unsigned block, unsigned blocks)     \
+	static void name##_thread(struct thaw_at at, struct thaw_##name##_args a);  \
+	void thaw_kernel_##name(struct thaw_at at, const void *a);                  \
+	void thaw_kernel_##name(struct thaw_at at, const void *a)                   \
 	{                                                                           \
-		struct thaw_##name##_args copy;                                                \
+		struct thaw_##name##_args copy;                                         \
                                                                                 \
 		memcpy(&copy, a, sizeof copy);                                          \
-		name##_block((struct thaw_at){block, blocks, 0, 1}, copy);              \
+		name##_thread(at, copy);                                                \
 	}                                                                           \
-	static void name##_block(struct thaw_at at, struct thaw_##name##_args a)
+	static void name##_thread(struct thaw_at at, struct thaw_##name##_args a)
 
 #endif
 
@@ -75,6 +89,16 @@ DEVICE size_t thaw_first(struct thaw_at at)
 DEVICE size_t thaw_stride(struct thaw_at at)
 {
 	return (size_t)at.blocks * at.threads;
+}
+
+/* One is added; what was there before. */
+DEVICE uint32_t thaw_next_ticket(uint32_t *tickets)
+{
+#ifdef __CUDACC__
+	return atomicAdd(tickets, 1u);
+#else
+	return (*tickets)++;
+#endif
 }
 
 /* --- numbers ----------------------------------------------------------------------------------------------------- */
@@ -148,6 +172,8 @@ DEVICE struct thaw_words thaw_load_words(const void *from, size_t i)
 
 	words.word[0] = all.x, words.word[1] = all.y, words.word[2] = all.z, words.word[3] = all.w;
 #else
+	if ((uintptr_t)from % sizeof words != 0)
+		thaw_refuse_words(from);
 	memcpy(&words, (const char *)from + i * sizeof words, sizeof words);
 #endif
 	return words;
@@ -158,6 +184,8 @@ DEVICE void thaw_store_words(void *to, size_t i, struct thaw_words words)
 #ifdef __CUDACC__
 	((uint4 *)to)[i] = make_uint4(words.word[0], words.word[1], words.word[2], words.word[3]);
 #else
+	if ((uintptr_t)to % sizeof words != 0)
+		thaw_refuse_words(to);
 	memcpy((char *)to + i * sizeof words, &words, sizeof words);
 #endif
 }
@@ -235,45 +263,55 @@ DEVICE void thaw_store8(enum thaw_number number, void *to, size_t i, const float
 
 /* --- a block together -------------------------------------------------------------------------------------------- */
 
+/* `mine` of the thread that is `delta` further in the warp of 32; its own, where that is beyond the warp. */
+DEVICE double thaw_shuffle_down(struct thaw_at at, double mine, unsigned delta)
+{
+#ifdef __CUDACC__
+	(void)at;
+	return __shfl_down_sync(0xffffffffu, mine, delta);
+#else
+	static double all[THAW_BLOCK];
+	double got;
+
+	all[at.thread] = mine;
+	thaw_wait_for_warp(PLACE);
+	got = at.thread % 32 + delta < 32 ? all[at.thread + delta] : mine;
+	thaw_wait_for_warp(PLACE);
+	return got;
+#endif
+}
+
 /* The sum over the threads of the block, for every thread. All of them call it. */
 DEVICE double thaw_block_sum(struct thaw_at at, double mine)
 {
-#ifdef __CUDACC__
-	__shared__ double sums[32];
+	SHARED double sums[THAW_BLOCK / 32];
 
-	for (int delta = 16; delta > 0; delta /= 2)
-		mine += __shfl_down_sync(0xffffffffu, mine, delta);
-	__syncthreads(); /* who still reads the sums of the call before */
+	for (unsigned delta = 16; delta > 0; delta /= 2)
+		mine += thaw_shuffle_down(at, mine, delta);
+	BARRIER(); /* who still reads the sums of the call before */
 	if (at.thread % 32 == 0)
 		sums[at.thread / 32] = mine;
-	__syncthreads();
+	BARRIER();
 	mine = 0;
 	for (unsigned warp = 0; warp < at.threads / 32; warp++)
 		mine += sums[warp];
-#else
-	(void)at;
-#endif
 	return mine;
 }
 
 /* The largest over the threads of the block, for every thread; NaN is never the largest. All of them call it. */
 DEVICE float thaw_block_max(struct thaw_at at, float mine)
 {
-#ifdef __CUDACC__
-	__shared__ float most[32];
+	SHARED float most[THAW_BLOCK / 32];
 
-	for (int delta = 16; delta > 0; delta /= 2)
-		mine = fmaxf(mine, __shfl_down_sync(0xffffffffu, mine, delta));
-	__syncthreads();
+	for (unsigned delta = 16; delta > 0; delta /= 2)
+		mine = fmaxf(mine, (float)thaw_shuffle_down(at, (double)mine, delta));
+	BARRIER();
 	if (at.thread % 32 == 0)
 		most[at.thread / 32] = mine;
-	__syncthreads();
+	BARRIER();
 	mine = most[0];
 	for (unsigned warp = 1; warp < at.threads / 32; warp++)
 		mine = fmaxf(mine, most[warp]);
-#else
-	(void)at;
-#endif
 	return mine;
 }
 
@@ -281,27 +319,18 @@ DEVICE float thaw_block_max(struct thaw_at at, float mine)
  * is 0 before the first of them, and again behind the last. All threads of the block call it. */
 DEVICE bool thaw_last_block(struct thaw_at at, uint32_t *tickets, unsigned blocks)
 {
-#ifdef __CUDACC__
-	__shared__ bool last;
+	SHARED bool last;
 
-	__threadfence();
-	__syncthreads();
+	FENCE();
+	BARRIER();
 	if (at.thread == 0) {
-		last = atomicAdd(tickets, 1u) == blocks - 1;
+		last = thaw_next_ticket(tickets) == blocks - 1;
 		if (last)
 			*tickets = 0;
 	}
-	__syncthreads();
-	__threadfence();
+	BARRIER();
+	FENCE();
 	return last;
-#else
-	bool last = ++*tickets == blocks;
-
-	(void)at;
-	if (last)
-		*tickets = 0;
-	return last;
-#endif
 }
 
 #endif

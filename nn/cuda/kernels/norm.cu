@@ -15,9 +15,9 @@ enum { VALUES = 16 }; /* of a lane: two sums for each of eight channels */
 /* This thread's part of a block's work. */
 struct part {
 	unsigned column, split;
-	unsigned lanes, lane; /* lanes that work side by side; this one */
+	unsigned first;       /* eights of channels come before the column's */
+	unsigned lanes, lane; /* of the column, one for each eight; this thread's */
 	unsigned teams, team; /* team == teams: the thread is left over */
-	unsigned first, all;  /* eights of channels of the column: the first, and how many */
 };
 
 DEVICE struct part part_of(struct thaw_at at, struct thaw_grid grid)
@@ -27,13 +27,11 @@ DEVICE struct part part_of(struct thaw_at at, struct thaw_grid grid)
 	p.column = at.block % (unsigned)grid.columns;
 	p.split = at.block / (unsigned)grid.columns;
 	p.first = p.column * THAW_LANES;
-	p.all = (unsigned)grid.c / 8 - p.first;
-	p.all = p.all < THAW_LANES ? p.all : THAW_LANES;
-	p.lanes = p.all < at.threads ? p.all : at.threads;
+	p.lanes = (unsigned)grid.c / 8 - p.first;
+	p.lanes = p.lanes < THAW_LANES ? p.lanes : THAW_LANES;
 	p.lane = at.thread % p.lanes;
 	p.teams = at.threads / p.lanes;
 	p.team = at.thread / p.lanes;
-	p.team = p.team < p.teams ? p.team : p.teams;
 	return p;
 }
 
@@ -42,18 +40,11 @@ DEVICE int64_t begin_of(struct thaw_grid grid, unsigned split)
 	return grid.rows * split / grid.splits;
 }
 
-#ifdef __CUDACC__
-enum { PILE = THAW_BLOCK };
-#else
-enum { PILE = 1 };
-#endif
-
-/* Puts what this thread has on the pile, (VALUES, PILE) of shared memory. */
+/* Puts what this thread has on the pile, (VALUES, THAW_BLOCK) of shared memory. */
 DEVICE void pile_up(struct thaw_at at, double *pile, const float mine[VALUES])
 {
-	BARRIER();
 	for (int v = 0; v < VALUES; v++)
-		pile[v * PILE + (int)at.thread] = (double)mine[v];
+		pile[v * THAW_BLOCK + (int)at.thread] = (double)mine[v];
 	BARRIER();
 }
 
@@ -63,28 +54,27 @@ DEVICE double team_sum(struct part p, const double *pile, unsigned v, unsigned l
 	double sum = 0;
 
 	for (unsigned team = 0; team < p.teams; team++)
-		sum += pile[v * PILE + team * p.lanes + lane];
+		sum += pile[v * THAW_BLOCK + team * p.lanes + lane];
 	return sum;
 }
 
 /* Writes the block's sums: partials (splits, 2, c). */
-DEVICE void write_partials(struct thaw_at at, struct part p, unsigned from, const double *pile, float *partials, int c)
+DEVICE void write_partials(struct thaw_at at, struct part p, const double *pile, float *partials, int c)
 {
 	for (unsigned i = at.thread; i < VALUES * p.lanes; i += at.threads) {
 		unsigned v = i / p.lanes, lane = i % p.lanes;
-		size_t channel = (size_t)(p.first + from + lane) * 8 + v % 8;
+		size_t channel = (size_t)(p.first + lane) * 8 + v % 8;
 
 		partials[((size_t)p.split * 2 + v / 8) * (size_t)c + channel] = (float)team_sum(p, pile, v, lane);
 	}
 }
 
 /* Puts on the pile what all blocks of the column wrote for this thread's lane: each team adds up some of the splits. */
-DEVICE void pile_up_partials(struct thaw_at at, struct part p, struct thaw_grid grid, unsigned from,
-                             const float *partials, double *pile)
+DEVICE void pile_up_partials(struct thaw_at at, struct part p, struct thaw_grid grid, const float *partials,
+                             double *pile)
 {
-	size_t eight = p.first + from + p.lane;
+	size_t eight = p.first + p.lane;
 
-	BARRIER();
 	for (unsigned which = 0; which < 2; which++) {
 		double mine[8] = {0};
 
@@ -96,7 +86,7 @@ DEVICE void pile_up_partials(struct thaw_at at, struct part p, struct thaw_grid 
 				mine[k] += (double)x[k];
 		}
 		for (unsigned k = 0; k < 8; k++)
-			pile[(which * 8 + k) * PILE + at.thread] = mine[k];
+			pile[(which * 8 + k) * THAW_BLOCK + at.thread] = mine[k];
 	}
 	BARRIER();
 }
@@ -147,10 +137,9 @@ DEVICE struct thaw_norm_finish_args finish_of(const struct thaw_norm_sums_args *
 	return finish;
 }
 
-DEVICE void sum_rows(enum thaw_number number, const struct thaw_norm_sums_args *a, struct part p, unsigned from,
-                     float sums[VALUES])
+DEVICE void sum_rows(enum thaw_number number, const struct thaw_norm_sums_args *a, struct part p, float sums[VALUES])
 {
-	size_t eights = (size_t)a->grid.c / 8, eight = p.first + from + p.lane;
+	size_t eights = (size_t)a->grid.c / 8, eight = p.first + p.lane;
 	float x0[8];
 
 	for (int v = 0; v < VALUES; v++)
@@ -176,27 +165,23 @@ DEVICE void norm_sums(enum thaw_number number, const struct thaw_norm_sums_args 
 	struct part p = part_of(at, a->grid);
 	float mine[VALUES];
 
-	for (unsigned from = 0; from < p.all; from += p.lanes) {
-		sum_rows(number, a, p, from, mine);
-		pile_up(at, pile, mine);
-		write_partials(at, p, from, pile, a->partials, a->grid.c);
-	}
+	sum_rows(number, a, p, mine);
+	pile_up(at, pile, mine);
+	write_partials(at, p, pile, a->partials, a->grid.c);
 	if (!thaw_last_block(at, &a->tickets[p.column], (unsigned)a->grid.splits))
 		return;
-	for (unsigned from = 0; from < p.all; from += p.lanes) {
-		pile_up_partials(at, p, a->grid, from, a->partials, pile);
-		for (unsigned i = at.thread; i < 8 * p.lanes; i += at.threads) {
-			size_t channel = (size_t)(p.first + from) * 8 + i;
+	pile_up_partials(at, p, a->grid, a->partials, pile);
+	for (unsigned i = at.thread; i < 8 * p.lanes; i += at.threads) {
+		size_t channel = (size_t)p.first * 8 + i;
 
-			finish_channel(&finish, channel, (double)thaw_load(number, a->x, channel),
-			               team_sum(p, pile, i % 8, i / 8), team_sum(p, pile, 8 + i % 8, i / 8));
-		}
+		finish_channel(&finish, channel, (double)thaw_load(number, a->x, channel), team_sum(p, pile, i % 8, i / 8),
+		               team_sum(p, pile, 8 + i % 8, i / 8));
 	}
 }
 
 KERNEL(norm_sums)
 {
-	SHARED double pile[VALUES * PILE];
+	SHARED double pile[VALUES * THAW_BLOCK];
 
 	BY_NUMBER(a.number, norm_sums, &a, at, pile);
 }
@@ -298,9 +283,9 @@ DEVICE void gradient_at(enum thaw_number number, const void *dy0, const void *dy
 }
 
 DEVICE void sum_gradients(enum thaw_number number, const struct thaw_norm_gradient_sums_args *a, struct part p,
-                          unsigned from, float sums[VALUES])
+                          float sums[VALUES])
 {
-	size_t c = (size_t)a->grid.c, eight = p.first + from + p.lane;
+	size_t c = (size_t)a->grid.c, eight = p.first + p.lane;
 	struct gate gate = {a->clamp, a->mask, {0}, {0}};
 	float mean[8];
 
@@ -347,24 +332,20 @@ DEVICE void norm_gradient_sums(enum thaw_number number, const struct thaw_norm_g
 	struct part p = part_of(at, a->grid);
 	float mine[VALUES];
 
-	for (unsigned from = 0; from < p.all; from += p.lanes) {
-		sum_gradients(number, a, p, from, mine);
-		pile_up(at, pile, mine);
-		write_partials(at, p, from, pile, a->partials, a->grid.c);
-	}
+	sum_gradients(number, a, p, mine);
+	pile_up(at, pile, mine);
+	write_partials(at, p, pile, a->partials, a->grid.c);
 	if (!thaw_last_block(at, &a->tickets[p.column], (unsigned)a->grid.splits))
 		return;
-	for (unsigned from = 0; from < p.all; from += p.lanes) {
-		pile_up_partials(at, p, a->grid, from, a->partials, pile);
-		for (unsigned i = at.thread; i < 8 * p.lanes; i += at.threads)
-			finish_gradient(a, (size_t)(p.first + from) * 8 + i, team_sum(p, pile, i % 8, i / 8),
-			                team_sum(p, pile, 8 + i % 8, i / 8));
-	}
+	pile_up_partials(at, p, a->grid, a->partials, pile);
+	for (unsigned i = at.thread; i < 8 * p.lanes; i += at.threads)
+		finish_gradient(a, (size_t)p.first * 8 + i, team_sum(p, pile, i % 8, i / 8),
+		                team_sum(p, pile, 8 + i % 8, i / 8));
 }
 
 KERNEL(norm_gradient_sums)
 {
-	SHARED double pile[VALUES * PILE];
+	SHARED double pile[VALUES * THAW_BLOCK];
 
 	BY_NUMBER(a.number, norm_gradient_sums, &a, at, pile);
 }

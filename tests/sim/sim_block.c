@@ -1,0 +1,247 @@
+/*
+ * The threads of a block. Each runs on a stack of its own until it waits or ends; then another goes on. Warps go on in a
+ * drawn order, one as far as it can before the next, and so do the threads of a warp: what is read before a barrier that
+ * is missing was not written yet, or is written over.
+ *
+ * Stacks are made by makecontext() and changed by _longjmp(), which unlike swapcontext() asks nothing of the kernel.
+ */
+#undef _FORTIFY_SOURCE /* its longjmp() takes another stack for a mistake */
+#define _GNU_SOURCE
+#include <setjmp.h>
+#include <stdint.h>
+#include <sys/mman.h>
+#include <ucontext.h>
+
+#include "nn/cuda/kernels/kernel.h"
+#include "tests/sim/sim.h"
+
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/common_interface_defs.h>
+#endif
+
+enum { WARP = 32, WARPS = THAW_BLOCK / WARP, STACK_BYTES = 65536 };
+
+enum state { READY, AT_WARP, AT_BLOCK, ENDED };
+
+/* A stack, and where it goes on. */
+struct fiber {
+	jmp_buf place;
+	bool begun;
+	char *stack;
+};
+
+static struct {
+	thaw_kernel_fn *kernel;
+	const void *arguments;
+	unsigned block, blocks;
+	enum state states[THAW_BLOCK];
+	const char *places[THAW_BLOCK]; /* of those that wait */
+	struct fiber *on[THAW_BLOCK];   /* the stack of one that has begun and not ended */
+	unsigned queue[WARP], next;     /* threads of the warp that runs, and which of them is next */
+	unsigned thread;                /* that runs */
+} now;
+
+static struct {
+	struct fiber all[THAW_BLOCK], *idle[THAW_BLOCK];
+	int made, idle_count;
+	struct fiber *running; /* NULL: the simulator itself */
+	jmp_buf simulator;
+} fibers;
+
+/* --- stacks ------------------------------------------------------------------------------------------------------ */
+
+/* The address sanitizer wants to know of stacks: before one is left, and on the other. */
+#ifdef __SANITIZE_ADDRESS__
+static const void *own_stack;
+static size_t own_stack_bytes;
+
+static void leave_for(const struct fiber *fiber)
+{
+	__sanitizer_start_switch_fiber(NULL, fiber ? fiber->stack : own_stack, fiber ? STACK_BYTES : own_stack_bytes);
+}
+
+static void arrive(void)
+{
+	const void *from;
+	size_t from_bytes;
+
+	__sanitizer_finish_switch_fiber(NULL, &from, &from_bytes);
+	if (!own_stack)
+		own_stack = from, own_stack_bytes = from_bytes;
+}
+#else
+static void leave_for(const struct fiber *fiber)
+{
+	(void)fiber;
+}
+
+static void arrive(void)
+{
+}
+#endif
+
+/* Back to the simulator, until it resumes this fiber. */
+static void leave(void)
+{
+	struct fiber *fiber = fibers.running;
+
+	leave_for(NULL);
+	if (!_setjmp(fiber->place))
+		_longjmp(fibers.simulator, 1);
+	arrive();
+}
+
+/* The threads of the warp that have not begun, until one waits, and then of other warps. */
+static void run_threads(void)
+{
+	arrive();
+	for (;;) {
+		struct fiber *fiber = fibers.running;
+
+		while (now.next < WARP && !now.on[now.queue[now.next]]) {
+			unsigned thread = now.thread = now.queue[now.next++];
+
+			now.on[thread] = fiber;
+			now.kernel((struct thaw_at){now.block, now.blocks, thread, THAW_BLOCK}, now.arguments);
+			now.states[thread] = ENDED;
+			now.on[thread] = NULL;
+		}
+		fibers.idle[fibers.idle_count++] = fiber;
+		leave();
+	}
+}
+
+static void make_fiber(void)
+{
+	struct fiber *fiber = &fibers.all[fibers.made++];
+
+	fiber->stack = mmap(NULL, STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+	if (fiber->stack == MAP_FAILED)
+		thaw_sim_refuse("no memory for the threads of a block");
+	fibers.idle[fibers.idle_count++] = fiber;
+}
+
+/* Until the fiber leaves. */
+static void resume(struct fiber *fiber)
+{
+	static ucontext_t context;
+
+	fibers.running = fiber;
+	leave_for(fiber);
+	if (!_setjmp(fibers.simulator)) {
+		if (fiber->begun)
+			_longjmp(fiber->place, 1);
+		fiber->begun = true;
+		getcontext(&context);
+		context.uc_stack.ss_sp = fiber->stack;
+		context.uc_stack.ss_size = STACK_BYTES;
+		makecontext(&context, run_threads, 0);
+		setcontext(&context);
+	}
+	arrive();
+}
+
+/* --- waiting ----------------------------------------------------------------------------------------------------- */
+
+static void wait_at(enum state state, const char *place)
+{
+	unsigned thread = now.thread;
+
+	now.states[thread] = state;
+	now.places[thread] = place;
+	leave();
+	now.thread = thread;
+}
+
+void thaw_wait_for_warp(const char *place)
+{
+	wait_at(AT_WARP, place);
+}
+
+void thaw_wait_for_block(const char *place)
+{
+	wait_at(AT_BLOCK, place);
+}
+
+void thaw_refuse_words(const void *words)
+{
+	thaw_sim_refuse("a kernel reads or writes 16 bytes at %p", words);
+}
+
+/* Whether `count` threads from the first are all in this state, at one place. */
+static bool all_are(enum state state, unsigned first, unsigned count)
+{
+	for (unsigned i = first; i < first + count; i++)
+		if (now.states[i] != state || (state != ENDED && now.places[i] != now.places[first]))
+			return false;
+	return true;
+}
+
+/* --- warps ------------------------------------------------------------------------------------------------------- */
+
+/* Threads are many: their order comes from less than thaw_sim_draw(). */
+static unsigned draw_quickly(unsigned limit)
+{
+	static uint32_t x = 1;
+
+	x = x * 1664525 + 1013904223;
+	return (x >> 16) % limit;
+}
+
+/* Each thread of the warp goes on until it waits or ends. */
+static void run_warp(unsigned warp)
+{
+	unsigned first = draw_quickly(WARP), step = 2 * draw_quickly(WARP / 2) + 1; /* odd: reaches all of them */
+
+	for (unsigned i = 0; i < WARP; i++)
+		now.queue[i] = warp * WARP + (first + i * step) % WARP;
+	now.next = 0;
+	while (now.next < WARP) {
+		unsigned thread = now.queue[now.next];
+
+		if (now.on[thread]) {
+			now.next++;
+			resume(now.on[thread]);
+			continue;
+		}
+		if (fibers.idle_count == 0)
+			make_fiber();
+		resume(fibers.idle[--fibers.idle_count]);
+	}
+}
+
+/* A warp that can go on, mostly the one that did before; WARPS: none. */
+static unsigned next_warp(unsigned before)
+{
+	unsigned first = draw_quickly(16) ? before : draw_quickly(WARPS);
+
+	for (unsigned i = 0; i < WARPS; i++) {
+		unsigned warp = (first + i) % WARPS;
+
+		if (all_are(READY, warp * WARP, WARP) || all_are(AT_WARP, warp * WARP, WARP))
+			return warp;
+	}
+	return WARPS;
+}
+
+void thaw_sim_run_block(thaw_kernel_fn *kernel, const void *arguments, unsigned block, unsigned blocks)
+{
+	now.kernel = kernel;
+	now.arguments = arguments;
+	now.block = block;
+	now.blocks = blocks;
+	for (;;) {
+		unsigned warp = 0;
+
+		for (unsigned i = 0; i < THAW_BLOCK; i++) {
+			now.states[i] = READY;
+			now.places[i] = NULL;
+		}
+		while ((warp = next_warp(warp)) < WARPS)
+			run_warp(warp);
+		if (all_are(ENDED, 0, THAW_BLOCK))
+			return;
+		if (!all_are(AT_BLOCK, 0, THAW_BLOCK))
+			thaw_sim_refuse("the threads of a block are not all at the same barrier");
+	}
+}
