@@ -123,7 +123,7 @@ struct thaw_step {
 	size_t saved_bytes;         /* kept from forward to backward, and while y is read; its own */
 	bool keeps_x, keeps_y;      /* backward reads x, y */
 
-	void *workspace, *saved;    /* placed by the plan, 64-byte aligned */
+	void *workspace, *saved;    /* placed by the plan: where its memory begins; at a multiple of 64 bytes */
 	void *state;                /* the backend's own, made by prepare */
 };
 

@@ -208,7 +208,8 @@ static cudnnBackendDescriptor_t statistics(struct parts *parts, cudnnBackendDesc
 
 /* The operations in the one order that engines are precompiled for: convolution, residual, bias, clamp; or convolution,
  * statistics. */
-static cudnnBackendDescriptor_t graph(struct parts *parts, const struct thaw_gpu_conv_spec *s)
+static cudnnBackendDescriptor_t graph(const struct thaw_cudnn_target *target, struct parts *parts,
+                                      const struct thaw_gpu_conv_spec *s)
 {
 	const struct shape y = {s->n, s->k, s->oh, s->ow}, channels = {1, s->k, 1, 1};
 	cudnnDataType_t type = data_type(s->number);
@@ -237,6 +238,8 @@ static cudnnBackendDescriptor_t graph(struct parts *parts, const struct thaw_gpu
 #undef NEXT
 	d = part(parts, CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR);
 	set(parts, d, CUDNN_ATTR_OPERATIONGRAPH_OPS, CUDNN_TYPE_BACKEND_DESCRIPTOR, count, operations);
+	if (target->handle)
+		set(parts, d, CUDNN_ATTR_OPERATIONGRAPH_HANDLE, CUDNN_TYPE_HANDLE, 1, &target->handle);
 	finish(parts, d);
 	return d;
 }
@@ -388,8 +391,7 @@ static cudnnStatus_t look_at_plan(struct thaw_cudnn_plan *plan)
 	return parts.status;
 }
 
-/* What cuDNN says of its last failure, on one line. */
-static const char *reason(cudnnStatus_t status)
+const char *thaw_cudnn_reason(cudnnStatus_t status)
 {
 	static char words[256];
 
@@ -417,12 +419,12 @@ thaw_status thaw_cudnn_plan_conv(const struct thaw_cudnn_target *target, const s
                                  struct thaw_cudnn_plan *plans_out, int limit, int *count_out)
 {
 	struct parts parts = {.count = 0};
-	cudnnBackendDescriptor_t configs[CONFIGS], d = graph(&parts, spec);
+	cudnnBackendDescriptor_t configs[CONFIGS], d = graph(target, &parts, spec);
 	int count = 0, made = 0;
 
 	if (parts.status) {
 		release_parts(&parts);
-		return fail_conv(spec, reason(parts.status));
+		return fail_conv(spec, thaw_cudnn_reason(parts.status));
 	}
 	propose(target, d, CUDNN_HEUR_MODE_A, configs, &count);
 	propose(target, d, CUDNN_HEUR_MODE_FALLBACK, configs, &count);
@@ -462,7 +464,7 @@ thaw_status thaw_cudnn_plan_write(const struct thaw_cudnn_plan *plan, struct tha
 	}
 	if (status) {
 		free(bytes);
-		return thaw_fail(THAW_FAILED, "cuDNN cannot write a plan of engine %d: %s", plan->engine, reason(status));
+		return thaw_fail(THAW_FAILED, "cuDNN cannot write a plan of engine %d: %s", plan->engine, thaw_cudnn_reason(status));
 	}
 	for (char *c = bytes; *c; c++)
 		if (*c == '\n' || *c == '\r' || *c == '\t')
@@ -485,7 +487,7 @@ thaw_status thaw_cudnn_plan_read(const struct thaw_cudnn_target *target, const s
 	if (!error)
 		error = look_at_plan(&plan);
 	if (error)
-		status = thaw_fail(THAW_FAILED, "cuDNN refuses a plan: %s", reason(error));
+		status = thaw_fail(THAW_FAILED, "cuDNN refuses a plan: %s", thaw_cudnn_reason(error));
 	else if (!is_wanted(spec, &plan) || plan.workspace_bytes > spec->workspace_limit)
 		status = thaw_fail(THAW_FAILED, "a plan of engine %d with %zu bytes of workspace is not one that may be taken",
 		                   plan.engine, plan.workspace_bytes);
@@ -506,7 +508,7 @@ thaw_status thaw_cudnn_target_read(const char *json, size_t length, struct thaw_
 	set(&parts, d, CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION, CUDNN_TYPE_CHAR, (int64_t)length, json);
 	finish(&parts, d);
 	if (parts.status) {
-		thaw_status status = thaw_fail(THAW_FAILED, "cuDNN: properties of a GPU: %s", reason(parts.status));
+		thaw_status status = thaw_fail(THAW_FAILED, "cuDNN: properties of a GPU: %s", thaw_cudnn_reason(parts.status));
 
 		release_parts(&parts);
 		return status;

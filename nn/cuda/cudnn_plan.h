@@ -15,6 +15,9 @@
 #include "base/text.h"
 #include "nn/cuda/gpu.h"
 
+/* Graphs without a handle, as plans for other GPUs need them, are an offer of cuDNN 9.8. */
+enum { THAW_CUDNN_LEAST = 90800 };
+
 /* What plans are for: the GPU of a handle, or one whose properties are known. */
 struct thaw_cudnn_target {
 	cudnnHandle_t handle;
@@ -61,5 +64,8 @@ thaw_status thaw_cudnn_plan_write(const struct thaw_cudnn_plan *plan, struct tha
  * keep to what the spec asks for. That it computes what the spec says is for whoever kept it. */
 thaw_status thaw_cudnn_plan_read(const struct thaw_cudnn_target *target, const struct thaw_gpu_conv_spec *spec,
                                  const char *json, struct thaw_cudnn_plan *plan_out);
+
+/* What cuDNN says of its last failure, or else what this status means, on one line; until the next call. */
+const char *thaw_cudnn_reason(cudnnStatus_t status);
 
 #endif

@@ -6,6 +6,7 @@
 #include "base/checksum.h"
 #include "base/mem.h"
 #include "nn/cuda/choice.h"
+#include "nn/cuda/cudnn_plan.h"
 #include "nn/cuda/gpu_real.h"
 #include "nn/cuda/lack.h"
 
@@ -23,8 +24,7 @@ thaw_status thaw_gpu_check(const struct thaw_gpu *gpu, cudaError_t error, const 
 {
 	if (error == cudaSuccess)
 		return THAW_OK;
-	if (error == cudaErrorMemoryAllocation)
-		(void)cudaGetLastError(); /* it is over with that */
+	(void)cudaGetLastError(); /* the libraries would take it for one of their own */
 	return thaw_fail(error == cudaErrorMemoryAllocation ? THAW_OUT_OF_MEMORY : THAW_FAILED, "GPU %d (%s): %s: %s",
 	                 gpu->number, gpu->facts.name, call, cudaGetErrorString(error));
 }
@@ -111,9 +111,13 @@ static void describe(struct thaw_gpu *gpu, const struct cudaDeviceProp *properti
 
 static thaw_status open_libraries(struct thaw_gpu *gpu)
 {
-	cudnnStatus_t cudnn = cudnnCreate(&gpu->cudnn);
+	cudnnStatus_t cudnn;
 	cublasStatus_t cublas;
 
+	if (cudnnGetVersion() < THAW_CUDNN_LEAST)
+		return thaw_fail(THAW_FAILED, "cuDNN %zu.%zu is too old: 9.8 or later is wanted", cudnnGetVersion() / 10000,
+		                 cudnnGetVersion() / 100 % 100);
+	cudnn = cudnnCreate(&gpu->cudnn);
 	if (cudnn)
 		return thaw_fail(thaw_gpu_cudnn_failure(cudnn), "GPU %d (%s): cuDNN: %s", gpu->number, gpu->facts.name,
 		                 cudnnGetErrorString(cudnn));

@@ -177,8 +177,9 @@ thaw_status thaw_gpu_gemm_new(struct thaw_gpu *gpu, const struct thaw_gpu_gemm_s
 void thaw_gpu_gemm_free(struct thaw_gpu_gemm *gemm);
 size_t thaw_gpu_gemm_workspace(const struct thaw_gpu_gemm *gemm);
 
-/* Addresses are multiples of this many bytes, as whatever a plan or a slab of parameters places is. */
-enum { THAW_GPU_GEMM_ALIGNMENT = 64 };
+/* Addresses are multiples of this many bytes, as whatever a plan or a slab of parameters places is; that of the
+ * workspace, as the memory that a plan begins with is, of what cublasLtMatmul() wants. */
+enum { THAW_GPU_GEMM_ALIGNMENT = 64, THAW_GPU_GEMM_WORKSPACE_ALIGNMENT = 256 };
 thaw_status thaw_gpu_gemm_run(struct thaw_gpu_stream *stream, struct thaw_gpu_gemm *gemm, const void *a, const void *b,
                               void *c, void *workspace);
 

@@ -9,7 +9,7 @@
 #include "nn/cuda/cudnn_plan.h"
 #include "nn/cuda/gpu_real.h"
 
-enum { BURST = 5 };       /* runs between two events: what a launch takes the host is not to be what is measured */
+enum { BURST = 5 };       /* runs between two events */
 enum { CANDIDATES = 10 }; /* plans that are timed: later ones of the heuristics' order hardly ever win */
 enum { TENSORS = 7 };
 
@@ -69,8 +69,9 @@ static cudnnStatus_t make_pack(const struct thaw_gpu_conv *conv, const struct th
 
 static thaw_status fail_cudnn(const struct thaw_gpu *gpu, cudnnStatus_t status)
 {
+	(void)cudaGetLastError(); /* others would take it for one of their own */
 	return thaw_fail(thaw_gpu_cudnn_failure(status), "GPU %d (%s): cuDNN: %s", gpu->number, gpu->facts.name,
-	                 cudnnGetErrorString(status));
+	                 thaw_cudnn_reason(status));
 }
 
 /* --- timing ------------------------------------------------------------------------------------------------------ */
@@ -224,18 +225,31 @@ static thaw_status run_timed(struct bench *bench, const struct thaw_cudnn_plan *
 	                       &norm->sums, sizeof norm->sums);
 }
 
-/* Several times, and `end` behind them. */
-static thaw_status run_burst(struct bench *bench, const struct thaw_cudnn_plan *plan, cudnnBackendDescriptor_t pack,
-                             struct thaw_gpu_event *end)
+/* Several runs as a graph, as a step's are: what a launch takes the host is not to be what is measured. */
+static thaw_status record_burst(struct bench *bench, const struct thaw_cudnn_plan *plan, cudnnBackendDescriptor_t pack,
+                                struct thaw_gpu_graph **graph_out)
 {
-	thaw_status status = THAW_OK;
+	thaw_status status = thaw_gpu_capture_begin(bench->stream), ended;
 
+	if (status)
+		return status;
 	for (int i = 0; i < BURST && !status; i++)
 		status = run_timed(bench, plan, pack);
+	ended = thaw_gpu_capture_end(bench->stream, graph_out);
+	if (status && !ended)
+		thaw_gpu_graph_free(*graph_out);
+	return status ? status : ended;
+}
+
+/* The graph, and `end` behind it. */
+static thaw_status run_burst(struct bench *bench, struct thaw_gpu_graph *burst, struct thaw_gpu_event *end)
+{
+	thaw_status status = thaw_gpu_graph_launch(bench->stream, burst);
+
 	return status ? status : thaw_gpu_event_record(end, bench->stream);
 }
 
-static thaw_status warm_up(struct bench *bench, const struct thaw_cudnn_plan *plan, cudnnBackendDescriptor_t pack)
+static thaw_status warm_up(struct bench *bench, struct thaw_gpu_graph *burst)
 {
 	struct thaw_gpu_event **events = bench->events;
 	double all = 0, seconds;
@@ -244,7 +258,7 @@ static thaw_status warm_up(struct bench *bench, const struct thaw_cudnn_plan *pl
 	while (!status && all < warm_seconds) {
 		status = thaw_gpu_event_record(events[0], bench->stream);
 		if (!status)
-			status = run_burst(bench, plan, pack, events[1]);
+			status = run_burst(bench, burst, events[1]);
 		if (!status)
 			status = thaw_gpu_event_wait(events[1]);
 		if (!status)
@@ -256,19 +270,15 @@ static thaw_status warm_up(struct bench *bench, const struct thaw_cudnn_plan *pl
 	return status;
 }
 
-/* Of a plan that has run once. */
-static thaw_status measure(struct bench *bench, const struct thaw_cudnn_plan *plan, cudnnBackendDescriptor_t pack,
-                           struct thaw_choice_times *times)
+static thaw_status measure(struct bench *bench, struct thaw_gpu_graph *burst, struct thaw_choice_times *times)
 {
 	struct thaw_gpu_event **events = bench->events;
-	thaw_status status = thaw_gpu_wait(bench->stream); /* for what only the first run does, such as loading its code */
+	thaw_status status = bench->warm ? THAW_OK : warm_up(bench, burst);
 
-	if (!status && !bench->warm)
-		status = warm_up(bench, plan, pack);
 	if (!status)
 		status = thaw_gpu_event_record(events[0], bench->stream);
 	for (int i = 0; i < THAW_CHOICE_RUNS && !status; i++)
-		status = run_burst(bench, plan, pack, events[i + 1]);
+		status = run_burst(bench, burst, events[i + 1]);
 	if (!status)
 		status = thaw_gpu_event_wait(events[THAW_CHOICE_RUNS]);
 	for (int i = 0; i < THAW_CHOICE_RUNS && !status; i++) {
@@ -278,18 +288,25 @@ static thaw_status measure(struct bench *bench, const struct thaw_cudnn_plan *pl
 	return status;
 }
 
-/* One plan. It leaves `times` as they are where it cannot be run: for want of memory, or because cuDNN refuses. */
+/* One plan. It leaves `times` as they are where it cannot be run, for want of memory or because cuDNN refuses, or cannot
+ * be part of a graph. */
 static thaw_status time_plan(struct bench *bench, const struct thaw_cudnn_plan *plan, struct thaw_choice_times *times)
 {
 	cudnnBackendDescriptor_t pack;
+	struct thaw_gpu_graph *burst;
 	thaw_status status = make_workspace(bench, plan->workspace_bytes);
 
 	if (status)
 		return status == THAW_OUT_OF_MEMORY ? THAW_OK : status;
 	if (make_pack(bench->conv, plan, &bench->tensors, &pack))
 		return THAW_OK;
-	if (!run_timed(bench, plan, pack))
-		status = measure(bench, plan, pack, times);
+	if (!run_timed(bench, plan, pack)) {
+		status = thaw_gpu_wait(bench->stream); /* for what only the first run does, such as loading its code */
+		if (!status && !record_burst(bench, plan, pack, &burst)) {
+			status = measure(bench, burst, times);
+			thaw_gpu_graph_free(burst);
+		}
+	}
 	(void)cudnnBackendDestroyDescriptor(pack);
 	return status;
 }

@@ -23,6 +23,7 @@ static struct machine {
 	double sums_ms, finish_ms; /* of a norm's kernels */
 	size_t memory_bytes;       /* that there are */
 	int refused;               /* the number of the plan that cannot be read; -1: none */
+	int unrecorded;            /* the number of the plan that cannot be part of a graph; -1: none */
 	int fused;                 /* plans with statistics that there are */
 } machine;
 
@@ -43,13 +44,20 @@ static const struct thaw_gpu_conv_spec summed = {.n = 2,
                                                  .groups = 1,
                                                  .statistics = true};
 
-/* Runs of a plan that is timed, and of a plan that the GPU is warmed up with, 5 at a time until 10 ms are over. */
+/* Runs of a plan that is timed, and of a plan that the GPU is warmed up with, graphs of 5 until 10 ms are over. */
 enum { TIMED = 1 + 3 * 5, WARM = 5 };
 
-static double clock_ms;
-static int proposals, runs; /* times that plans were asked for, and run */
-static int launches[2];     /* of norm_sums, norm_finish */
-static int held;            /* plans, streams, events and blocks that nobody gave back */
+/* What happened, or will when a graph is launched. */
+struct work {
+	double ms;
+	int runs;        /* of plans */
+	int launches[2]; /* of norm_sums, norm_finish */
+};
+
+static struct work happened, recorded;
+static bool recording;
+static int proposals; /* times that plans were asked for */
+static int held;      /* plans, streams, events, graphs and blocks that nobody gave back */
 static size_t used_bytes;
 
 static bool asked_bias;       /* by the convolution at hand */
@@ -117,6 +125,11 @@ thaw_status thaw_cudnn_plan_read(const struct thaw_cudnn_target *target, const s
 	return THAW_OK;
 }
 
+static struct work *work(void)
+{
+	return recording ? &recorded : &happened;
+}
+
 cudnnStatus_t cudnnBackendCreateDescriptor(cudnnBackendDescriptorType_t type, cudnnBackendDescriptor_t *made_out)
 {
 	(void)type;
@@ -156,11 +169,12 @@ cudnnStatus_t cudnnBackendExecute(cudnnHandle_t handle, cudnnBackendDescriptor_t
 
 	(void)handle, (void)pack;
 	CHECK_INT(tensors_given, number >= PLANS ? 5 : asked_bias ? 4 : 3); /* x, w, y and sums, squares or bias */
-	if (milliseconds < 0)
+	if (milliseconds < 0 || (recording && number == machine.unrecorded))
 		return CUDNN_STATUS_NOT_SUPPORTED;
-	clock_ms += milliseconds * (number == last_run ? 1 : 50); /* the first run of a plan loads its code */
+	CHECK(!recording || number == last_run);
+	work()->ms += milliseconds * (number == last_run ? 1 : 50); /* the first run of a plan loads its code */
+	work()->runs++;
 	last_run = number;
-	runs++;
 	return CUDNN_STATUS_SUCCESS;
 }
 
@@ -177,7 +191,7 @@ thaw_status thaw_gpu_cudnn_failure(cudnnStatus_t error)
 	return THAW_FAILED;
 }
 
-const char *cudnnGetErrorString(cudnnStatus_t status)
+const char *thaw_cudnn_reason(cudnnStatus_t status)
 {
 	(void)status;
 	return "invented failure";
@@ -187,7 +201,7 @@ const char *cudnnGetErrorString(cudnnStatus_t status)
 
 double thaw_clock_seconds(void)
 {
-	return 1e-3 * clock_ms;
+	return 1e-3 * happened.ms;
 }
 
 /* --- the GPU ----------------------------------------------------------------------------------------------------- */
@@ -248,6 +262,7 @@ void thaw_gpu_stream_free(struct thaw_gpu_stream *stream)
 thaw_status thaw_gpu_wait(struct thaw_gpu_stream *stream)
 {
 	(void)stream;
+	CHECK(!recording);
 	return THAW_OK;
 }
 
@@ -278,8 +293,48 @@ thaw_status thaw_gpu_launch(struct thaw_gpu_stream *stream, enum thaw_kernel ker
 		CHECK_INT(finish->rows, 50);
 		CHECK_INT(blocks, 1);
 	}
-	launches[kernel == THAW_KERNEL_norm_finish]++;
-	clock_ms += kernel == THAW_KERNEL_norm_sums ? machine.sums_ms : machine.finish_ms;
+	work()->launches[kernel == THAW_KERNEL_norm_finish]++;
+	work()->ms += kernel == THAW_KERNEL_norm_sums ? machine.sums_ms : machine.finish_ms;
+	return THAW_OK;
+}
+
+struct thaw_gpu_graph {
+	struct work work;
+};
+
+thaw_status thaw_gpu_capture_begin(struct thaw_gpu_stream *stream)
+{
+	(void)stream;
+	CHECK(!recording);
+	recording = true;
+	recorded = (struct work){0};
+	return THAW_OK;
+}
+
+thaw_status thaw_gpu_capture_end(struct thaw_gpu_stream *stream, struct thaw_gpu_graph **graph_out)
+{
+	(void)stream;
+	CHECK(recording);
+	recording = false;
+	*graph_out = malloc(sizeof **graph_out);
+	(*graph_out)->work = recorded;
+	held++;
+	return THAW_OK;
+}
+
+void thaw_gpu_graph_free(struct thaw_gpu_graph *graph)
+{
+	held -= graph != NULL;
+	free(graph);
+}
+
+thaw_status thaw_gpu_graph_launch(struct thaw_gpu_stream *stream, struct thaw_gpu_graph *graph)
+{
+	(void)stream;
+	happened.ms += graph->work.ms;
+	happened.runs += graph->work.runs;
+	for (int i = 0; i < 2; i++)
+		happened.launches[i] += graph->work.launches[i];
 	return THAW_OK;
 }
 
@@ -301,7 +356,7 @@ void thaw_gpu_event_free(struct thaw_gpu_event *event)
 thaw_status thaw_gpu_event_record(struct thaw_gpu_event *event, struct thaw_gpu_stream *stream)
 {
 	(void)stream;
-	event->at_ms = clock_ms;
+	event->at_ms = happened.ms;
 	return THAW_OK;
 }
 
@@ -329,6 +384,7 @@ static const struct machine usual = {
 	.finish_ms = 0.0625,
 	.memory_bytes = 1 << 22,
 	.refused = -1,
+	.unrecorded = -1,
 	.fused = FUSED,
 };
 
@@ -371,7 +427,7 @@ static void case_timed(void)
 	struct thaw_gpu_conv_spec larger = spec;
 
 	check_choice(&spec, "engine 42 (timed 0.500 ms)");
-	CHECK_INT(runs, TIMED * PLANS + WARM);
+	CHECK_INT(happened.runs, TIMED * PLANS + WARM);
 	check_choice(&spec, "engine 42 (kept)");
 	CHECK_INT(proposals, 1);
 	larger.n++;
@@ -397,7 +453,7 @@ static void case_kept(void)
 	check_choice(&spec, "engine 42 (kept)");
 	check_choice(&untimed, "engine 42 (kept)");
 	CHECK_INT(proposals, 0);
-	CHECK_INT(runs, 0);
+	CHECK_INT(happened.runs, 0);
 }
 
 /* Another kind of GPU does not find it. */
@@ -439,7 +495,7 @@ static void check_learnt(enum thaw_plan_origin origin)
 	check_choice(&spec, "engine 41 (kept)");
 	CHECK_OK(thaw_cuda_choices(&own));
 	CHECK_TEXT(own.data, said.data);
-	CHECK_INT(runs, 0);
+	CHECK_INT(happened.runs, 0);
 	thaw_plan_cache_release(&theirs);
 	thaw_text_release(&key);
 	thaw_text_release(&said);
@@ -476,7 +532,7 @@ static void case_untimed(void)
 
 	untimed.untimed = true;
 	check_proposed(&untimed);
-	CHECK_INT(runs, 0);
+	CHECK_INT(happened.runs, 0);
 }
 
 static void case_no_memory(void)
@@ -515,13 +571,20 @@ static void case_less_memory(void)
 	check_choice(&spec, "engine 41 (timed 2.000 ms)");
 }
 
+/* Steps are recorded, so a plan that cannot be is not taken, however fast. */
+static void case_unrecorded(void)
+{
+	machine.unrecorded = 2;
+	check_choice(&spec, "engine 43 (timed 1.000 ms)");
+}
+
 /* A plan with statistics and the end of a norm take 0.6875 ms, the fastest without and all of a norm 0.75 ms. */
 static void case_fused(void)
 {
 	check_choice(&summed, "engine 45 with sums (timed 0.688 ms)");
-	CHECK_INT(runs, TIMED * PLANS + WARM + TIMED * (1 + FUSED) + 3 * WARM);
-	CHECK_INT(launches[0], TIMED + 3 * WARM);
-	CHECK_INT(launches[1], TIMED * FUSED);
+	CHECK_INT(happened.runs, TIMED * PLANS + WARM + TIMED * (1 + FUSED) + 3 * WARM);
+	CHECK_INT(happened.launches[0], TIMED + 3 * WARM);
+	CHECK_INT(happened.launches[1], TIMED * FUSED);
 	check_choice(&summed, "engine 45 with sums (kept)");
 	CHECK_INT(proposals, 2);
 	thaw_choice_keep();
@@ -531,7 +594,7 @@ static void case_fused(void)
 static void case_fused_kept(void)
 {
 	check_choice(&summed, "engine 45 with sums (kept)");
-	CHECK_INT(proposals + runs, 0);
+	CHECK_INT(proposals + happened.runs, 0);
 	machine.refused = PLANS + 1; /* by now */
 	machine.milliseconds[PLANS] = 0.4375;
 	check_choice(&summed, "engine 44 with sums (timed 0.500 ms)");
@@ -545,9 +608,9 @@ static void case_apart(void)
 
 	machine.sums_ms = 0.1875;
 	check_choice(&summed, "engine 42 (timed 0.500 ms)");
-	CHECK_INT(runs, all);
+	CHECK_INT(happened.runs, all);
 	check_choice(&summed, "engine 42 (kept)");
-	CHECK_INT(runs, all);
+	CHECK_INT(happened.runs, all);
 	thaw_choice_keep();
 }
 
@@ -556,7 +619,7 @@ static void case_apart_kept(void)
 	struct thaw_text said = THAW_TEXT_EMPTY;
 
 	check_choice(&summed, "engine 42 (kept)");
-	CHECK_INT(proposals + runs, 0);
+	CHECK_INT(proposals + happened.runs, 0);
 	CHECK_OK(thaw_cuda_choices(&said));
 	CHECK(strstr(said.data, ", statistics, ") && strstr(said.data, "\tapart\n"));
 	thaw_text_release(&said);
@@ -567,7 +630,7 @@ static void case_none_fused(void)
 {
 	machine.fused = 0;
 	check_choice(&summed, "engine 42 (timed 0.500 ms)");
-	CHECK_INT(runs, TIMED * PLANS + WARM);
+	CHECK_INT(happened.runs, TIMED * PLANS + WARM);
 	CHECK_INT(proposals, 2);
 	thaw_choice_keep();
 }
@@ -613,6 +676,7 @@ int main(void)
 	run_case(case_untimed);
 	run_case(case_no_memory);
 	run_case(case_less_memory);
+	run_case(case_unrecorded);
 	run_case(case_timed);
 	run_case(case_kept);
 	run_case(case_foreign);

@@ -11,7 +11,7 @@
 #include "nn/cpu/cpu.h"
 #include "nn/device.h"
 
-enum { GUARD = 16, BLOCKS = 24 };
+enum { GUARD = 64, BLOCKS = 24 }; /* as aligned as what a plan places: 256 bytes */
 
 /* Largest error of a sum in float32, as a part of the sum of absolute values. */
 #define SUMS_TOLERANCE 1e-5
@@ -61,12 +61,12 @@ static float *own_memory(const struct rig *rig, size_t elems)
 	return memory;
 }
 
-/* Memory for at least `size_bytes`, starting on 64 bytes, all NaN, with guards on both sides: an address for the step,
+/* Memory for at least `size_bytes`, starting on 256 bytes, all NaN, with guards on both sides: an address for the step,
  * which the host has to translate where it is the device's `own` memory. */
 static float *guard(struct rig *rig, size_t size_bytes, bool own)
 {
 	size_t elems = (size_bytes + sizeof(float) - 1) / sizeof(float), all = elems + 2 * GUARD;
-	float *block = aligned_alloc(64, (all * sizeof(float) + 63) / 64 * 64);
+	float *block = aligned_alloc(256, (all * sizeof(float) + 255) / 256 * 256);
 	int i = rig->blocks_count++;
 
 	if (!block || i == BLOCKS) {

@@ -369,7 +369,7 @@ static void run_product(const void *arguments)
 	void *c = thaw_sim_at(product->c, extent(s->rows, s->columns, s->c_stride, s->c_number), THAW_GPU_GEMM_ALIGNMENT,
 	                      "a product's c");
 
-	spoil(product->workspace, WORKSPACE, THAW_GPU_GEMM_ALIGNMENT, "a product's workspace");
+	spoil(product->workspace, WORKSPACE, THAW_GPU_GEMM_WORKSPACE_ALIGNMENT, "a product's workspace");
 	for (int row = 0; row < s->rows; row++)
 		for (int column = 0; column < s->columns; column++) {
 			double sum = 0;
@@ -384,7 +384,7 @@ static void run_product(const void *arguments)
 			}
 			store(s->c_number, c, (size_t)row * (size_t)s->c_stride + (size_t)column, sum);
 		}
-	spoil(product->workspace, WORKSPACE, THAW_GPU_GEMM_ALIGNMENT, "a product's workspace");
+	spoil(product->workspace, WORKSPACE, THAW_GPU_GEMM_WORKSPACE_ALIGNMENT, "a product's workspace");
 }
 
 thaw_status thaw_gpu_gemm_run(struct thaw_gpu_stream *stream, struct thaw_gpu_gemm *gemm, const void *a, const void *b,
