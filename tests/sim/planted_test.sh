@@ -111,8 +111,8 @@ weights freed too early | one | refused | nn/cuda/conv.c | s/size_workspace(step
 no mask of what was clamped | one | losses | nn/cuda/norm.c | s/(step->residual || !step->keeps_x)/!step->keeps_x/
 the second gradient is forgotten | one | losses | nn/cuda/norm.c | s/step->dy_count > 1 ? step->dy\[1\]->data : NULL/NULL/
 partial sums over other memory | one | losses | nn/cuda/norm.c | s/(size_t)grid.splits \* 2 \* /(size_t)1 * /
-a pile is read before it is there | one | losses | nn/cuda/kernels/norm.cu | /^\t\tpile\[v \* THAW_BLOCK/{n;d}
-a pile of partial sums is read before it is there | one | losses | nn/cuda/kernels/norm.cu | /^\t\t\tpile\[(which/{n;n;d}
+a pile is added up before it is there | one | losses | nn/cuda/kernels/norm.cu | /^\tBARRIER();$/{N;s/^\tBARRIER();\n\(\tif (p.piled\)/\1/}
+a pile is read before it is added up | one | losses | nn/cuda/kernels/norm.cu | /% p.piled\] = sum;/{n;d}
 sums are read before they are there | rich | losses | nn/cuda/kernels/kernel.h > nn/cuda/kernels/update.cu | /^\t\tsums\[at.thread \/ 32\] = mine;/{n;d}
 the largest is read before it is there | one | losses | nn/cuda/kernels/kernel.h > nn/cuda/kernels/loss.cu | /^\t\tmost\[at.thread \/ 32\] = mine;/{n;d}
 who is last is read before it is known | one | losses,refused | nn/cuda/kernels/kernel.h > nn/cuda/kernels/norm.cu | /^\t\t\t\*tickets = 0;/{n;n;d}

@@ -165,7 +165,7 @@ void thaw_wait_for_block(const char *place)
 
 void thaw_refuse_words(const void *words)
 {
-	thaw_sim_refuse("a kernel reads or writes 16 bytes at %p", words);
+	thaw_sim_refuse("a kernel reads or writes 8 or 16 bytes at once at %p", words);
 }
 
 /* Whether `count` threads from the first are all in this state, at one place. */

@@ -36,6 +36,8 @@ struct thaw_at {
 #define SHARED __shared__
 #define BARRIER() __syncthreads()
 #define FENCE() __threadfence()
+#define UNROLL(times) _Pragma(STRING(unroll times))
+#define STRING(words) #words
 
 #define KERNEL(name)                                                                                     \
 	static __device__ __forceinline__ void name##_thread(struct thaw_at at, const struct thaw_##name##_args &a); \
@@ -54,7 +56,7 @@ struct thaw_at {
 void thaw_wait_for_warp(const char *place);
 void thaw_wait_for_block(const char *place);
 
-/* Ends the process: a GPU reads and writes 16 bytes at multiples of 16 alone. */
+/* Ends the process: a GPU reads and writes 16 bytes at multiples of 16 alone, and 8 at those of 8. */
 _Noreturn void thaw_refuse_words(const void *words);
 
 #define WORDS_OF(line) #line
@@ -65,6 +67,7 @@ _Noreturn void thaw_refuse_words(const void *words);
 #define SHARED static
 #define BARRIER() thaw_wait_for_block(PLACE)
 #define FENCE() ((void)0)
+#define UNROLL(times)
 
 #define KERNEL(name)                                                            \
 	static void name##_thread(struct thaw_at at, struct thaw_##name##_args a);  \
@@ -245,6 +248,32 @@ DEVICE void thaw_store8(enum thaw_number number, void *to, size_t i, const float
 				(uint32_t)(number == THAW_FLOAT16 ? thaw_half_bits(x[k]) : thaw_bf16_bits(x[k])) << (k % 2 * 16);
 		thaw_store_words(to, i, all);
 	}
+}
+
+/* Eight bytes at once, the `i`-th eight, aligned to 8: byte k is bits 8k.. of the result. */
+DEVICE uint64_t thaw_load_bytes(const uint8_t *from, size_t i)
+{
+#ifdef __CUDACC__
+	return ((const unsigned long long *)from)[i];
+#else
+	uint64_t bytes;
+
+	if ((uintptr_t)from % sizeof bytes != 0)
+		thaw_refuse_words(from);
+	memcpy(&bytes, from + i * sizeof bytes, sizeof bytes);
+	return bytes;
+#endif
+}
+
+DEVICE void thaw_store_bytes(uint8_t *to, size_t i, uint64_t bytes)
+{
+#ifdef __CUDACC__
+	((unsigned long long *)to)[i] = bytes;
+#else
+	if ((uintptr_t)to % sizeof bytes != 0)
+		thaw_refuse_words(to);
+	memcpy(to + i * sizeof bytes, &bytes, sizeof bytes);
+#endif
 }
 
 /* Calls function(number, ...) with a constant, so that the compiler makes one version of it for each type. */

@@ -105,15 +105,14 @@ struct thaw_transpose_args {
 
 /* --- batch norm -------------------------------------------------------------------------------------------------- */
 
-/* What is kept of a norm, (c) each: y = scale x + shift; and then the gradient, dx = a g + b (x - mean) + d. */
+/* What is kept of a norm, (c) each: y = scale x + shift; and then the gradient, dx = scale g + by_x (x - mean) + rest. */
 enum {
 	THAW_NORM_SCALE,
 	THAW_NORM_SHIFT,
 	THAW_NORM_MEAN,
 	THAW_NORM_DEVIATION,
-	THAW_NORM_A,
-	THAW_NORM_B,
-	THAW_NORM_D,
+	THAW_NORM_BY_X,
+	THAW_NORM_REST,
 	THAW_NORM_ROWS
 };
 
@@ -125,14 +124,14 @@ struct thaw_grid {
 	int columns, splits;
 };
 
-/* Blocks for two rounds of the processors, but no piece below 16 rows. */
+/* As many blocks as have room beside each other, four on a processor, but no piece below 16 rows. */
 static inline struct thaw_grid thaw_grid_of(int64_t rows, int c, int processors)
 {
 	struct thaw_grid grid = {rows, c, 0, 0};
 	int64_t most = (rows + 15) / 16;
 
 	grid.columns = (c / 8 + THAW_LANES - 1) / THAW_LANES;
-	grid.splits = (2 * processors + grid.columns - 1) / grid.columns;
+	grid.splits = (4 * processors + grid.columns - 1) / grid.columns;
 	grid.splits = most < grid.splits ? (int)most : grid.splits;
 	return grid;
 }
@@ -196,7 +195,7 @@ struct thaw_norm_apply_args {
  * it was clamped, as `mask` says or, without one, as x does. */
 enum thaw_clamp { THAW_CLAMP_NONE, THAW_CLAMP_MASK, THAW_CLAMP_X };
 
-/* Sums of g and g z, z = (x - mean) / deviation; from them gradients, and what is kept (A, B, D). */
+/* Sums of g and g z, z = (x - mean) / deviation; from them gradients, and what is kept (BY_X, REST). */
 struct thaw_norm_gradient_sums_args {
 	const void *x;         /* NULL: sums of g alone */
 	const void *dy0, *dy1; /* NULL: only one */

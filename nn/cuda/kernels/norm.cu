@@ -18,6 +18,7 @@ struct part {
 	unsigned first;       /* eights of channels come before the column's */
 	unsigned lanes, lane; /* of the column, one for each eight; this thread's */
 	unsigned teams, team; /* team == teams: the thread is left over */
+	unsigned piled;       /* of each value on the pile, in the end: some for each lane */
 };
 
 DEVICE struct part part_of(struct thaw_at at, struct thaw_grid grid)
@@ -32,6 +33,8 @@ DEVICE struct part part_of(struct thaw_at at, struct thaw_grid grid)
 	p.lane = at.thread % p.lanes;
 	p.teams = at.threads / p.lanes;
 	p.team = at.thread / p.lanes;
+	p.piled = at.threads / VALUES / p.lanes * p.lanes;
+	p.piled = p.piled ? p.piled : p.teams * p.lanes;
 	return p;
 }
 
@@ -40,11 +43,26 @@ DEVICE int64_t begin_of(struct thaw_grid grid, unsigned split)
 	return grid.rows * split / grid.splits;
 }
 
-/* Puts what this thread has on the pile, (VALUES, THAW_BLOCK) of shared memory. */
-DEVICE void pile_up(struct thaw_at at, double *pile, const float mine[VALUES])
+/* The first row of this thread's team; none is left for a thread that is left over. */
+DEVICE int64_t first_row(struct thaw_grid grid, struct part p)
 {
-	for (int v = 0; v < VALUES; v++)
-		pile[v * THAW_BLOCK + (int)at.thread] = (double)mine[v];
+	return p.team < p.teams ? begin_of(grid, p.split) + p.team : grid.rows;
+}
+
+/* The pile is (VALUES, THAW_BLOCK) of shared memory: what each thread has. When all have put theirs there, and teams are
+ * many, each thread adds some of them up. */
+DEVICE void gather(struct thaw_at at, struct part p, double *pile)
+{
+	unsigned all = p.teams * p.lanes, v = at.thread / p.piled;
+	double sum = 0;
+
+	BARRIER();
+	if (p.piled == all)
+		return;
+	for (unsigned i = at.thread % p.piled; v < VALUES && i < all; i += p.piled)
+		sum += pile[v * THAW_BLOCK + i];
+	if (v < VALUES)
+		pile[v * THAW_BLOCK + at.thread % p.piled] = sum;
 	BARRIER();
 }
 
@@ -53,14 +71,18 @@ DEVICE double team_sum(struct part p, const double *pile, unsigned v, unsigned l
 {
 	double sum = 0;
 
-	for (unsigned team = 0; team < p.teams; team++)
-		sum += pile[v * THAW_BLOCK + team * p.lanes + lane];
+	for (unsigned i = lane; i < p.piled; i += p.lanes)
+		sum += pile[v * THAW_BLOCK + i];
 	return sum;
 }
 
-/* Writes the block's sums: partials (splits, 2, c). */
-DEVICE void write_partials(struct thaw_at at, struct part p, const double *pile, float *partials, int c)
+/* Writes the block's sums of what its threads have: partials (splits, 2, c). */
+DEVICE void write_partials(struct thaw_at at, struct part p, const float mine[VALUES], double *pile, float *partials,
+                           int c)
 {
+	for (int v = 0; v < VALUES; v++)
+		pile[v * THAW_BLOCK + (int)at.thread] = (double)mine[v];
+	gather(at, p, pile);
 	for (unsigned i = at.thread; i < VALUES * p.lanes; i += at.threads) {
 		unsigned v = i / p.lanes, lane = i % p.lanes;
 		size_t channel = (size_t)(p.first + lane) * 8 + v % 8;
@@ -69,9 +91,9 @@ DEVICE void write_partials(struct thaw_at at, struct part p, const double *pile,
 	}
 }
 
-/* Puts on the pile what all blocks of the column wrote for this thread's lane: each team adds up some of the splits. */
-DEVICE void pile_up_partials(struct thaw_at at, struct part p, struct thaw_grid grid, const float *partials,
-                             double *pile)
+/* Gathers what all blocks of the column wrote: each team adds up some of the splits. */
+DEVICE void gather_partials(struct thaw_at at, struct part p, struct thaw_grid grid, const float *partials,
+                            double *pile)
 {
 	size_t eight = p.first + p.lane;
 
@@ -88,7 +110,7 @@ DEVICE void pile_up_partials(struct thaw_at at, struct part p, struct thaw_grid 
 		for (unsigned k = 0; k < 8; k++)
 			pile[(which * 8 + k) * THAW_BLOCK + at.thread] = mine[k];
 	}
-	BARRIER();
+	gather(at, p, pile);
 }
 
 /* Channel i of a parameter that has `channels` of them. */
@@ -145,8 +167,8 @@ DEVICE void sum_rows(enum thaw_number number, const struct thaw_norm_sums_args *
 	for (int v = 0; v < VALUES; v++)
 		sums[v] = 0;
 	thaw_load8(number, a->x, eight, x0);
-	for (int64_t row = begin_of(a->grid, p.split) + p.team; row < begin_of(a->grid, p.split + 1) && p.team < p.teams;
-	     row += p.teams) {
+	UNROLL(4)
+	for (int64_t row = first_row(a->grid, p), end = begin_of(a->grid, p.split + 1); row < end; row += p.teams) {
 		float x[8];
 
 		thaw_load8(number, a->x, (size_t)row * eights + eight, x);
@@ -166,11 +188,10 @@ DEVICE void norm_sums(enum thaw_number number, const struct thaw_norm_sums_args 
 	float mine[VALUES];
 
 	sum_rows(number, a, p, mine);
-	pile_up(at, pile, mine);
-	write_partials(at, p, pile, a->partials, a->grid.c);
+	write_partials(at, p, mine, pile, a->partials, a->grid.c);
 	if (!thaw_last_block(at, &a->tickets[p.column], (unsigned)a->grid.splits))
 		return;
-	pile_up_partials(at, p, a->grid, a->partials, pile);
+	gather_partials(at, p, a->grid, a->partials, pile);
 	for (unsigned i = at.thread; i < 8 * p.lanes; i += at.threads) {
 		size_t channel = (size_t)p.first * 8 + i;
 
@@ -252,18 +273,28 @@ KERNEL(norm_apply)
 struct gate {
 	enum thaw_clamp clamp;
 	const uint8_t *mask;
-	float scale[8], shift[8]; /* with THAW_CLAMP_X */
+	float scale[8], shift[8]; /* shift: with THAW_CLAMP_X */
 };
 
 DEVICE void load_gate(struct gate *gate, const float *kept, size_t c, size_t eight)
 {
-	if (gate->clamp != THAW_CLAMP_X)
-		return;
 	load_kept(kept, THAW_NORM_SCALE, c, eight, gate->scale);
-	load_kept(kept, THAW_NORM_SHIFT, c, eight, gate->shift);
+	if (gate->clamp == THAW_CLAMP_X)
+		load_kept(kept, THAW_NORM_SHIFT, c, eight, gate->shift);
 }
 
-/* The gradient behind the clamp at the i-th eight. `x`: numbers there, read with THAW_CLAMP_X alone. */
+/* Which of eight numbers the clamp let through, a bit each. */
+DEVICE unsigned passed(const struct gate *gate, const float x[8])
+{
+	unsigned above = 0;
+
+	for (int k = 0; k < 8; k++)
+		above |= (unsigned)!(x[k] * gate->scale[k] + gate->shift[k] <= 0) << k;
+	return above;
+}
+
+/* The gradient behind the clamp at the i-th eight. `x`: the numbers there, read with THAW_CLAMP_X alone. All is loaded
+ * before anything is waited for. */
 DEVICE void gradient_at(enum thaw_number number, const void *dy0, const void *dy1, const struct gate *gate, size_t i,
                         const float x[8], float g[8])
 {
@@ -273,13 +304,10 @@ DEVICE void gradient_at(enum thaw_number number, const void *dy0, const void *dy
 	thaw_load8(number, dy0, i, g);
 	if (dy1)
 		thaw_load8(number, dy1, i, more);
-	for (int k = 0; k < 8; k++) {
-		bool passes = above >> k & 1;
-
-		if (gate->clamp == THAW_CLAMP_X)
-			passes = !(x[k] * gate->scale[k] + gate->shift[k] <= 0);
-		g[k] = passes ? g[k] + more[k] : 0;
-	}
+	if (gate->clamp == THAW_CLAMP_X)
+		above = passed(gate, x);
+	for (int k = 0; k < 8; k++)
+		g[k] = above >> k & 1 ? g[k] + more[k] : 0;
 }
 
 DEVICE void sum_gradients(enum thaw_number number, const struct thaw_norm_gradient_sums_args *a, struct part p,
@@ -315,11 +343,10 @@ DEVICE void finish_gradient(const struct thaw_norm_gradient_sums_args *a, size_t
 {
 	size_t c = (size_t)a->grid.c;
 	double deviation = (double)a->kept[THAW_NORM_DEVIATION * c + i], count = (double)a->grid.rows;
-	double by_g = (double)channel_of(a->gamma, i, a->channels) * deviation, gz = gx * deviation;
+	double scale = (double)a->kept[THAW_NORM_SCALE * c + i], gz = gx * deviation;
 
-	a->kept[THAW_NORM_A * c + i] = (float)by_g;
-	a->kept[THAW_NORM_B * c + i] = a->batch_statistics ? (float)(-by_g * deviation * gz / count) : 0;
-	a->kept[THAW_NORM_D * c + i] = a->batch_statistics ? (float)(-by_g * g / count) : 0;
+	a->kept[THAW_NORM_BY_X * c + i] = a->batch_statistics ? (float)(-scale * deviation * gz / count) : 0;
+	a->kept[THAW_NORM_REST * c + i] = a->batch_statistics ? (float)(-scale * g / count) : 0;
 	if (a->dgamma && i < (size_t)a->channels)
 		a->dgamma[i] = (float)gz;
 	if (a->dbeta && i < (size_t)a->channels)
@@ -333,11 +360,10 @@ DEVICE void norm_gradient_sums(enum thaw_number number, const struct thaw_norm_g
 	float mine[VALUES];
 
 	sum_gradients(number, a, p, mine);
-	pile_up(at, pile, mine);
-	write_partials(at, p, pile, a->partials, a->grid.c);
+	write_partials(at, p, mine, pile, a->partials, a->grid.c);
 	if (!thaw_last_block(at, &a->tickets[p.column], (unsigned)a->grid.splits))
 		return;
-	pile_up_partials(at, p, a->grid, a->partials, pile);
+	gather_partials(at, p, a->grid, a->partials, pile);
 	for (unsigned i = at.thread; i < 8 * p.lanes; i += at.threads)
 		finish_gradient(a, (size_t)p.first * 8 + i, team_sum(p, pile, i % 8, i / 8),
 		                team_sum(p, pile, 8 + i % 8, i / 8));
@@ -350,20 +376,17 @@ KERNEL(norm_gradient_sums)
 	BY_NUMBER(a.number, norm_gradient_sums, &a, at, pile);
 }
 
-/* dx = by_g g + by_x (x - mean) + rest, of eight channels. */
+/* dx = scale g + by_x (x - mean) + rest, of eight channels; the last two with statistics of the batch. */
 struct slope {
-	float by_g[8], by_x[8], mean[8], rest[8]; /* the last three with statistics of the batch */
+	float by_x[8], mean[8], rest[8];
 };
 
 DEVICE void load_slope(struct slope *slope, const struct thaw_norm_gradient_args *a, size_t eight)
 {
 	size_t c = (size_t)a->c;
 
-	load_kept(a->kept, a->batch_statistics ? THAW_NORM_A : THAW_NORM_SCALE, c, eight, slope->by_g);
-	if (!a->batch_statistics)
-		return;
-	load_kept(a->kept, THAW_NORM_B, c, eight, slope->by_x);
-	load_kept(a->kept, THAW_NORM_D, c, eight, slope->rest);
+	load_kept(a->kept, THAW_NORM_BY_X, c, eight, slope->by_x);
+	load_kept(a->kept, THAW_NORM_REST, c, eight, slope->rest);
 	load_kept(a->kept, THAW_NORM_MEAN, c, eight, slope->mean);
 }
 
@@ -371,10 +394,11 @@ DEVICE void norm_gradient(enum thaw_number number, const struct thaw_norm_gradie
 {
 	size_t c = (size_t)a->c, eights = c / 8, all = (size_t)a->rows * eights, first = thaw_first(at);
 	struct gate gate = {a->clamp, a->mask, {0}, {0}};
-	struct slope slope;
+	struct slope slope = {{0}, {0}, {0}};
 
 	load_gate(&gate, a->kept, c, first % eights);
-	load_slope(&slope, a, first % eights);
+	if (a->batch_statistics)
+		load_slope(&slope, a, first % eights);
 	for (size_t i = first; i < all; i += thaw_stride(at)) {
 		float x[8] = {0}, g[8];
 
@@ -386,7 +410,7 @@ DEVICE void norm_gradient(enum thaw_number number, const struct thaw_norm_gradie
 		if (!a->dx)
 			continue;
 		for (int k = 0; k < 8; k++)
-			g[k] = slope.by_g[k] * g[k] +
+			g[k] = gate.scale[k] * g[k] +
 			       (a->batch_statistics ? slope.by_x[k] * (x[k] - slope.mean[k]) + slope.rest[k] : 0);
 		thaw_store8(number, a->dx, i, g);
 	}

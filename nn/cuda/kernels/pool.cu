@@ -32,6 +32,7 @@ DEVICE void max_pool(enum thaw_number number, const struct thaw_max_pool_args *a
 	for (size_t i = thaw_first(at); i < all; i += thaw_stride(at)) {
 		struct spot s = spot_of(i, w->oh, w->ow, w->c);
 		float best[8] = {0};
+		uint64_t taps = 0;
 		unsigned tap[8] = {0};
 		bool any = false;
 
@@ -53,8 +54,10 @@ DEVICE void max_pool(enum thaw_number number, const struct thaw_max_pool_args *a
 			}
 		}
 		thaw_store8(number, a->y, i, best);
-		for (int k = 0; a->tap && k < 8; k++)
-			a->tap[i * 8 + (size_t)k] = (uint8_t)tap[k];
+		for (int k = 0; k < 8; k++)
+			taps |= (uint64_t)tap[k] << 8 * k;
+		if (a->tap)
+			thaw_store_bytes(a->tap, i, taps);
 	}
 }
 
@@ -83,13 +86,14 @@ DEVICE void max_pool_gradient(enum thaw_number number, const struct thaw_max_poo
 
 		for (int p = first_window(w, s.p); p < w->oh && p * w->stride - w->pad <= s.p; p++) {
 			for (int q = first_window(w, s.q); q < w->ow && q * w->stride - w->pad <= s.q; q++) {
-				int tap = (s.p - p * w->stride + w->pad) * w->kernel + s.q - q * w->stride + w->pad;
+				unsigned tap = (unsigned)((s.p - p * w->stride + w->pad) * w->kernel + s.q - q * w->stride + w->pad);
 				size_t from = eight_at(w, w->oh, w->ow, s.n, p, q, s.eight);
+				uint64_t taps = thaw_load_bytes(a->tap, from);
 				float dy[8];
 
 				thaw_load8(number, a->dy, from, dy);
 				for (int k = 0; k < 8; k++)
-					sums[k] += a->tap[from * 8 + (size_t)k] == tap ? dy[k] : 0;
+					sums[k] += (taps >> 8 * k & 255) == tap ? dy[k] : 0;
 			}
 		}
 		thaw_store8(number, a->dx, i, sums);
