@@ -82,20 +82,23 @@ static const char *describe(const struct thaw_sums *sums)
 	return thaw_nccl_describe();
 }
 
-/* One sum of the largest size: NCCL makes its connections, and takes memory for them, before anyone asks how much of that
- * is left, and outside of any recording. */
+/* Sums of all sizes: NCCL chooses its ways by them, and for each makes connections and takes memory the first time. That is
+ * before anyone asks how much is left, and outside of any recording. */
 static thaw_status plan(struct thaw_sums *sums, int replicas, int64_t count_limit, int slices_limit)
 {
 	struct nccl_sums *n = of(sums);
 	struct thaw_gpu *gpu = cuda_of(sums)->gpu;
 	size_t size_bytes = (size_t)count_limit * sizeof(float);
-	void *values;
-	thaw_status status = thaw_gpu_alloc(gpu, size_bytes, "gradients", &values);
+	void *values = NULL;
+	thaw_status worst, status = thaw_gpu_alloc(gpu, size_bytes, "gradients", &values);
+	thaw_status agreed = thaw_comm_agree(sums->comm, status, &worst); /* who has no memory comes to no sum */
 
 	(void)replicas, (void)slices_limit;
-	if (status)
-		return status;
-	status = thaw_gpu_zero(n->stream, values, size_bytes);
+	status = status ? status : agreed ? agreed : worst;
+	if (!status)
+		status = thaw_gpu_zero(n->stream, values, size_bytes);
+	for (int64_t count = 1; count < count_limit && !status; count *= 4)
+		status = thaw_nccl_sum(n->nccl, n->stream, values, count);
 	if (!status)
 		status = thaw_nccl_sum(n->nccl, n->stream, values, count_limit);
 	if (!status)

@@ -7,6 +7,7 @@
 #include "comm/sums.h"
 #include "comm/tree.h"
 #include "runner/watchdog.h"
+#include "runner/world.h"
 
 enum { BUCKETS = 4 };                        /* the trained numbers are cut into about this many */
 static const int64_t small_bucket = 1 << 16; /* floats below which a bucket is not worth its messages */
@@ -151,6 +152,7 @@ thaw_status thaw_exchange_new(struct thaw_setup *setup, const bool *trains, stru
 	for (int i = 0; i < e->buckets_count; i++)
 		if (e->buckets[i].end - e->buckets[i].begin > largest)
 			largest = e->buckets[i].end - e->buckets[i].begin;
+	status = thaw_world_agree(status); /* planning sums is for all */
 	if (!status)
 		status = thaw_sums_plan(setup->sums, setup->replicas, largest, e->buckets_count);
 	if (status)

@@ -112,11 +112,19 @@ static void release(struct thaw_device *device, void *memory)
 	thaw_gpu_free(cuda->gpu, memory);
 }
 
+/* Not all that nobody holds: code that is loaded when it first runs, and recordings, need some later on. */
+static const size_t spare_limit = (size_t)512 << 20;
+
 static thaw_status available(const struct thaw_device *device, size_t *bytes_out)
 {
 	const struct thaw_cuda *cuda = device->own;
+	size_t spare = thaw_gpu_facts(cuda->gpu)->memory_bytes / 32, free_bytes;
+	thaw_status status = thaw_gpu_available(cuda->gpu, &free_bytes);
 
-	return thaw_gpu_available(cuda->gpu, bytes_out);
+	spare = spare < spare_limit ? spare : spare_limit;
+	if (!status)
+		*bytes_out = free_bytes > spare ? free_bytes - spare : 0;
+	return status;
 }
 
 static thaw_status zero(struct thaw_device *device, void *memory, size_t size_bytes)

@@ -325,13 +325,10 @@ static cudnnStatus_t look_at_engine(cudnnBackendDescriptor_t config, struct thaw
  * By what its engine says. The precompiled ones that make statistics, half precision's alone, say nothing: they have no
  * note at all, and neither cuDNN's header nor its documentation tell whether the sums of their blocks meet in a fixed
  * order. A missing NONDETERMINISTIC proves nothing there, which is why only those get them who can do without the same
- * bits on every run (thaw_device.fused_statistics). What is compiled at run time costs a second or more for each layer,
- * and needs the driver's compiler.
+ * bits on every run (thaw_device.fused_statistics).
  */
 static bool is_wanted(const struct thaw_gpu_conv_spec *spec, const struct thaw_cudnn_plan *plan)
 {
-	if (spec->statistics && plan->compiled)
-		return false;
 	if (plan->short_sums || (spec->number == THAW_FLOAT32 && !spec->tf32 && plan->tensor_core))
 		return false;
 	return plan->deterministic || !spec->deterministic;
@@ -415,29 +412,47 @@ static thaw_status fail_conv(const struct thaw_gpu_conv_spec *s, const char *why
 		s->statistics ? ", statistics" : "", why);
 }
 
-thaw_status thaw_cudnn_plan_conv(const struct thaw_cudnn_target *target, const struct thaw_gpu_conv_spec *spec,
-                                 struct thaw_cudnn_plan *plans_out, int limit, int *count_out)
+/* Those of `count` configurations that will do. What is `compiled` at run time costs a second or more for each, and needs
+ * the driver's compiler. */
+static int make_plans(const struct thaw_cudnn_target *target, const struct thaw_gpu_conv_spec *spec,
+                      const cudnnBackendDescriptor_t *configs, int count, bool compiled,
+                      struct thaw_cudnn_plan *plans_out, int limit)
 {
-	struct parts parts = {.count = 0};
-	cudnnBackendDescriptor_t configs[CONFIGS], d = graph(target, &parts, spec);
-	int count = 0, made = 0;
+	int made = 0;
 
-	if (parts.status) {
-		release_parts(&parts);
-		return fail_conv(spec, thaw_cudnn_reason(parts.status));
-	}
-	propose(target, d, CUDNN_HEUR_MODE_A, configs, &count);
-	propose(target, d, CUDNN_HEUR_MODE_FALLBACK, configs, &count);
 	for (int i = 0; i < count && made < limit; i++) {
 		struct thaw_cudnn_plan plan = {.statistics = spec->statistics};
 
-		if (look_at_engine(configs[i], &plan) || !is_wanted(spec, &plan) || make_plan(target, configs[i], NULL, &plan))
+		if (look_at_engine(configs[i], &plan) || plan.compiled != compiled || !is_wanted(spec, &plan) ||
+		    make_plan(target, configs[i], NULL, &plan))
 			continue;
 		if (plan.workspace_bytes > spec->workspace_limit)
 			thaw_cudnn_plan_release(&plan);
 		else
 			plans_out[made++] = plan;
 	}
+	return made;
+}
+
+thaw_status thaw_cudnn_plan_conv(const struct thaw_cudnn_target *target, const struct thaw_gpu_conv_spec *spec,
+                                 struct thaw_cudnn_plan *plans_out, int limit, int *count_out)
+{
+	struct parts parts = {.count = 0};
+	cudnnBackendDescriptor_t configs[CONFIGS], d;
+	int count = 0, made = 0;
+
+	if (!target->handle && !target->properties) /* cuDNN would plan for a GPU that is none */
+		return fail_conv(spec, "it is for no GPU");
+	d = graph(target, &parts, spec);
+	if (parts.status) {
+		release_parts(&parts);
+		return fail_conv(spec, thaw_cudnn_reason(parts.status));
+	}
+	propose(target, d, CUDNN_HEUR_MODE_A, configs, &count);
+	propose(target, d, CUDNN_HEUR_MODE_FALLBACK, configs, &count);
+	made = make_plans(target, spec, configs, count, false, plans_out, limit);
+	if (made == 0 && !spec->statistics)
+		made = make_plans(target, spec, configs, count, true, plans_out, limit);
 	release_configs(configs, count);
 	release_parts(&parts);
 	*count_out = made;

@@ -162,8 +162,10 @@ void thaw_gpu_close(struct thaw_gpu *gpu)
 	if (!gpu)
 		return;
 	thaw_choice_keep();
-	if (gpu->cudnn)
+	if (gpu->cudnn) {
+		(void)cudnnSetStream(gpu->cudnn, NULL); /* not one that is gone */
 		(void)cudnnDestroy(gpu->cudnn);
+	}
 	if (gpu->cublas)
 		(void)cublasLtDestroy(gpu->cublas);
 	free(gpu);
@@ -383,7 +385,7 @@ thaw_status thaw_gpu_capture_end(struct thaw_gpu_stream *stream, struct thaw_gpu
 		status = THAW_OUT_OF_MEMORY;
 	if (!status) {
 		graph->gpu = stream->gpu;
-		status = thaw_gpu_check(stream->gpu, cudaGraphInstantiate(&graph->graph, captured, 0), "cudaGraphInstantiate");
+		status = thaw_gpu_check(stream->gpu, cudaGraphInstantiate(&graph->graph, captured, cudaGraphInstantiateFlagUseNodePriority), "cudaGraphInstantiate");
 	}
 	if (captured)
 		(void)cudaGraphDestroy(captured);

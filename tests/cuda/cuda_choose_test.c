@@ -27,7 +27,9 @@ static struct machine {
 	int fused;                 /* plans with statistics that there are */
 } machine;
 
-static struct thaw_gpu gpu = {.facts.name = "invented", .machine = "invented GPU"};
+static char library; /* a handle of it */
+static struct thaw_gpu gpu = {
+	.facts.name = "invented", .machine = "invented GPU", .cudnn = (cudnnHandle_t)(void *)&library};
 static const struct thaw_gpu_conv_spec spec = {
 	.n = 2, .c = 8, .h = 5, .w = 5, .k = 16, .oh = 5, .ow = 5, .kernel = 1, .stride = 1, .groups = 1, .bias = true};
 
@@ -91,7 +93,7 @@ thaw_status thaw_cudnn_plan_conv(const struct thaw_cudnn_target *target, const s
 {
 	int first = asked->statistics ? PLANS : 0, count = asked->statistics ? machine.fused : PLANS;
 
-	(void)target;
+	CHECK(target->handle == gpu.cudnn);
 	proposals++;
 	*count_out = limit < count ? limit : count;
 	for (int i = 0; i < *count_out; i++)
@@ -117,7 +119,7 @@ thaw_status thaw_cudnn_plan_read(const struct thaw_cudnn_target *target, const s
 {
 	int number = atoi(json + strlen("plan "));
 
-	(void)target;
+	CHECK(target->handle == gpu.cudnn);
 	CHECK_INT(number >= PLANS, asked->statistics);
 	if (number == machine.refused)
 		return thaw_fail(THAW_FAILED, "refused");

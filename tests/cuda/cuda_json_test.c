@@ -181,6 +181,7 @@ static void test_damaged(void)
 
 	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
 		CHECK_FAILS(thaw_cudnn_plan_read(&own, &plain, texts[i], &back), THAW_FAILED, "cuDNN refuses a plan: ");
+	CHECK_FAILS(thaw_cudnn_plan_conv(&none, &plain, &plan, 1, &count), THAW_FAILED, "it is for no GPU");
 	CHECK_OK(thaw_cudnn_plan_conv(&own, &plain, &plan, 1, &count));
 	CHECK_OK(thaw_cudnn_plan_write(&plan, &json));
 	thaw_text_add_bytes(&half, json.data, json.length / 2);

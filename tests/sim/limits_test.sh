@@ -32,6 +32,13 @@ for mebibytes in 1 2 4; do
     THAW_SIM_MEMORY=$mebibytes refused 78 "memory" 2 "memory-$mebibytes-two"
 done
 
+# the same on one rank alone, which the other must not wait for
+printf '#!/bin/sh\n[ "$OMPI_COMM_WORLD_RANK" = 0 ] || export THAW_SIM_MEMORY=$LESS_MEMORY\nexec "%s" "$@"\n' "$thaw" >uneven
+chmod +x uneven
+for mebibytes in 1 2 3 4; do
+    LESS_MEMORY=$mebibytes thaw=$PWD/uneven refused 78 "memory" 2 "memory-$mebibytes-one" --set timeout=30
+done
+
 # --- numbers -------------------------------------------------------------------------------------------------------------
 
 # 1,000,000 times the gradient is beyond 65,504 for half at the first step; so it is at each, as the scale is fixed

@@ -269,6 +269,7 @@ thaw_status thaw_gpu_alloc_pinned(struct thaw_gpu *gpu, size_t size_bytes, const
 		return THAW_OUT_OF_MEMORY;
 	if (memory.pinned_count == sizeof memory.pinned / sizeof *memory.pinned)
 		thaw_sim_refuse("out of pinned pieces");
+	memset(host, 0xff, size_bytes); /* CUDA leaves what was there */
 	memory.pinned[memory.pinned_count++] = (struct piece){.begin = host, .bytes = size_bytes};
 	*memory_out = host;
 	return THAW_OK;
