@@ -134,11 +134,21 @@ static thaw_status settle(const struct thaw_run_folder *folder, const struct tha
 	return thaw_folder_settle(folder, job);
 }
 
+/* Words for a run that is not where `device: auto` began it. */
+static thaw_status fail_begun(thaw_status status, const char *folder)
+{
+	char words[THAW_WORDS];
+
+	snprintf(words, sizeof words, "%s", thaw_fail_text());
+	return thaw_fail(status, "'%s' was begun on GPUs, and goes on with them: %s", folder, words);
+}
+
 /* With what the command line said: measuring, beginning a run, or going on with one. */
 static thaw_status run_job(struct thaw_job *job, const struct arguments *a, double begun)
 {
 	struct thaw_train_options options = {.measure_steps = a->steps, .begun_seconds = begun, .progress = a->progress};
 	struct thaw_run_folder folder = {0};
+	bool automatic = strcmp(job->device, "auto") == 0;
 	struct thaw_setup setup;
 	thaw_status status;
 
@@ -155,6 +165,8 @@ static thaw_status run_job(struct thaw_job *job, const struct arguments *a, doub
 	options.resume = *folder.resume ? folder.resume : NULL;
 	if (!thaw_job_done(job, folder.epoch, folder.best_epoch))
 		status = thaw_setup_open(job, true, &setup);
+	if (status == THAW_FAILED && automatic && strcmp(job->device, "cuda") == 0)
+		status = fail_begun(status, folder.path);
 	if (!status && !thaw_job_done(job, folder.epoch, folder.best_epoch)) {
 		status = train(&setup, job, a->steps ? NULL : &folder, options);
 		if (!thaw_world_alone(status))

@@ -94,10 +94,15 @@ thaw_status thaw_setup_held(const struct thaw_setup *setup, size_t *held_out)
 static thaw_status open_device(struct thaw_setup *setup)
 {
 	const struct thaw_job *job = setup->job;
+	const char *precision = job->precision;
 	thaw_status status = thaw_device_open(job->device, setup->threads, setup->gpu, &setup->device);
 
+	if (!status && !setup->device->backend->memory && strcmp(precision, "fp32") != 0) {
+		thaw_warn("precision: %s is for GPUs, device '%s' computes with fp32", precision, setup->device->backend->name);
+		precision = "fp32"; /* so that the same job runs on a GPU and without one */
+	}
 	if (!status)
-		status = thaw_device_compute(setup->device, job->precision, job->tf32);
+		status = thaw_device_compute(setup->device, precision, job->tf32);
 	if (status)
 		return status;
 	setup->device->sharers = thaw_comm_local_size(setup->comm);

@@ -8,6 +8,15 @@
 #include "base/mem.h"
 #include "base/text.h"
 
+enum { BUILD = 160 };
+
+/* What computes: what the bits of a result depend on. */
+static void name_build(const struct thaw_setup *setup, char build_out[BUILD])
+{
+	snprintf(build_out, BUILD, "thaw %s, %s, %d threads a rank", THAW_VERSION, thaw_device_describe(setup->device),
+	         setup->threads);
+}
+
 /* Tensors with room for their names: all parameters; then of every one that is not state the slots, how many updates it
  * has had, and its average. */
 struct tensors {
@@ -85,7 +94,7 @@ thaw_status thaw_snapshot_write(const char *path, const char *previous, struct t
 {
 	const char **names = thaw_setup_class_names(setup);
 	struct tensors tensors;
-	char build[160];
+	char build[BUILD];
 	thaw_status status;
 
 	if (!names)
@@ -93,8 +102,7 @@ thaw_status thaw_snapshot_write(const char *path, const char *previous, struct t
 	status = tensors_init(&tensors, &setup->params, state);
 	if (status)
 		goto free_names;
-	snprintf(build, sizeof build, "thaw %s, %s, %d threads a rank", THAW_VERSION, thaw_device_describe(setup->device),
-	         setup->threads);
+	name_build(setup, build);
 	snprintf(facts.arch, sizeof facts.arch, "%s", setup->job->model.arch);
 	memcpy(facts.mean, setup->facts->mean, sizeof facts.mean);
 	memcpy(facts.std, setup->facts->std, sizeof facts.std);
@@ -155,6 +163,16 @@ static thaw_status check_facts(const char *path, const struct thaw_checkpoint_fa
 	return thaw_meaning_match(&mine, &theirs, THAW_BAD_JOB);
 }
 
+/* Where a run goes on elsewhere than it was: without its GPU, say, which `device: auto` does not insist on. */
+static void warn_of_build(const char *path, const char *theirs, const struct thaw_setup *setup)
+{
+	char mine[BUILD];
+
+	name_build(setup, mine);
+	if (strcmp(mine, theirs) != 0)
+		thaw_warn("'%s' was written by %s, what goes on is %s: numbers round otherwise from here on", path, theirs, mine);
+}
+
 thaw_status thaw_snapshot_read(const char *path, struct thaw_setup *setup, struct thaw_snapshot_wanted wanted,
                                struct thaw_checkpoint_facts *facts_out)
 {
@@ -183,6 +201,8 @@ thaw_status thaw_snapshot_read(const char *path, struct thaw_setup *setup, struc
 	tensors_release(&tensors);
 	if (status)
 		goto free_checkpoint;
+	if (wanted.losses)
+		warn_of_build(path, facts->build, setup);
 	if (wanted.losses)
 		memcpy(wanted.losses, facts->losses, 2 * (size_t)facts->replicas * sizeof *wanted.losses);
 	if (wanted.val_losses && facts->epoch > 0)

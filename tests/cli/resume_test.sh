@@ -110,6 +110,11 @@ cp runs/clock/last.h5 runs/clock/epoch-0003.h5.mine
 expect 0 "is finished" "$thaw" train job.yaml --set name=clock --set checkpoint.keep=1 --set checkpoint.every=3
 [ "$(cd runs/clock && echo epoch-*)" = "epoch-0003.h5.mine epoch-0018.h5 epoch-0020.h5" ] || fail "kept: $(ls runs/clock)"
 
+# where it goes on with other code, that is said
+expect 75 "" "$thaw" train job.yaml --set name=elsewhere --fault term@22
+expect 0 "elsewhere/last.h5' was written by thaw " env ONEDNN_MAX_CPU_ISA=SSE41 "$thaw" train job.yaml --set name=elsewhere
+grep -q ", what goes on is thaw .* sse41, .*: numbers round otherwise from here on" said || fail "no word of the code: $(cat said)"
+
 # killed before a checkpoint had its other name, the next start gives it
 rm runs/clock/epoch-0020.h5
 expect 0 "is finished" "$thaw" train job.yaml --set name=clock --set checkpoint.keep=2 --set checkpoint.every=3
