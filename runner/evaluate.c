@@ -17,6 +17,7 @@
 enum {
 	BATCH = 32,         /* pictures */
 	DEVICE_BATCH = 128, /* the same for a device with memory of its own, which likes more at once */
+	LEAST_BATCH = 8,    /* where memory is short */
 	AHEAD = 2,          /* batches under way: such a device is at one while the host looks at the other */
 	MEASURED = 8, /* batches that are timed, after one that warms up */
 };
@@ -148,28 +149,41 @@ static int batch_of(const struct thaw_setup *setup)
 	return count < DEVICE_BATCH ? (int)((count + 7) / 8 * 8) : DEVICE_BATCH;
 }
 
-thaw_status thaw_evaluator_new(struct thaw_setup *setup, struct thaw_evaluator **evaluator_out)
+/* For half as many pictures each time that there is no memory for them: the batch is nobody's wish. All ranks call it. */
+static thaw_status compile(struct thaw_evaluator *e)
 {
-	struct thaw_evaluator *e = thaw_alloc(1, sizeof *e);
-	struct thaw_plan_spec spec = {.device = setup->device, .params = &setup->params};
+	struct thaw_setup *setup = e->setup;
+	struct thaw_plan_spec spec = {.device = setup->device, .batch = batch_of(setup), .params = &setup->params};
 	thaw_status status;
 
 	memcpy(spec.mean, setup->facts->mean, sizeof spec.mean);
 	memcpy(spec.std, setup->facts->std, sizeof spec.std);
-	if (e) {
-		e->setup = setup;
-		e->memory = thaw_device_allocator(setup->device);
-		e->batch = batch_of(setup);
-		spec.batch = e->batch;
-	}
-	status = e ? deal_out(e) : THAW_OUT_OF_MEMORY;
+	while ((status = thaw_setup_compile(setup, &spec, &e->plan)) == THAW_OUT_OF_MEMORY && spec.batch > LEAST_BATCH)
+		spec.batch = (spec.batch / 2 + LEAST_BATCH - 1) / LEAST_BATCH * LEAST_BATCH;
+	e->batch = spec.batch;
+	return status;
+}
+
+thaw_status thaw_evaluator_new(struct thaw_setup *setup, struct thaw_evaluator **evaluator_out)
+{
+	struct thaw_evaluator *e = thaw_alloc(1, sizeof *e);
+	thaw_status status = thaw_world_agree(e ? THAW_OK : THAW_OUT_OF_MEMORY);
+
+	if (status)
+		goto free_evaluator;
+	e->setup = setup;
+	e->memory = thaw_device_allocator(setup->device);
+	status = compile(e);
+	if (status)
+		goto free_evaluator;
+	status = deal_out(e);
 	for (int i = 0; i < AHEAD && !status; i++)
 		status = make_room(e, &e->under_way[i]);
 	if (!status)
 		status = open_loader(e);
 	status = thaw_world_agree(status);
-	if (!status)
-		status = thaw_setup_compile(setup, &spec, &e->plan);
+
+free_evaluator:
 	if (status)
 		thaw_evaluator_free(e);
 	else

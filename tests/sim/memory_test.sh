@@ -36,6 +36,15 @@ grep -qE "are free: a batch of [0-9]+ would fit$" said || fail "no batch that wo
 
 # what no batch changes is told in words of its own
 expect 78 "thaw: out of GPU memory: parameters need 42.6 MiB, " "$thaw" plan job.yaml --set device=cuda --set model.arch=resnet18
+# validation takes what there is: its batch is nobody's wish
+"$thaw" demo many --train 2 --val 30 --size 40 >/dev/null && "$thaw" pack many -o many-data --resize 36 >/dev/null 2>&1 || fail many
+for mebibytes in 12 64; do
+    THAW_SIM_MEMORY=$mebibytes expect 0 "" mpirun -n 2 "$thaw" train job.yaml --set device=cuda --set 'data.train=many-data/train-*.h5' \
+        --set 'data.val=many-data/val-*.h5' --set name="many-$mebibytes" --set 'phases=[{epochs: 1, train: all, batch: 4}]'
+done
+[ "$(cut -d, -f12 runs/many-12/metrics.csv)" = "$(cut -d, -f12 runs/many-64/metrics.csv)" ] ||
+    fail "another accuracy with little memory: $(cat runs/many-*/metrics.csv)"
+
 THAW_SIM_MEMORY=8 expect 78 "not even one picture in each of 1 replica fits, a smaller data.crop or network may" \
     "$thaw" plan job.yaml --set device=cuda --set data.crop=256
 
