@@ -170,6 +170,7 @@ sort -u "$work/cuda" >"$top/lib/cuda-libraries"
 
 install -m 644 "$source/tools/bundle/env.sh" "$top/"
 install -m 644 "$source"/{LICENSE,README.md} "$top/"
+install -D -m 644 -t "$top/docs" "$source"/docs/*.md
 install -m 644 "$source"/tests/golden/{ops,nets}.h5 "$top/tests/golden/"
 install -m 644 "$source"/examples/*.yaml "$top/examples/"
 install -m 755 "$source"/tools/{test-gpu,bench-gpu}.sh "$top/tools/"

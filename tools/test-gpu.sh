@@ -17,6 +17,9 @@ root=$(cd "$(dirname "$0")/.." && pwd) || exit
 
 usage() {
     sed -n '2,/^set /s/^# \{0,1\}//p' "$0"
+    echo
+    echo "Steps:"
+    sed -n 's/^ *step "\([^"]*\)".*/    \1/; T; s/\$number_type/TYPE/; p' "$0"
 }
 
 refuse() { # WORDS...: the command line cannot be used

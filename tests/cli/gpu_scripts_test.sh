@@ -24,6 +24,7 @@ refused() {
     [ "$(wc -l <said)" = 1 ] || fail "$*: not one line: $(cat said)"
 }
 expect 0 "--minutes M" "$tests" --help
+grep -qx "    killed and resumed" said || fail "test-gpu.sh --help names no steps: $(cat said)"
 expect 0 "bench-gpu.sh PYTHON" "$bench" --help
 refused "unknown option '--fast': there are --minutes" "$tests" --fast
 refused "--minutes needs a value" "$tests" --minutes

@@ -81,6 +81,8 @@ trained 1 few-cpu --set device=cpu "${few[@]}"
 trained 1 few "${few[@]}"
 near $fp32 0 runs/few runs/few-cpu
 THAW_SIM_SEED=2 THAW_SIM_WORKSPACE=12582912 trained 1 moved
+THAW_SIM_WORKSPACE=12582912 trained 2 moved-two # of a last batch, one rank has all
+same runs/moved-two runs/two
 same runs/moved runs/one
 
 finish
