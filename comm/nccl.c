@@ -167,8 +167,10 @@ void thaw_nccl_free(struct thaw_nccl *nccl)
 	if (!nccl)
 		return;
 	if (nccl->comm) {
-		if (pthread_create(&thread, NULL, end, nccl))
+		if (pthread_create(&thread, NULL, end, nccl)) {
+			(void)on_exit(leave, NULL);
 			return;
+		}
 		while (!atomic_load(&nccl->ended) && thaw_clock_seconds() < until)
 			nanosleep(&pause, NULL);
 		if (!atomic_load(&nccl->ended)) {

@@ -82,8 +82,8 @@ static const char *describe(const struct thaw_sums *sums)
 	return thaw_nccl_describe();
 }
 
-/* Sums of all sizes: NCCL chooses its ways by them, and for each makes connections and takes memory the first time. That is
- * before anyone asks how much is left, and outside of any recording. */
+/* Sums of one number, two, four, up to the largest: NCCL chooses its ways by size, and for each makes connections and takes
+ * memory the first time. That is to be before anyone asks how much is left, and outside of any recording. */
 static thaw_status plan(struct thaw_sums *sums, int replicas, int64_t count_limit, int slices_limit)
 {
 	struct nccl_sums *n = of(sums);
@@ -97,7 +97,7 @@ static thaw_status plan(struct thaw_sums *sums, int replicas, int64_t count_limi
 	status = status ? status : agreed ? agreed : worst;
 	if (!status)
 		status = thaw_gpu_zero(n->stream, values, size_bytes);
-	for (int64_t count = 1; count < count_limit && !status; count *= 4)
+	for (int64_t count = 1; count < count_limit && !status; count *= 2)
 		status = thaw_nccl_sum(n->nccl, n->stream, values, count);
 	if (!status)
 		status = thaw_nccl_sum(n->nccl, n->stream, values, count_limit);

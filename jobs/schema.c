@@ -124,7 +124,7 @@ static const struct thaw_key job_keys[] = {
 	{"device", &thaw_type_choice, JOB(device), "auto", .choices = CHOICES("auto", "cuda", "cpu", "reference"),
 	 .meaning = "where to compute; auto: the best there is"},
 	{"precision", &thaw_type_choice, JOB(precision), "fp32", .choices = CHOICES("fp32", "bf16", "fp16"),
-	 .meaning = "numbers that a GPU computes with; parameters stay fp32, and so does a CPU"},
+	 .meaning = "what a GPU computes with; parameters, and a CPU, use fp32"},
 	{"tf32", &thaw_type_bool, JOB(tf32), "false",
 	 .meaning = "cuda, fp32: products of 10 bits, which tensor cores make"},
 	{"loss_scale", &thaw_type_number, JOB(loss_scale), "1024", .low = 1, .high = 16777216,

@@ -156,7 +156,7 @@ struct thaw_memory_ops {
 	/* Its contents are undefined. THAW_OUT_OF_MEMORY names `what`, its size and what there is. */
 	thaw_status (*allocate)(struct thaw_device *device, size_t size_bytes, const char *what, void **memory_out);
 	void (*release)(struct thaw_device *device, void *memory); /* NULL is fine; waits for what may use it */
-	thaw_status (*available)(const struct thaw_device *device, size_t *bytes_out);
+	thaw_status (*available)(const struct thaw_device *device, size_t *bytes_out); /* for what a plan places */
 	thaw_status (*zero)(struct thaw_device *device, void *memory, size_t size_bytes);
 	thaw_status (*add)(struct thaw_device *device, float *to, const float *from, int64_t count); /* to += from */
 	/* to = from as the device's number; count is a multiple of 8. */

@@ -34,7 +34,7 @@ struct thaw_device {
 thaw_status thaw_device_open(const char *name, int threads, int gpu, struct thaw_device **device_out);
 
 /* What to compute with from now on: "fp32", "bf16" or "fp16", before anything is attached or compiled. THAW_BAD_JOB says
- * what the device can. */
+ * what the device can; the host's processors compute with fp32 alone, as runner/setup.c knows. */
 thaw_status thaw_device_compute(struct thaw_device *device, const char *precision, bool tf32);
 
 void thaw_device_free(struct thaw_device *device); /* NULL is fine */

@@ -134,11 +134,15 @@ static thaw_status settle(const struct thaw_run_folder *folder, const struct tha
 	return thaw_folder_settle(folder, job);
 }
 
-/* Words for a run that is not where `device: auto` began it. */
+/* Words for a run that `device: auto` began on GPUs, where there are none. */
 static thaw_status fail_begun(thaw_status status, const char *folder)
 {
 	char words[THAW_WORDS];
+	struct thaw_found found;
 
+	thaw_device_gpus("cuda", &found);
+	if (found.gpus > 0) /* it is for another reason */
+		return status;
 	snprintf(words, sizeof words, "%s", thaw_fail_text());
 	return thaw_fail(status, "'%s' was begun on GPUs, and goes on with them: %s", folder, words);
 }

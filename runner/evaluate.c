@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/confusion.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "io/loader.h"
 #include "nn/plan.h"
@@ -139,7 +140,8 @@ static thaw_status open_loader(struct thaw_evaluator *e)
 		&e->loader);
 }
 
-/* The same for any number of ranks, since what is rounded depends on it; few pictures make one batch, in whole eights. */
+/* Pictures, where there is memory for them: the same for any number of ranks, since what is rounded depends on it; few make
+ * one batch, in whole eights. */
 static int batch_of(const struct thaw_setup *setup)
 {
 	int64_t count = setup->facts->count;
@@ -149,7 +151,8 @@ static int batch_of(const struct thaw_setup *setup)
 	return count < DEVICE_BATCH ? (int)((count + 7) / 8 * 8) : DEVICE_BATCH;
 }
 
-/* For half as many pictures each time that there is no memory for them: the batch is nobody's wish. All ranks call it. */
+/* For half as many pictures each time that there is no memory for them: the batch is nobody's wish, though another rounds
+ * otherwise. All ranks call it. */
 static thaw_status compile(struct thaw_evaluator *e)
 {
 	struct thaw_setup *setup = e->setup;
@@ -161,6 +164,9 @@ static thaw_status compile(struct thaw_evaluator *e)
 	while ((status = thaw_setup_compile(setup, &spec, &e->plan)) == THAW_OUT_OF_MEMORY && spec.batch > LEAST_BATCH)
 		spec.batch = (spec.batch / 2 + LEAST_BATCH - 1) / LEAST_BATCH * LEAST_BATCH;
 	e->batch = spec.batch;
+	if (!status && e->batch < batch_of(setup))
+		thaw_warn("memory is short: validation takes %d pictures at once, not %d, and its losses round otherwise",
+		          e->batch, batch_of(setup));
 	return status;
 }
 

@@ -2,7 +2,8 @@
  * Exact validation: every picture of the split once, whatever the number of ranks.
  *
  * The split is cut into fixed batches that are dealt out to the ranks; counts are summed as integers and losses batch
- * by batch in one order. A last batch is filled up with pictures that count for nothing.
+ * by batch in one order. A last batch is filled up with pictures that count for nothing. Where memory is short batches
+ * are smaller, with a warning.
  */
 #ifndef THAW_RUNNER_EVALUATE_H
 #define THAW_RUNNER_EVALUATE_H

@@ -135,10 +135,12 @@ thaw_status thaw_exchange_new(struct thaw_setup *setup, const bool *trains, stru
 {
 	struct thaw_exchange *e = thaw_alloc(1, sizeof *e);
 	int64_t largest = 0;
-	thaw_status status;
+	thaw_status status = thaw_world_agree(e ? THAW_OK : THAW_OUT_OF_MEMORY);
 
-	if (!e)
-		return THAW_OUT_OF_MEMORY;
+	if (status) {
+		free(e);
+		return status;
+	}
 	e->sums = setup->sums;
 	e->device = setup->device;
 	e->replicas = setup->replicas;

@@ -14,7 +14,7 @@
 
 struct thaw_exchange;
 
-/* For one trained set; `trains` has a flag per parameter. */
+/* For one trained set; `trains` has a flag per parameter. All ranks call it, and agree on the way. */
 thaw_status thaw_exchange_new(struct thaw_setup *setup, const bool *trains, struct thaw_exchange **exchange_out);
 void thaw_exchange_free(struct thaw_exchange *exchange); /* NULL is fine */
 

@@ -170,7 +170,7 @@ static void warn_of_build(const char *path, const char *theirs, const struct tha
 
 	name_build(setup, mine);
 	if (strcmp(mine, theirs) != 0)
-		thaw_warn("'%s' was written by %s, what goes on is %s: numbers round otherwise from here on", path, theirs, mine);
+		thaw_warn("'%s' was written by %s, what goes on is %s: numbers may round otherwise from here on", path, theirs, mine);
 }
 
 thaw_status thaw_snapshot_read(const char *path, struct thaw_setup *setup, struct thaw_snapshot_wanted wanted,
@@ -201,10 +201,10 @@ thaw_status thaw_snapshot_read(const char *path, struct thaw_setup *setup, struc
 	tensors_release(&tensors);
 	if (status)
 		goto free_checkpoint;
-	if (wanted.losses)
+	if (wanted.losses) {
 		warn_of_build(path, facts->build, setup);
-	if (wanted.losses)
 		memcpy(wanted.losses, facts->losses, 2 * (size_t)facts->replicas * sizeof *wanted.losses);
+	}
 	if (wanted.val_losses && facts->epoch > 0)
 		memcpy(wanted.val_losses, facts->val_losses, (size_t)facts->epoch * sizeof *wanted.val_losses);
 	snprintf(setup->weights, sizeof setup->weights, "%s", path);

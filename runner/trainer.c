@@ -121,7 +121,7 @@ thaw_status thaw_trainer_begin_phase(struct thaw_trainer *t, int phase)
 	end_phase(t);
 	t->phase = phase;
 	t->plan_batch[0] = thaw_trainer_micro_batch(t, phase);
-	status = thaw_setup_select(t->setup, phase, &t->trains);
+	status = thaw_world_agree(thaw_setup_select(t->setup, phase, &t->trains));
 	if (!status)
 		status = thaw_exchange_new(t->setup, t->trains, &t->exchange);
 	status = thaw_world_agree(status);

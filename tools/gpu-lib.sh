@@ -78,7 +78,7 @@ compare_metrics() {
 # learned METRICS: the last training loss is below the first.
 learned() {
     awk -F, 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == "train_loss") c = i }
-        NR == 2 { first = $c } END { print "training loss from " first " to " $c; exit !(NR > 2 && $c + 0 < first + 0) }' "$1"
+        NR == 2 { first = $c } END { print "training loss from " first " to " $c; exit !(NR > 2 && $c ~ /^[0-9]/ && $c + 0 < first + 0) }' "$1"
 }
 
 # same_tensors WANT GOT: two checkpoints with the same bytes in every tensor; names those that differ.

@@ -60,7 +60,7 @@ step "build" build release release all && step "tests" run_tests release
 # Left out: what takes minutes there and runs no other code than the rest.
 step "build with sanitizers" build sanitize sanitize "tests/unit/all tests/sim/all tests/ops/all tests/golden/all tests/fuzz/all" &&
     step "tests with sanitizers" run_tests sanitize -L 'unit|sim|ops|golden|fuzz' \
-        -E '^(net_golden_test_(reference|winograd|sim.*)|op_parity_test(_winograd|_sim.*)?|sim\..*_test)$'
+        -E '^(net_golden_test_(reference|winograd|sim.*)|op_parity_test(_winograd|_sim|_sim_bf16|_sim_statistics)?|sim\..*_test)$'
 step "build with the thread sanitizer" build sanitize threads loader_test -DTHAW_SANITIZE=thread &&
     step "loader with the thread sanitizer" run_tests threads -R '^loader_test$'
 step "fuzzing" tools/fuzz.sh

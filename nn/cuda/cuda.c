@@ -112,7 +112,7 @@ static void release(struct thaw_device *device, void *memory)
 	thaw_gpu_free(cuda->gpu, memory);
 }
 
-/* Not all that nobody holds: code that is loaded when it first runs, and recordings, need some later on. */
+/* Less than is free: kernels that are loaded when they first run, and recordings, take memory later on. */
 static const size_t spare_limit = (size_t)512 << 20;
 
 static thaw_status available(const struct thaw_device *device, size_t *bytes_out)

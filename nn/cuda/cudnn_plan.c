@@ -329,6 +329,8 @@ static cudnnStatus_t look_at_engine(cudnnBackendDescriptor_t config, struct thaw
  */
 static bool is_wanted(const struct thaw_gpu_conv_spec *spec, const struct thaw_cudnn_plan *plan)
 {
+	if (spec->statistics && plan->compiled)
+		return false;
 	if (plan->short_sums || (spec->number == THAW_FLOAT32 && !spec->tf32 && plan->tensor_core))
 		return false;
 	return plan->deterministic || !spec->deterministic;
@@ -439,7 +441,7 @@ thaw_status thaw_cudnn_plan_conv(const struct thaw_cudnn_target *target, const s
 {
 	struct parts parts = {.count = 0};
 	cudnnBackendDescriptor_t configs[CONFIGS], d;
-	int count = 0, made = 0;
+	int count = 0, made;
 
 	if (!target->handle && !target->properties) /* cuDNN would plan for a GPU that is none */
 		return fail_conv(spec, "it is for no GPU");
@@ -451,7 +453,7 @@ thaw_status thaw_cudnn_plan_conv(const struct thaw_cudnn_target *target, const s
 	propose(target, d, CUDNN_HEUR_MODE_A, configs, &count);
 	propose(target, d, CUDNN_HEUR_MODE_FALLBACK, configs, &count);
 	made = make_plans(target, spec, configs, count, false, plans_out, limit);
-	if (made == 0 && !spec->statistics)
+	if (made == 0)
 		made = make_plans(target, spec, configs, count, true, plans_out, limit);
 	release_configs(configs, count);
 	release_parts(&parts);

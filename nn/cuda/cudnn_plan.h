@@ -53,7 +53,7 @@ struct thaw_cudnn_plan {
 void thaw_cudnn_plan_release(struct thaw_cudnn_plan *plan);
 
 /* Makes the first `limit` plans, best first, that keep to what the spec asks for: precision, determinism, workspace;
- * with statistics they are precompiled. THAW_FAILED says that there is none, with cuDNN's reason. */
+ * with statistics they are precompiled, and without wherever one is. THAW_FAILED says that there is none, with cuDNN's reason. */
 thaw_status thaw_cudnn_plan_conv(const struct thaw_cudnn_target *target, const struct thaw_gpu_conv_spec *spec,
                                  struct thaw_cudnn_plan *plans_out, int limit, int *count_out);
 

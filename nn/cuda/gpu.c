@@ -115,8 +115,8 @@ static thaw_status open_libraries(struct thaw_gpu *gpu)
 	cublasStatus_t cublas;
 
 	if (cudnnGetVersion() < THAW_CUDNN_LEAST)
-		return thaw_fail(THAW_FAILED, "cuDNN %zu.%zu is too old: 9.8 or later is wanted", cudnnGetVersion() / 10000,
-		                 cudnnGetVersion() / 100 % 100);
+		return thaw_fail(THAW_FAILED, "cuDNN %zu.%zu is too old: %d.%d or later is wanted", cudnnGetVersion() / 10000,
+		                 cudnnGetVersion() / 100 % 100, THAW_CUDNN_LEAST / 10000, THAW_CUDNN_LEAST / 100 % 100);
 	cudnn = cudnnCreate(&gpu->cudnn);
 	if (cudnn)
 		return thaw_fail(thaw_gpu_cudnn_failure(cudnn), "GPU %d (%s): cuDNN: %s", gpu->number, gpu->facts.name,
@@ -385,7 +385,10 @@ thaw_status thaw_gpu_capture_end(struct thaw_gpu_stream *stream, struct thaw_gpu
 		status = THAW_OUT_OF_MEMORY;
 	if (!status) {
 		graph->gpu = stream->gpu;
-		status = thaw_gpu_check(stream->gpu, cudaGraphInstantiate(&graph->graph, captured, cudaGraphInstantiateFlagUseNodePriority), "cudaGraphInstantiate");
+		/* With the priorities of the streams it was recorded from: else sums would wait behind all of the backward pass. */
+		status = thaw_gpu_check(
+			stream->gpu, cudaGraphInstantiate(&graph->graph, captured, cudaGraphInstantiateFlagUseNodePriority),
+			"cudaGraphInstantiate");
 	}
 	if (captured)
 		(void)cudaGraphDestroy(captured);

@@ -168,7 +168,6 @@ static thaw_status sum_gradients(const struct thaw_step *step)
 		.dy0 = step->dy[0]->data,
 		.dy1 = step->dy_count > 1 ? step->dy[1]->data : NULL,
 		.mask = mask_of(step),
-		.gamma = step->gamma,
 		.partials = step->workspace,
 		.tickets = cuda->tickets,
 		.kept = step->saved,

@@ -11,7 +11,8 @@
 #include "nn/cpu/cpu.h"
 #include "nn/device.h"
 
-enum { GUARD = 64, BLOCKS = 24 }; /* as aligned as what a plan places: 256 bytes */
+/* Floats: a plan places what it places at 64 bytes, but the workspace at 256. */
+enum { GUARD = 16, WORKSPACE_GUARD = 64, BLOCKS = 24 };
 
 /* Largest error of a sum in float32, as a part of the sum of absolute values. */
 #define SUMS_TOLERANCE 1e-5
@@ -29,7 +30,7 @@ struct rig {
 	double *shares, *class_weights;
 	float *blocks[BLOCKS];   /* guarded memory, freed at the end */
 	float *twins[BLOCKS];    /* the same in the device's own memory, which steps work on */
-	size_t elems[BLOCKS];
+	size_t front[BLOCKS], all[BLOCKS]; /* floats: of the guard in front, and of the block with both */
 	int blocks_count;
 	float *params[BLOCKS];   /* parameters in the device's own memory */
 	int params_count;
@@ -61,11 +62,11 @@ static float *own_memory(const struct rig *rig, size_t elems)
 	return memory;
 }
 
-/* Memory for at least `size_bytes`, starting on 256 bytes, all NaN, with guards on both sides: an address for the step,
- * which the host has to translate where it is the device's `own` memory. */
-static float *guard(struct rig *rig, size_t size_bytes, bool own)
+/* Memory for at least `size_bytes`, all NaN, with guards on both sides: an address for the step, which the host has to
+ * translate where it is the device's `own` memory. */
+static float *guard(struct rig *rig, size_t size_bytes, size_t front, bool own)
 {
-	size_t elems = (size_bytes + sizeof(float) - 1) / sizeof(float), all = elems + 2 * GUARD;
+	size_t elems = (size_bytes + sizeof(float) - 1) / sizeof(float), all = front + elems + GUARD;
 	float *block = aligned_alloc(256, (all * sizeof(float) + 255) / 256 * 256);
 	int i = rig->blocks_count++;
 
@@ -76,13 +77,14 @@ static float *guard(struct rig *rig, size_t size_bytes, bool own)
 	fill_nan(block, all);
 	rig->blocks[i] = block;
 	rig->twins[i] = own ? own_memory(rig, all) : block;
-	rig->elems[i] = elems;
-	return rig->twins[i] + GUARD;
+	rig->front[i] = front;
+	rig->all[i] = all;
+	return rig->twins[i] + front;
 }
 
 static float *guarded(struct rig *rig, size_t size_bytes)
 {
-	return guard(rig, size_bytes, memory_of(rig) != NULL);
+	return guard(rig, size_bytes, GUARD, memory_of(rig) != NULL);
 }
 
 /* Where the host finds what a step has at this address of guarded memory. */
@@ -93,7 +95,7 @@ static void *host_of(const struct rig *rig, const void *address)
 	for (int i = 0; i < rig->blocks_count; i++) {
 		const char *twin = (const char *)rig->twins[i];
 
-		if (at >= twin && at < twin + (rig->elems[i] + 2 * GUARD) * sizeof(float))
+		if (at >= twin && at < twin + rig->all[i] * sizeof(float))
 			return (char *)rig->blocks[i] + (at - twin);
 	}
 	return NULL;
@@ -104,16 +106,14 @@ static void push(const struct rig *rig)
 {
 	for (int i = 0; i < rig->blocks_count; i++)
 		if (rig->twins[i] != rig->blocks[i])
-			check(memory_of(rig)->put(rig->step.device, rig->twins[i], rig->blocks[i],
-			                          (rig->elems[i] + 2 * GUARD) * sizeof(float)));
+			check(memory_of(rig)->put(rig->step.device, rig->twins[i], rig->blocks[i], rig->all[i] * sizeof(float)));
 }
 
 static void pull(const struct rig *rig)
 {
 	for (int i = 0; i < rig->blocks_count; i++)
 		if (rig->twins[i] != rig->blocks[i])
-			check(memory_of(rig)->get(rig->step.device, rig->blocks[i], rig->twins[i],
-			                          (rig->elems[i] + 2 * GUARD) * sizeof(float)));
+			check(memory_of(rig)->get(rig->step.device, rig->blocks[i], rig->twins[i], rig->all[i] * sizeof(float)));
 }
 
 /* The array as a parameter: rank 4 for a convolution's weights. */
@@ -145,12 +145,12 @@ static float *parameter(struct rig *rig, enum op_array array, float *values)
 
 static bool guards_intact(const struct rig *rig)
 {
-	float guard[GUARD];
+	float guard[WORKSPACE_GUARD];
 
-	fill_nan(guard, GUARD);
+	fill_nan(guard, WORKSPACE_GUARD);
 	for (int i = 0; i < rig->blocks_count; i++)
-		if (memcmp(rig->blocks[i], guard, sizeof guard) != 0 ||
-			memcmp(rig->blocks[i] + GUARD + rig->elems[i], guard, sizeof guard) != 0)
+		if (memcmp(rig->blocks[i], guard, rig->front[i] * sizeof *guard) != 0 ||
+			memcmp(rig->blocks[i] + rig->all[i] - GUARD, guard, GUARD * sizeof *guard) != 0)
 			return false;
 	return true;
 }
@@ -168,7 +168,7 @@ static float *predictions(struct rig *rig)
 {
 	size_t elems = rig->arrays->elems[OP_PREDICTIONS];
 
-	return elems ? guard(rig, elems * sizeof(float), false) : NULL;
+	return elems ? guard(rig, elems * sizeof(float), GUARD, false) : NULL;
 }
 
 static int padded_channels(const struct thaw_tensor *t)
@@ -470,7 +470,7 @@ static void place_all(struct rig *rig)
 	struct thaw_step *step = &rig->step;
 	const struct thaw_op_ops *ops = step->ops;
 
-	step->workspace = guarded(rig, step->workspace_bytes);
+	step->workspace = guard(rig, step->workspace_bytes, WORKSPACE_GUARD, memory_of(rig) != NULL);
 	step->saved = step->saved_bytes ? guarded(rig, step->saved_bytes) : NULL;
 	if (step->x)
 		place(rig, step->x);

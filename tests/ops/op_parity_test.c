@@ -19,7 +19,13 @@
 #define ELEMENT_TOLERANCE 5e-7
 
 static struct thaw_device *reference, *tested;
-static int runs;
+/* Sanitizers look at code, which a few of the cases run as well as all. */
+#ifdef __SANITIZE_ADDRESS__
+enum { EVERY = 4 };
+#else
+enum { EVERY = 1 };
+#endif
+static int asked, runs; /* cases that there are, and that were compared */
 
 /* One rounding of each number, and those of a few sums. */
 #define BFLOAT16_TOLERANCE 4e-3
@@ -60,7 +66,7 @@ static void compare(const struct op_case *c)
 	struct op_arrays want, got;
 	const char *fault;
 
-	if (!op_exists(tested, c))
+	if (!op_exists(tested, c) || asked++ % EVERY != 0)
 		return;
 	op_arrays_init(&want, c);
 	op_arrays_round(&want, c, tested->number);
@@ -330,7 +336,7 @@ int main(int argc, char **argv)
 		thaw_device_free(tested);
 		tested = NULL;
 	}
-	CHECK(runs > 1000);
+	CHECK(runs > 1000 / EVERY);
 	CHECK((op_sums_made() > 0) == (getenv("THAW_SIM_STATISTICS") != NULL));
 	thaw_device_free(reference);
 	return TEST_END();

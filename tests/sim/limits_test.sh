@@ -23,6 +23,11 @@ THAW_SIM_GPUS=1 refused 1 "where they see 1 GPU: start at most 1 on a host, or s
 THAW_SIM_GPUS=0 refused 1 "no GPU: the driver is here, but it sees none" 1 none
 refused 2 "comm: nccl: device 'cpu' sums by mpi alone" 2 cpu-nccl --set device=cpu --set comm=nccl
 
+# without a GPU no notice is taken of bf16
+elsewhere=(--set device=auto --set precision=bf16 --set 'phases=[{epochs: 2, train: all, lr: 0.0001}]')
+THAW_SIM_GPUS=0 trained 1 laptop "${elsewhere[@]}"
+grep -qF "warning: precision: bf16 is for GPUs, device 'cpu' computes with fp32" said || fail "no word of precision: $(cat said)"
+
 # --- memory --------------------------------------------------------------------------------------------------------------
 
 # parameters alone take 1 MiB; with two there is no room for slots and gradients, with four none for activations
@@ -56,8 +61,7 @@ for ranks in 1 2; do
 done
 same runs/skip-2 runs/skip-1
 
-# what `auto` began on a GPU does not go on without one, and says so; what it began without one takes no notice of bf16
-elsewhere=(--set device=auto --set precision=bf16 --set 'phases=[{epochs: 2, train: all, lr: 0.0001}]')
+# what `auto` began on a GPU does not go on without one, and says so
 train 1 elsewhere "${elsewhere[@]}" --fault usr2@4
 [ $? = 75 ] || fail "not stopped: $(cat said)"
 for ranks in 1 2; do
@@ -65,8 +69,6 @@ for ranks in 1 2; do
 done
 trained 2 elsewhere "${elsewhere[@]}"
 expect 0 "is for GPUs" "$thaw" eval job.yaml --set precision=bf16 --set device=cpu --checkpoint runs/elsewhere/best.h5
-THAW_SIM_GPUS=0 trained 1 laptop "${elsewhere[@]}"
-grep -qF "warning: precision: bf16 is for GPUs, device 'cpu' computes with fp32" said || fail "no word of precision: $(cat said)"
 trained 1 skip-cpu --set max_skipped=1 --set device=cpu "${short[@]}"
 near 2e-6 0 runs/skip-1 runs/skip-cpu
 

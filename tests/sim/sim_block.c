@@ -9,6 +9,7 @@
 #define _GNU_SOURCE
 #include <setjmp.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <ucontext.h>
 
@@ -19,7 +20,9 @@
 #include <sanitizer/common_interface_defs.h>
 #endif
 
-enum { WARP = 32, WARPS = THAW_BLOCK / WARP, STACK_BYTES = 65536 };
+enum { WARP = 32, WARPS = THAW_BLOCK / WARP, STACK_BYTES = 65536, FENCE_BYTES = 65536 };
+
+extern char __start_thaw_shared[], __stop_thaw_shared[]; /* the linker's: where SHARED memory of all kernels is */
 
 enum state { READY, AT_WARP, AT_BLOCK, ENDED };
 
@@ -28,6 +31,7 @@ struct fiber {
 	jmp_buf place;
 	bool begun;
 	char *stack;
+	void *shadow; /* the address sanitizer's, while another stack is in use */
 };
 
 static struct {
@@ -50,33 +54,38 @@ static struct {
 
 /* --- stacks ------------------------------------------------------------------------------------------------------ */
 
-/* The address sanitizer wants to know of stacks: before one is left, and on the other. */
+/* The address sanitizer wants to know of stacks: before one is left, and on the other. NULL: the simulator's. */
 #ifdef __SANITIZE_ADDRESS__
-static const void *own_stack;
-static size_t own_stack_bytes;
+static struct {
+	const void *stack;
+	size_t stack_bytes;
+	void *shadow;
+} simulator;
 
-static void leave_for(const struct fiber *fiber)
+static void leave_for(struct fiber *from, const struct fiber *to)
 {
-	__sanitizer_start_switch_fiber(NULL, fiber ? fiber->stack : own_stack, fiber ? STACK_BYTES : own_stack_bytes);
+	__sanitizer_start_switch_fiber(from ? &from->shadow : &simulator.shadow, to ? to->stack : simulator.stack,
+	                               to ? STACK_BYTES : simulator.stack_bytes);
 }
 
-static void arrive(void)
+static void arrive_at(struct fiber *fiber)
 {
-	const void *from;
-	size_t from_bytes;
+	const void *stack;
+	size_t stack_bytes;
 
-	__sanitizer_finish_switch_fiber(NULL, &from, &from_bytes);
-	if (!own_stack)
-		own_stack = from, own_stack_bytes = from_bytes;
+	__sanitizer_finish_switch_fiber(fiber ? fiber->shadow : simulator.shadow, &stack, &stack_bytes);
+	if (fiber)
+		simulator.stack = stack, simulator.stack_bytes = stack_bytes;
 }
 #else
-static void leave_for(const struct fiber *fiber)
+static void leave_for(struct fiber *from, const struct fiber *to)
 {
-	(void)fiber;
+	(void)from, (void)to;
 }
 
-static void arrive(void)
+static void arrive_at(struct fiber *fiber)
 {
+	(void)fiber;
 }
 #endif
 
@@ -85,16 +94,16 @@ static void leave(void)
 {
 	struct fiber *fiber = fibers.running;
 
-	leave_for(NULL);
+	leave_for(fiber, NULL);
 	if (!_setjmp(fiber->place))
 		_longjmp(fibers.simulator, 1);
-	arrive();
+	arrive_at(fibers.running);
 }
 
 /* The threads of the warp that have not begun, until one waits, and then of other warps. */
 static void run_threads(void)
 {
-	arrive();
+	arrive_at(fibers.running);
 	for (;;) {
 		struct fiber *fiber = fibers.running;
 
@@ -115,9 +124,12 @@ static void make_fiber(void)
 {
 	struct fiber *fiber = &fibers.all[fibers.made++];
 
-	fiber->stack = mmap(NULL, STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
-	if (fiber->stack == MAP_FAILED)
+	char *memory = mmap(NULL, FENCE_BYTES + STACK_BYTES, PROT_READ | PROT_WRITE,
+	                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+
+	if (memory == MAP_FAILED || mprotect(memory, FENCE_BYTES, PROT_NONE))
 		thaw_sim_refuse("no memory for the threads of a block");
+	fiber->stack = memory + FENCE_BYTES; /* it grows towards what nobody may touch */
 	fibers.idle[fibers.idle_count++] = fiber;
 }
 
@@ -127,7 +139,7 @@ static void resume(struct fiber *fiber)
 	static ucontext_t context;
 
 	fibers.running = fiber;
-	leave_for(fiber);
+	leave_for(NULL, fiber);
 	if (!_setjmp(fibers.simulator)) {
 		if (fiber->begun)
 			_longjmp(fiber->place, 1);
@@ -138,7 +150,7 @@ static void resume(struct fiber *fiber)
 		makecontext(&context, run_threads, 0);
 		setcontext(&context);
 	}
-	arrive();
+	arrive_at(NULL);
 }
 
 /* --- waiting ----------------------------------------------------------------------------------------------------- */
@@ -179,12 +191,14 @@ static bool all_are(enum state state, unsigned first, unsigned count)
 
 /* --- warps ------------------------------------------------------------------------------------------------------- */
 
-/* Threads are many: their order comes from less than thaw_sim_draw(). */
+/* Threads are many: their order comes from less than thaw_sim_draw(), which begins it. */
 static unsigned draw_quickly(unsigned limit)
 {
-	static uint32_t x = 1;
+	static uint32_t x;
+	static bool begun;
 
-	x = x * 1664525 + 1013904223;
+	x = begun ? x * 1664525 + 1013904223 : thaw_sim_draw(1 << 30);
+	begun = true;
 	return (x >> 16) % limit;
 }
 
@@ -210,13 +224,14 @@ static void run_warp(unsigned warp)
 	}
 }
 
-/* A warp that can go on, mostly the one that did before; WARPS: none. */
+/* A warp that can go on, mostly the one that did before, else one that is drawn; WARPS: none. */
 static unsigned next_warp(unsigned before)
 {
-	unsigned first = draw_quickly(16) ? before : draw_quickly(WARPS);
+	unsigned first = draw_quickly(WARPS), step = 2 * draw_quickly(WARPS / 2) + 1;
 
+	first = draw_quickly(16) ? before : first;
 	for (unsigned i = 0; i < WARPS; i++) {
-		unsigned warp = (first + i) % WARPS;
+		unsigned warp = (first + i * step) % WARPS;
 
 		if (all_are(READY, warp * WARP, WARP) || all_are(AT_WARP, warp * WARP, WARP))
 			return warp;
@@ -224,14 +239,35 @@ static unsigned next_warp(unsigned before)
 	return WARPS;
 }
 
+/* Two threads of a block that wait for what will not be. */
+static _Noreturn void refuse_places(void)
+{
+	unsigned one = 0, other = 0;
+
+	while (now.states[one] == ENDED) /* one is left, or all would have */
+		one++;
+	while (other + 1 < THAW_BLOCK && now.states[other] == now.states[one] && now.places[other] == now.places[one])
+		other++;
+	thaw_sim_refuse("thread %u of a block waits at %s, thread %u %s%s", one, now.places[one], other,
+	                now.states[other] == ENDED ? "has ended" : "at ",
+	                now.states[other] == ENDED ? "" : now.places[other]);
+}
+
+/* What a block finds in shared memory is no number. */
+static void spoil_shared(void)
+{
+	memset(__start_thaw_shared, 0xff, (size_t)(__stop_thaw_shared - __start_thaw_shared));
+}
+
 void thaw_sim_run_block(thaw_kernel_fn *kernel, const void *arguments, unsigned block, unsigned blocks)
 {
+	spoil_shared();
 	now.kernel = kernel;
 	now.arguments = arguments;
 	now.block = block;
 	now.blocks = blocks;
 	for (;;) {
-		unsigned warp = 0;
+		unsigned warp = draw_quickly(WARPS);
 
 		for (unsigned i = 0; i < THAW_BLOCK; i++) {
 			now.states[i] = READY;
@@ -242,6 +278,6 @@ void thaw_sim_run_block(thaw_kernel_fn *kernel, const void *arguments, unsigned 
 		if (all_are(ENDED, 0, THAW_BLOCK))
 			return;
 		if (!all_are(AT_BLOCK, 0, THAW_BLOCK))
-			thaw_sim_refuse("the threads of a block are not all at the same barrier");
+			refuse_places();
 	}
 }

@@ -1,4 +1,4 @@
-# cuDNN 9: target CUDNN::cudnn, CUDNN_VERSION. Looked for beside the CUDA toolkit too.
+# cuDNN: target CUDNN::cudnn, CUDNN_VERSION. Looked for beside the CUDA toolkit too.
 find_path(CUDNN_INCLUDE_DIR cudnn.h HINTS ${CUDAToolkit_INCLUDE_DIRS})
 find_library(CUDNN_LIBRARY cudnn HINTS ${CUDAToolkit_LIBRARY_DIR})
 if(CUDNN_INCLUDE_DIR AND EXISTS ${CUDNN_INCLUDE_DIR}/cudnn_version.h)

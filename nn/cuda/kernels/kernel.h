@@ -27,6 +27,8 @@ struct thaw_at {
 	unsigned block, blocks, thread, threads;
 };
 
+#define WORDS_OF(words) #words
+
 #ifdef __CUDACC__
 
 #include <cuda_bf16.h>
@@ -36,8 +38,7 @@ struct thaw_at {
 #define SHARED __shared__
 #define BARRIER() __syncthreads()
 #define FENCE() __threadfence()
-#define UNROLL(times) _Pragma(STRING(unroll times))
-#define STRING(words) #words
+#define UNROLL(times) _Pragma(WORDS_OF(unroll times))
 
 #define KERNEL(name)                                                                                     \
 	static __device__ __forceinline__ void name##_thread(struct thaw_at at, const struct thaw_##name##_args &a); \
@@ -59,12 +60,11 @@ void thaw_wait_for_block(const char *place);
 /* Ends the process: a GPU reads and writes 16 bytes at multiples of 16 alone, and 8 at those of 8. */
 _Noreturn void thaw_refuse_words(const void *words);
 
-#define WORDS_OF(line) #line
 #define PLACE_OF(line) __FILE__ ":" WORDS_OF(line)
 #define PLACE PLACE_OF(__LINE__)
 
 #define DEVICE static inline __attribute__((always_inline))
-#define SHARED static
+#define SHARED static __attribute__((section("thaw_shared"))) /* of one block at a time */
 #define BARRIER() thaw_wait_for_block(PLACE)
 #define FENCE() ((void)0)
 #define UNROLL(times)

@@ -29,7 +29,7 @@ enum {
 	X(norm_finish, 9)          \
 	X(norm_running, 5)         \
 	X(norm_apply, 5)           \
-	X(norm_gradient_sums, 11)  \
+	X(norm_gradient_sums, 10)  \
 	X(norm_gradient, 7)        \
 	X(add, 3)                  \
 	X(add_gradient, 5)         \
@@ -124,7 +124,8 @@ struct thaw_grid {
 	int columns, splits;
 };
 
-/* As many blocks as have room beside each other, four on a processor, but no piece below 16 rows. */
+/* Four blocks for each processor, as many of norm_sums as an H200 works at a time (of norm_gradient_sums it is two), but no
+ * piece below 16 rows. */
 static inline struct thaw_grid thaw_grid_of(int64_t rows, int c, int processors)
 {
 	struct thaw_grid grid = {rows, c, 0, 0};
@@ -200,9 +201,8 @@ struct thaw_norm_gradient_sums_args {
 	const void *x;         /* NULL: sums of g alone */
 	const void *dy0, *dy1; /* NULL: only one */
 	const uint8_t *mask;
-	const float *gamma; /* (channels) */
-	float *partials;    /* (splits, 2, c) scratch */
-	uint32_t *tickets;  /* (columns) */
+	float *partials;   /* (splits, 2, c) scratch */
+	uint32_t *tickets; /* (columns) */
 	float *kept;
 	void *g;               /* (rows, c) or NULL */
 	float *dgamma, *dbeta; /* (channels) or NULL */
@@ -213,7 +213,7 @@ struct thaw_norm_gradient_sums_args {
 	enum thaw_number number;
 };
 
-/* dx = a g + b (x - mean) + d; with running statistics b = d = 0, and x is not read. */
+/* dx = scale g + by_x (x - mean) + rest; with running statistics only scale g, and x is not read. */
 struct thaw_norm_gradient_args {
 	const void *x, *dy0, *dy1;
 	const uint8_t *mask;

@@ -91,7 +91,8 @@ DEVICE void write_partials(struct thaw_at at, struct part p, const float mine[VA
 	}
 }
 
-/* Gathers what all blocks of the column wrote: each team adds up some of the splits. */
+/* Gathers what all blocks of the column wrote: each team adds up some of the splits. Behind thaw_last_block(), where nobody
+ * reads the pile of before any more. */
 DEVICE void gather_partials(struct thaw_at at, struct part p, struct thaw_grid grid, const float *partials,
                             double *pile)
 {
@@ -273,14 +274,15 @@ KERNEL(norm_apply)
 struct gate {
 	enum thaw_clamp clamp;
 	const uint8_t *mask;
-	float scale[8], shift[8]; /* shift: with THAW_CLAMP_X */
+	float scale[8], shift[8]; /* with THAW_CLAMP_X */
 };
 
 DEVICE void load_gate(struct gate *gate, const float *kept, size_t c, size_t eight)
 {
+	if (gate->clamp != THAW_CLAMP_X)
+		return;
 	load_kept(kept, THAW_NORM_SCALE, c, eight, gate->scale);
-	if (gate->clamp == THAW_CLAMP_X)
-		load_kept(kept, THAW_NORM_SHIFT, c, eight, gate->shift);
+	load_kept(kept, THAW_NORM_SHIFT, c, eight, gate->shift);
 }
 
 /* Which of eight numbers the clamp let through, a bit each. */
@@ -321,8 +323,7 @@ DEVICE void sum_gradients(enum thaw_number number, const struct thaw_norm_gradie
 		sums[v] = 0;
 	load_kept(a->kept, THAW_NORM_MEAN, c, eight, mean);
 	load_gate(&gate, a->kept, c, eight);
-	for (int64_t row = begin_of(a->grid, p.split) + p.team; row < begin_of(a->grid, p.split + 1) && p.team < p.teams;
-	     row += p.teams) {
+	for (int64_t row = first_row(a->grid, p), end = begin_of(a->grid, p.split + 1); row < end; row += p.teams) {
 		size_t i = (size_t)row * (c / 8) + eight;
 		float x[8] = {0}, g[8];
 
@@ -397,6 +398,7 @@ DEVICE void norm_gradient(enum thaw_number number, const struct thaw_norm_gradie
 	struct slope slope = {{0}, {0}, {0}};
 
 	load_gate(&gate, a->kept, c, first % eights);
+	load_kept(a->kept, THAW_NORM_SCALE, c, first % eights, gate.scale); /* whatever the clamp */
 	if (a->batch_statistics)
 		load_slope(&slope, a, first % eights);
 	for (size_t i = first; i < all; i += thaw_stride(at)) {
