@@ -163,7 +163,7 @@ static thaw_status check_facts(const char *path, const struct thaw_checkpoint_fa
 	return thaw_meaning_match(&mine, &theirs, THAW_BAD_JOB);
 }
 
-/* Where a run goes on elsewhere than it was: without its GPU, say, which `device: auto` does not insist on. */
+/* Where a run goes on elsewhere than it was, on another GPU or processor. */
 static void warn_of_build(const char *path, const char *theirs, const struct thaw_setup *setup)
 {
 	char mine[BUILD];
