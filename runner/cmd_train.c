@@ -144,7 +144,7 @@ static thaw_status fail_begun(thaw_status status, const char *folder)
 	if (found.gpus > 0) /* it is for another reason */
 		return status;
 	snprintf(words, sizeof words, "%s", thaw_fail_text());
-	return thaw_fail(status, "'%s' was begun on GPUs, and goes on with them: %s", folder, words);
+	return thaw_fail(status, "'%s' was begun on GPUs, and goes on with them (--fresh begins another run): %s", folder, words);
 }
 
 /* With what the command line said: measuring, beginning a run, or going on with one. */

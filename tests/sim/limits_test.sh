@@ -65,7 +65,7 @@ same runs/skip-2 runs/skip-1
 train 1 elsewhere "${elsewhere[@]}" --fault usr2@4
 [ $? = 75 ] || fail "not stopped: $(cat said)"
 for ranks in 1 2; do
-    THAW_SIM_GPUS=0 refused 1 "'runs/elsewhere' was begun on GPUs, and goes on with them: no GPU: " $ranks elsewhere "${elsewhere[@]}"
+    THAW_SIM_GPUS=0 refused 1 "'runs/elsewhere' was begun on GPUs, and goes on with them (--fresh begins another run): no GPU: " $ranks elsewhere "${elsewhere[@]}"
 done
 trained 2 elsewhere "${elsewhere[@]}"
 expect 0 "is for GPUs" "$thaw" eval job.yaml --set precision=bf16 --set device=cpu --checkpoint runs/elsewhere/best.h5
